@@ -1,0 +1,55 @@
+"""fieldwise: click prediction from rows of mixed fields.
+
+    import fieldwise as fw
+
+    predictor = fw.train("clicks.csv", label="click", out="model")
+    print(predictor.predict("new.csv"))
+
+The names below are loaded when they are first used, so that the import itself is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from fieldwise._version import __version__
+
+if TYPE_CHECKING:
+    from fieldwise.api import load, train
+    from fieldwise.errors import FieldwiseError
+    from fieldwise.predictor import Predictor
+    from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
+
+__all__ = [
+    "Categorical",
+    "FieldwiseError",
+    "MultiValued",
+    "Numeric",
+    "Predictor",
+    "Schema",
+    "__version__",
+    "load",
+    "train",
+]
+
+_HOMES = {
+    "Categorical": "fieldwise.schema",
+    "FieldwiseError": "fieldwise.errors",
+    "MultiValued": "fieldwise.schema",
+    "Numeric": "fieldwise.schema",
+    "Predictor": "fieldwise.predictor",
+    "Schema": "fieldwise.schema",
+    "load": "fieldwise.api",
+    "train": "fieldwise.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fieldwise' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

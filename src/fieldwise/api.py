@@ -1,0 +1,295 @@
+"""The verbs as functions: `train` and `load`. There is one way to train, and it is here."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from fieldwise import datasets
+from fieldwise.card import Card, ColumnRecord, DataRecord, fingerprint, split_record, versions
+from fieldwise.data.dataset import Dataset
+from fieldwise.data.roles import read_label
+from fieldwise.data.splits import Split, SplitMethod, split_rows
+from fieldwise.data.tables import Source, read_table
+from fieldwise.encoding.calendar import time_keys
+from fieldwise.encoding.encoder import Encoder
+from fieldwise.errors import DataError, FieldwiseError, SchemaError
+from fieldwise.models import registry
+from fieldwise.models.base import count_parameters
+from fieldwise.predictor import Predictor
+from fieldwise.predictor_files import require_free
+from fieldwise.reporting import Reporter
+from fieldwise.schema import Schema
+from fieldwise.schema_inference import ColumnDecision, infer_schema
+from fieldwise.settings import Settings, resolve_settings
+from fieldwise.training.evaluation import evaluate_model
+from fieldwise.training.trainer import Trainer, fill_other
+
+
+def train(
+    source: Source,
+    *,
+    label: str | None = None,
+    model: str | None = None,
+    settings: Mapping[str, Any] | Settings | None = None,
+    config: str | Path | None = None,
+    seed: int | None = None,
+    schema: Schema | str | Path | None = None,
+    fields: Mapping[str, Any] | None = None,
+    positive: str | None = None,
+    weight: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    valid: Source | None = None,
+    test: Source | None = None,
+    names: Sequence[str] | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    progress: bool | Reporter = True,
+) -> Predictor:
+    """Train a model on a table of clicks: read, split, encode, fit, measure.
+
+    source: a path (CSV, TSV, compressed, Parquet, Arrow), several paths, a data frame, an Arrow table, a dict of
+        columns, or the name of a built-in data set, which brings its own schema and split.
+    label: the column with the clicks, 0/1 or true/false; with `positive`, two values of which that is the click.
+    model: a registered name, default `autoint`. settings: single settings by dotted or bare name, such as
+        {"epochs": 3, "model.num_heads": 4}, or a complete Settings. config: a TOML file of settings.
+    seed: decides split, initial weights, order of rows and dropout.
+    schema: a Schema or its file, used as it stands; without one it is inferred, and `fields` overrides single
+        columns ({"age": "numeric", "row_id": "ignore"}).
+    weight, group, time: columns with row weights, groups for GAUC, and times; a time column makes the split
+        time-ordered.
+    valid, test: validation and test rows of their own; without them a share of the source each.
+    names: column names of a text file without a header line.
+    out: where to save the predictor; refused before training where something is there, unless `overwrite`.
+    progress: whether to say what is decided and to show bars, or a Reporter of one's own.
+
+    Returns the Predictor with the weights of the best epoch on the validation rows.
+    Raises DataError, SchemaError or SettingsError for what cannot be used as given, before any training.
+    """
+    reporter = progress if isinstance(progress, Reporter) else Reporter(enabled=progress)
+    if isinstance(settings, Settings):
+        chosen = settings
+    else:
+        chosen = resolve_settings(model=model, config=config, overrides=settings, seed=seed)
+    if out is not None:
+        require_free(Path(out), overwrite=overwrite)
+    tables = _read(
+        source,
+        valid=valid,
+        test=test,
+        names=names,
+        schema=schema,
+        reporter=reporter,
+    )
+    schema, decisions = _settle_schema(
+        tables,
+        schema=schema,
+        label=label,
+        positive=positive,
+        weight=weight,
+        group=group,
+        time=time,
+        fields=fields or {},
+        reporter=reporter,
+    )
+    clicks = read_label(tables.table, schema)
+    if not len(clicks):
+        raise DataError(f"{tables.source}: there are no rows")
+    if clicks.min() == clicks.max():
+        raise DataError(
+            f"{tables.source}: every row has the label {clicks[0]:.0f}; a model needs rows with and without clicks"
+        )
+    method, split = _settle_split(tables, schema, clicks, chosen)
+    encoder = Encoder.fit(tables.table.take(pa.array(split.train)), schema, min_count=chosen.data.min_count)
+    everything = Dataset.from_table(tables.table, encoder)
+    parts = {
+        "train": everything.take(split.train),
+        "valid": everything.take(split.valid),
+        "test": everything.take(split.test),
+    }
+    for part, given in (("valid", tables.valid), ("test", tables.test)):
+        if given is not None:
+            parts[part] = Dataset.from_table(given, encoder)
+    with torch.random.fork_rng():
+        torch.manual_seed(chosen.seed)
+        network = registry.build(chosen.model, encoder.layout, chosen.model_settings)
+    parameters = {
+        "all": count_parameters(network),
+        "without_embeddings": count_parameters(network, embeddings=False),
+    }
+    reporter.say(
+        f"{chosen.model}: {parameters['all']:,} parameters ({parameters['without_embeddings']:,} without "
+        f"embeddings), {len(parts['train']):,} rows to train on, {len(parts['valid']):,} to validate, "
+        f"{len(parts['test']):,} to test"
+    )
+    trainer = Trainer(network, settings=chosen.training, seed=chosen.seed, reporter=reporter)
+    history = trainer.fit(parts["train"], parts["valid"])
+    counts = parts["train"].id_counts()
+    filled = fill_other(network, counts)
+    metrics = {
+        part: evaluate_model(network, parts[part], trainer.objective).to_dict()
+        for part in ("valid", "test")
+        if len(parts[part])
+    }
+    notes = list(tables.notes)
+    if filled:
+        shown = ", ".join(encoder.layout.fields[f].name for f in filled)
+        notes.append(f"unseen tokens are predicted as the field's average token in: {shown}")
+    card = Card(
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        versions=versions(),
+        data=DataRecord(
+            source=tables.source,
+            fingerprint=fingerprint(tables.table.column_names, clicks),
+            rows=len(clicks),
+            base_rate=float(clicks.mean(dtype=np.float64)),
+            split=split_record(
+                split,
+                method=method,
+                seed=chosen.seed,
+                valid_fraction=chosen.data.valid_fraction if tables.valid is None else 0.0,
+                test_fraction=chosen.data.test_fraction if tables.test is None else 0.0,
+            ),
+        ),
+        columns=[ColumnRecord(column=d.column, decision=d.decision, reason=d.reason) for d in decisions],
+        parameters=parameters,
+        history=history,
+        metrics=metrics,
+        notes=notes,
+    )
+    predictor = Predictor(encoder, network.cpu(), chosen, card)
+    if out is not None:
+        predictor.save(out, overwrite=overwrite)
+    return predictor
+
+
+def load(path: str | Path) -> Predictor:
+    """Load a predictor that `Predictor.save`, `train(out=...)` or the command line wrote.
+
+    Raises PredictorFormatError where the directory is not a whole predictor.
+    """
+    return Predictor.load(path)
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """What was read: the main table, further tables where given, and what a built-in data set brings."""
+
+    source: str
+    table: pa.Table
+    valid: pa.Table | None
+    test: pa.Table | None
+    schema: Schema | None = None
+    split: Split | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _read(
+    source: Source,
+    *,
+    valid: Source | None,
+    test: Source | None,
+    names: Sequence[str] | None,
+    schema: Schema | str | Path | None,
+    reporter: Reporter,
+) -> _Tables:
+    further = {
+        "valid": None if valid is None else read_table(valid, names=names),
+        "test": None if test is None else read_table(test, names=names),
+    }
+    if isinstance(source, str) and source in datasets.names() and not Path(source).exists():
+        named = datasets.load_dataset(source)
+        for note in named.notes:
+            reporter.say(f"{source}: {note}")
+        return _Tables(source, named.table, **further, schema=named.schema, split=named.split, notes=named.notes)
+    table = read_table(source, names=names)
+    return _Tables(_describe(source), table, **further)
+
+
+def _describe(source: Source) -> str:
+    """A source in a few words; of a path only the name, since a predictor may travel to strangers."""
+    if isinstance(source, str | Path):
+        return "standard input" if str(source) == "-" else Path(source).name
+    if isinstance(source, list | tuple) and source and isinstance(source[0], str | Path):
+        return ", ".join(Path(part).name for part in source)
+    return f"a {type(source).__name__} in memory"
+
+
+def _settle_schema(
+    tables: _Tables,
+    *,
+    schema: Schema | str | Path | None,
+    label: str | None,
+    positive: str | None,
+    weight: str | None,
+    group: str | None,
+    time: str | None,
+    fields: Mapping[str, Any],
+    reporter: Reporter,
+) -> tuple[Schema, tuple[ColumnDecision, ...]]:
+    """The schema to use: given, brought by the data set, or inferred; roles that are named win."""
+    if isinstance(schema, str | Path):
+        schema = Schema.load(schema)
+    schema = schema or tables.schema
+    roles = {"label": label, "positive": positive, "weight": weight, "group": group, "time": time}
+    named = {role: column for role, column in roles.items() if column is not None}
+    if schema is not None:
+        if fields:
+            raise SchemaError("single fields are overridden in an inferred schema; edit the schema itself instead")
+        return Schema.model_validate({**schema.model_dump(), **named}), ()
+    if label is None:
+        raise SchemaError(
+            f"which column holds the clicks? Name it with label=... (--label on the command line); the columns "
+            f"are {', '.join(tables.table.column_names)}"
+        )
+    inference = infer_schema(
+        tables.table,
+        label=label,
+        positive=positive,
+        weight=weight,
+        group=group,
+        time=time,
+        fields=fields,
+    )
+    reporter.table("Columns", inference.COLUMNS, inference.rows())
+    return inference.schema, inference.decisions
+
+
+def _settle_split(tables: _Tables, schema: Schema, clicks: Any, settings: Settings) -> tuple[SplitMethod | None, Split]:
+    """Which rows of the main table train, validate and test."""
+    if tables.split is not None:
+        split = tables.split
+        if tables.valid is not None:
+            split = replace(split, valid=split.valid[:0])
+        if tables.test is not None:
+            split = replace(split, test=split.test[:0])
+        return None, split
+    method: SplitMethod = settings.data.split or ("time" if schema.time else "stratified")
+    time = None
+    if method == "time":
+        if schema.time is None:
+            raise SchemaError("a time-ordered split needs a time column; name it (--time COLUMN)")
+        try:
+            time = time_keys(tables.table.column(schema.time))
+        except KeyError:
+            raise DataError(f"the time column '{schema.time}' is missing") from None
+        except FieldwiseError as error:
+            raise DataError(f"time column '{schema.time}': {error}") from error
+    split = split_rows(
+        tables.table.num_rows,
+        method=method,
+        valid_fraction=0.0 if tables.valid is not None else settings.data.valid_fraction,
+        test_fraction=0.0 if tables.test is not None else settings.data.test_fraction,
+        seed=settings.seed,
+        label=clicks,
+        time=time,
+    )
+    return method, split

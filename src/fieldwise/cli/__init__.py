@@ -1,0 +1,28 @@
+"""The command line: `fieldwise train`, `predict`, `evaluate`, `inspect`, `models`, `demo`.
+
+The commands parse words and print; everything else is done by the library.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run the command line; a wrong input ends in one line on standard error and exit code 1."""
+    from fieldwise.cli.app import app
+    from fieldwise.errors import FieldwiseError
+
+    try:
+        app(prog_name="fieldwise")
+    except FieldwiseError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of a pipe has left; what Python still holds for it must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

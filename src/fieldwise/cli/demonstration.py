@@ -1,0 +1,90 @@
+"""`fieldwise demo`: the main job from beginning to end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+
+from fieldwise import datasets
+from fieldwise.api import train
+from fieldwise.cli.words import print_json
+from fieldwise.data.tables import Source
+from fieldwise.datasets.synthetic import SyntheticClickLog, make_click_log
+from fieldwise.predictor import Predictor
+from fieldwise.reporting import Reporter
+
+NEW_ROWS = 1_000
+UNSEEN_USERS = 0.2
+
+
+def run(dataset: str, *, out: Path, epochs: int | None, seed: int | None, as_json: bool) -> None:
+    """Train LR and AutoInt on one data set, compare them, save AutoInt and predict new rows."""
+    reporter = Reporter(sys.stderr if as_json else sys.stdout)
+    started = time.perf_counter()
+    log = make_click_log(seed=seed or 0) if dataset == "synthetic" else None
+    source: Source = dataset
+    if log is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        source = out / "clicks.csv"
+        pa.csv.write_csv(log.table, source)
+        reporter.say(f"a click log of {log.table.num_rows:,} rows with planted interactions: {source}")
+    elif dataset not in datasets.names():
+        datasets.load_dataset(dataset)  # raises, naming the known ones
+    trained: dict[str, Predictor] = {}
+    for model in ("lr", "autoint"):
+        reporter.say()
+        trained[model] = train(
+            source,
+            label=None if log is None else "click",
+            model=model,
+            settings={} if epochs is None else {"epochs": epochs},
+            seed=seed,
+            out=out / model,
+            overwrite=True,
+            progress=reporter,
+        )
+    rows = [
+        (model, f"{test['auc']:.4f}", f"{test['log_loss']:.4f}", f"{_seconds(predictor):.0f}")
+        for model, predictor in trained.items()
+        if (test := predictor.card.metrics["test"])
+    ]
+    if log is not None:
+        rows.append(("best possible", f"{log.bayes_auc:.4f}", f"{log.bayes_log_loss:.4f}", ""))
+    reporter.table("Test rows", ("model", "AUC", "log loss", "training seconds"), rows)
+    if log is not None:
+        _predict_new_rows(log, trained["autoint"], out, reporter)
+    seconds = time.perf_counter() - started
+    reporter.say(f"done in {seconds:.0f} seconds. Try next:")
+    reporter.say(f"  fieldwise inspect {out / 'autoint'}")
+    if log is not None:
+        reporter.say(f"  fieldwise predict {out / 'autoint'} {out / 'new.csv'} --keep user,item")
+        reporter.say("  fieldwise train YOUR.csv --label YOUR_LABEL --out model")
+    else:
+        reporter.say(f"  fieldwise evaluate {out / 'autoint'} {dataset}")
+    if as_json:
+        figures = {model: predictor.card.metrics["test"] for model, predictor in trained.items()}
+        limit = {} if log is None else {"bayes_auc": log.bayes_auc, "bayes_log_loss": log.bayes_log_loss}
+        print_json({**figures, **limit, "seconds": seconds, "model": str(out / "autoint")})
+
+
+def _predict_new_rows(log: SyntheticClickLog, predictor: Predictor, out: Path, reporter: Reporter) -> None:
+    """Predict rows that were never seen, some with users that were never seen."""
+    table = log.new_rows(NEW_ROWS, seed=1, unseen={"user": UNSEEN_USERS}).table.drop_columns(["click"])
+    path = out / "new.csv"
+    pa.csv.write_csv(table, path)
+    probability = predictor.predict(path)
+    reporter.say(f"predicted {len(probability):,} new rows of {path}, a fifth of them with users never seen before:")
+    for line in predictor.report.lines():
+        reporter.say(f"  {line}")
+    shown = ("user", "item", "category", "device", "hour")
+    columns = [name for name in shown if name in table.column_names]
+    rows = [(*(str(table[name][i].as_py()) for name in columns), f"{probability[i]:.3f}") for i in range(5)]
+    reporter.table("", (*columns, "probability of a click"), rows)
+
+
+def _seconds(predictor: Predictor) -> float:
+    return sum(record.seconds for record in predictor.history.records)

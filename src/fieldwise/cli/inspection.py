@@ -1,0 +1,97 @@
+"""`fieldwise inspect` and `fieldwise models`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from fieldwise import datasets
+from fieldwise.api import load
+from fieldwise.card import summary_rows
+from fieldwise.cli.words import one_or_list, parse_fields, print_json, split_names
+from fieldwise.data.tables import read_table
+from fieldwise.errors import SchemaError
+from fieldwise.models import registry
+from fieldwise.predictor import Predictor
+from fieldwise.reporting import Reporter
+from fieldwise.schema_inference import Inference, infer_schema
+
+
+def run(
+    target: Sequence[str],
+    *,
+    label: str | None,
+    fields: Sequence[str],
+    names: str | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Show a table's inferred schema, or a saved model."""
+    if len(target) == 1 and Path(target[0]).is_dir():
+        _show_model(load(target[0]), as_json=as_json)
+        return
+    if len(target) == 1 and target[0] in datasets.names() and not Path(target[0]).exists():
+        named = datasets.load_dataset(target[0])
+        table, label = named.table, label or named.schema.label
+    else:
+        table = read_table(one_or_list(target), names=split_names(names))
+    if label is None:
+        raise SchemaError(
+            f"name the column with the clicks (--label COLUMN); the columns are {', '.join(table.column_names)}"
+        )
+    inference = infer_schema(table, label=label, fields=parse_fields(fields))
+    if as_json:
+        print_json(
+            {
+                "rows": table.num_rows,
+                "columns": [dict(zip(Inference.COLUMNS, row, strict=True)) for row in inference.rows()],
+                "schema": inference.schema.model_dump(mode="json"),
+            }
+        )
+    else:
+        Reporter(sys.stdout).table(f"{table.num_rows:,} rows", Inference.COLUMNS, inference.rows())
+    if out is not None:
+        inference.schema.save(out)
+        typer.echo(f"schema written to {out}; edit it and give it back with --schema {out}", err=True)
+
+
+def list_models(*, as_json: bool) -> None:
+    """Print the registered models."""
+    if as_json:
+        print_json(
+            [
+                {"name": n, "summary": registry.summary(n), "presets": list(registry.presets(n))}
+                for n in registry.names()
+            ]
+        )
+        return
+    rows = [(n, registry.summary(n), ", ".join(registry.presets(n))) for n in registry.names()]
+    Reporter(sys.stdout).table("Models", ("name", "what it is", "presets"), rows)
+
+
+def _show_model(predictor: Predictor, *, as_json: bool) -> None:
+    card, layout = predictor.card, predictor.encoder.layout
+    if as_json:
+        print_json(
+            {
+                "model": predictor.settings.model,
+                "settings": predictor.settings.model_dump(mode="json"),
+                "fields": [{"name": f.name, "kind": f.kind, "rows": f.size} for f in layout],
+                "card": card.model_dump(mode="json"),
+            }
+        )
+        return
+    reporter = Reporter(sys.stdout)
+    reporter.table("", ("", ""), [("model", predictor.settings.model), *summary_rows(card)])
+    reasons = {record.column: record.reason for record in card.columns}
+    reporter.table(
+        "Fields",
+        ("field", "kind", "table rows", "why"),
+        [(f.name, f.kind, f"{f.size:,}", reasons.get(predictor.schema.column_of(f.name), "given")) for f in layout],
+    )
+    reporter.say(str(card.history))
+    for note in card.notes:
+        reporter.say(note)

@@ -1,0 +1,150 @@
+"""`fieldwise predict` and `fieldwise evaluate`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import typer
+
+from fieldwise.api import load
+from fieldwise.cli.words import one_or_list, print_json, split_names
+from fieldwise.errors import DataError, suggest
+from fieldwise.predictor import Predictor
+from fieldwise.reporting import Reporter
+
+PROBABILITY = "probability"
+
+
+def evaluate(model: Path, data: Sequence[str], *, names: str | None, as_json: bool, quiet: bool) -> None:
+    """Print the metrics of a saved model on labelled rows."""
+    reporter = Reporter(enabled=not quiet)
+    predictor = load(model)
+    started = time.perf_counter()
+    metrics = predictor.evaluate(one_or_list(data), names=split_names(names), reporter=reporter)
+    seconds = time.perf_counter() - started
+    _say_report(predictor, reporter)
+    if as_json:
+        print_json({**metrics.to_dict(), "rows_per_s": metrics.rows / seconds, "unseen": predictor.report.unseen})
+    else:
+        typer.echo(str(metrics))
+
+
+def predict(
+    model: Path,
+    data: Sequence[str],
+    *,
+    out: str,
+    keep: str | None,
+    names: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Write the probability of every row, with the kept columns beside it."""
+    if as_json and out == "-":
+        raise DataError("--json prints on standard output, where the predictions go; name a file with --out")
+    reporter = Reporter(enabled=not quiet)
+    predictor = load(model)
+    kept = split_names(keep) or []
+    rows = 0
+    started = time.perf_counter()
+    with _writing(out) as write:
+        pieces = predictor.predict_tables(one_or_list(data), names=split_names(names), reporter=reporter)
+        for table, probability in pieces:
+            for name in kept:
+                if name not in table.column_names:
+                    raise DataError(f"--keep {name}: there is no such column; {suggest(name, table.column_names)}")
+            write(table.select(kept).append_column(PROBABILITY, pa.array(probability)))
+            rows += len(probability)
+    seconds = time.perf_counter() - started
+    _say_report(predictor, reporter)
+    reporter.say(f"{rows:,} rows predicted, {rows / seconds:,.0f} rows/s")
+    if as_json:
+        report = predictor.report
+        print_json(
+            {
+                "rows": rows,
+                "rows_per_s": rows / seconds,
+                "out": out,
+                "unseen": report.unseen,
+                "missing": report.missing,
+                "infinite": report.infinite,
+            }
+        )
+
+
+def _say_report(predictor: Predictor, reporter: Reporter) -> None:
+    for line in predictor.report.lines():
+        reporter.say(line)
+
+
+@contextmanager
+def _writing(out: str) -> Iterator[Callable[[pa.Table], None]]:
+    """A function that appends tables to a file, which appears under its name only when it is whole."""
+    if out == "-":
+        with _Writer(sys.stdout.buffer, parquet=False) as writer:
+            yield writer.write
+        sys.stdout.flush()
+        return
+    path = Path(out)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        work = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file, _Writer(file, parquet=path.suffix in (".parquet", ".pq")) as writer:
+                yield writer.write
+            work.chmod(0o644)
+            work.replace(path)
+        finally:
+            work.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot write {out}: {error.strerror or error}; nothing was written") from error
+
+
+class _Writer:
+    """Writes tables of one schema one after another, as CSV or Parquet."""
+
+    def __init__(self, file: Any, *, parquet: bool) -> None:
+        self.file = file
+        self.open = pa.parquet.ParquetWriter if parquet else pa.csv.CSVWriter
+        self.parquet = parquet
+        self.writer: Any = None
+
+    def write(self, table: pa.Table) -> None:
+        if not self.parquet:
+            table = _as_text(table)
+        if self.writer is None:
+            self.writer = self.open(self.file, table.schema)
+        self.writer.write_table(table)
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if self.writer is not None:
+            self.writer.close()
+        elif kind is None:
+            # No input row at all still makes a readable file, with a header.
+            empty = pa.table({PROBABILITY: pa.array(np.empty(0))})
+            with self.open(self.file, empty.schema) as writer:
+                writer.write_table(empty)
+
+
+def _as_text(table: pa.Table) -> pa.Table:
+    """Columns that CSV has no form for, such as lists, as their Python text."""
+    for i, column in enumerate(table.columns):
+        if pa.types.is_nested(column.type):
+            text = pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())
+            table = table.set_column(i, table.column_names[i], text)
+    return table

@@ -1,0 +1,43 @@
+"""Batch: the few tensors that a model reads in one step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+PADDING = -1
+"""Fills the short rows of a padded multi-valued field; stands for no value at all."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B encoded rows. Ids count within their field (see `fieldwise.layout`), not within a common table.
+
+    categorical: int64 [B, number of categorical fields].
+    numeric: float32 [B, number of numeric fields]; NaN stands for missing.
+    multi_valued: one int64 [B, K] per multi-valued field, K the longest list of the batch (at least 1), short
+        rows filled with `PADDING`; a row without values holds the one id `MISSING`.
+    label, weight: float32 [B], or None where they are not known or not used.
+    """
+
+    categorical: Tensor
+    numeric: Tensor
+    multi_valued: tuple[Tensor, ...] = ()
+    label: Tensor | None = None
+    weight: Tensor | None = None
+
+    def __len__(self) -> int:
+        return int(self.categorical.shape[0])
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        return replace(
+            self,
+            categorical=self.categorical.to(device, non_blocking=True),
+            numeric=self.numeric.to(device, non_blocking=True),
+            multi_valued=tuple(ids.to(device, non_blocking=True) for ids in self.multi_valued),
+            label=None if self.label is None else self.label.to(device, non_blocking=True),
+            weight=None if self.weight is None else self.weight.to(device, non_blocking=True),
+        )

@@ -1,0 +1,96 @@
+"""Dataset: encoded rows with their labels, from which batches are taken by row number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from fieldwise.data.batch import PADDING, Batch
+from fieldwise.data.roles import read_group, read_label, read_weight
+from fieldwise.data.splits import Rows
+from fieldwise.encoding.encoded import EncodedRows, Ragged
+from fieldwise.encoding.encoder import Encoder
+from fieldwise.layout import Layout
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """N encoded rows in memory, with what is known of them.
+
+    label, weight: float32 [N]. group: int32 [N]. Each may be None.
+    """
+
+    layout: Layout
+    rows: EncodedRows
+    label: npt.NDArray[np.float32] | None = None
+    weight: npt.NDArray[np.float32] | None = None
+    group: npt.NDArray[np.int32] | None = None
+
+    @classmethod
+    def from_table(cls, table: pa.Table, encoder: Encoder) -> Dataset:
+        """Encode a table that has labels. Raises DataError where a column or a value does not fit."""
+        schema = encoder.schema
+        return cls(
+            encoder.layout,
+            encoder.encode(table),
+            label=read_label(table, schema),
+            weight=read_weight(table, schema),
+            group=read_group(table, schema),
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, rows: Rows) -> Dataset:
+        """The data set of some rows, by number, in their order."""
+        return Dataset(
+            self.layout,
+            self.rows.take(rows),
+            label=None if self.label is None else self.label[rows],
+            weight=None if self.weight is None else self.weight[rows],
+            group=None if self.group is None else self.group[rows],
+        )
+
+    def batch(self, rows: Rows | slice) -> Batch:
+        """The batch of some rows, by number [B] or as a slice."""
+        multi_valued = self.rows.multi_valued
+        if multi_valued and isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
+        return Batch(
+            categorical=_tensor(self.rows.categorical[rows]).long(),
+            numeric=_tensor(self.rows.numeric[rows]),
+            multi_valued=tuple(_padded(ragged.take(rows)) for ragged in multi_valued),  # type: ignore[arg-type]
+            label=None if self.label is None else _tensor(self.label[rows]),
+            weight=None if self.weight is None else _tensor(self.weight[rows]),
+        )
+
+    def id_counts(self) -> Tensor:
+        """How often each row of a common table occurs in the data: int64 [V] (see `Layout.offsets`)."""
+        counts = np.zeros(self.layout.num_rows, dtype=np.int64)
+        columns: dict[int, npt.NDArray[np.int32]] = dict(
+            zip(self.layout.categorical, self.rows.categorical.T, strict=True)
+        )
+        columns.update(
+            (f, ragged.values) for f, ragged in zip(self.layout.multi_valued, self.rows.multi_valued, strict=True)
+        )
+        for f, ids in columns.items():
+            start, size = self.layout.offsets[f], self.layout.fields[f].size
+            counts[start : start + size] = np.bincount(ids, minlength=size)
+        return torch.from_numpy(counts)
+
+
+def _tensor(array: npt.NDArray[np.generic]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _padded(ragged: Ragged) -> Tensor:
+    lengths = np.diff(ragged.offsets)
+    width = int(lengths.max(initial=1))
+    ids = np.full((len(lengths), width), PADDING, dtype=np.int64)
+    ids[np.arange(width) < lengths[:, None]] = ragged.values
+    return torch.from_numpy(ids)

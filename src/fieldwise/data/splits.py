@@ -1,0 +1,73 @@
+"""Which rows train, which select the model (validation) and which are touched once at the end (test)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fieldwise.errors import DataError
+
+SplitMethod = Literal["stratified", "random", "time"]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers (int64) of the three parts; no row is in two of them, a part may be empty."""
+
+    train: Rows
+    valid: Rows
+    test: Rows
+
+
+def split_rows(
+    num_rows: int,
+    *,
+    method: SplitMethod = "stratified",
+    valid_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    seed: int = 0,
+    label: npt.NDArray[np.float32] | None = None,
+    time: npt.NDArray[np.generic] | None = None,
+) -> Split:
+    """Split the rows 0 to `num_rows` - 1; the same arguments give the same split on every machine.
+
+    random: every row has the same chance. stratified: random within the clicks and within the rest (`label`
+    [num_rows] of 0 and 1), so that the parts share one click rate. time: the latest rows (by `time` [num_rows],
+    anything that numpy sorts) test, the ones before them validate; rows of one moment may stand on both sides.
+    Every part keeps the order of the table.
+
+    Raises DataError where a fraction is not in [0, 1) or nothing is left to train on.
+    """
+    for name, fraction in (("valid_fraction", valid_fraction), ("test_fraction", test_fraction)):
+        if not 0 <= fraction < 1:
+            raise DataError(f"{name} must lie in [0, 1), got {fraction}")
+    if valid_fraction + test_fraction >= 1:
+        raise DataError(f"valid_fraction {valid_fraction} and test_fraction {test_fraction} leave no rows to train on")
+    if method == "time":
+        if time is None:
+            raise DataError("a time-ordered split needs a time column; name it (--time COLUMN)")
+        groups = [np.argsort(time, kind="stable")]
+    else:
+        shuffled = np.random.default_rng(seed).permutation(num_rows)
+        if method == "stratified":
+            if label is None:
+                raise DataError("a stratified split needs the labels")
+            clicked = label[shuffled] > 0
+            groups = [shuffled[clicked], shuffled[~clicked]]
+        else:
+            groups = [shuffled]
+    parts: tuple[list[Rows], list[Rows], list[Rows]] = ([], [], [])
+    for group in groups:
+        test = round(len(group) * test_fraction)
+        valid = round(len(group) * valid_fraction)
+        train = len(group) - valid - test
+        for part, rows in zip(parts, np.split(group, [train, train + valid]), strict=True):
+            part.append(rows.astype(np.int64, copy=False))
+    split = Split(*(np.sort(np.concatenate(part)) for part in parts))
+    if num_rows and not len(split.train):
+        raise DataError(f"{num_rows} rows are too few for this split: none is left to train on")
+    return split

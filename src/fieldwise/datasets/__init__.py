@@ -1,0 +1,104 @@
+"""Built-in data sets by name: `names()`, `describe(name)`, `load_dataset(name)`.
+
+Each loader is a function with keyword-only arguments, which are its options. The modules behind the loaders are
+imported when a loader runs, never before.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fieldwise.errors import DataError, SettingsError, suggest
+
+if TYPE_CHECKING:
+    from fieldwise.datasets.base import NamedDataset
+
+__all__ = ["describe", "load_dataset", "names"]
+
+
+def names() -> tuple[str, ...]:
+    """The names of the built-in data sets."""
+    return tuple(_ENTRIES)
+
+
+def describe(name: str) -> str:
+    """One sentence on a data set, then the options of its loader. Raises DataError for an unknown name."""
+    entry = _entry(name)
+    options = [f"{option.name}={option.default!r}" for option in _options(entry).values()]
+    return f"{entry.description} Options: {', '.join(options)}."
+
+
+def load_dataset(name: str, *, options: Mapping[str, Any] | None = None) -> NamedDataset:
+    """Load a data set by name: its table, schema and split.
+
+    options: the loader's own, as `describe(name)` lists them; None: their defaults.
+    Raises DataError for an unknown name or data that cannot be read, SettingsError for an unknown option.
+    """
+    entry = _entry(name)
+    options = options or {}
+    known = _options(entry)
+    for option in options:
+        if option not in known:
+            raise SettingsError(f"data set '{name}' has no option '{option}'; {suggest(option, known)}")
+    return entry.load(**options)
+
+
+class _Entry(NamedTuple):
+    description: str
+    load: Callable[..., NamedDataset]
+
+
+def _entry(name: str) -> _Entry:
+    if name not in _ENTRIES:
+        raise DataError(f"unknown data set '{name}'; {suggest(name, _ENTRIES)}")
+    return _ENTRIES[name]
+
+
+def _options(entry: _Entry) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(entry.load).parameters
+
+
+def _movielens(*, directory: str | Path | None = None, download: bool = False) -> NamedDataset:
+    from fieldwise.datasets import movielens
+
+    return movielens.load(None if directory is None else Path(directory), download=download)
+
+
+def _movielens_ids(*, directory: str | Path | None = None, download: bool = False) -> NamedDataset:
+    from fieldwise.datasets import movielens
+
+    where = None if directory is None else Path(directory)
+    return movielens.load(where, user_id=True, movie_id=True, download=download)
+
+
+def _synthetic(*, num_rows: int = 200_000, seed: int = 0) -> NamedDataset:
+    from fieldwise.data.splits import split_rows
+    from fieldwise.datasets.base import NamedDataset
+    from fieldwise.datasets.synthetic import make_click_log
+
+    log = make_click_log(num_rows, seed=seed)
+    return NamedDataset(
+        name="synthetic",
+        table=log.table,
+        schema=log.schema,
+        split=split_rows(num_rows, seed=seed, label=log.table[log.schema.label].to_numpy()),
+        notes=(f"synthetic rows: the best AUC to expect of any model is {log.bayes_auc:.4f}",),
+    )
+
+
+_ENTRIES = {
+    "movielens-1m": _Entry(
+        "MovieLens-1M with the fields and the split of the AutoInt paper: 739,012 ratings above or below 3.",
+        _movielens,
+    ),
+    "movielens-1m-ids": _Entry(
+        "MovieLens-1M as in 'movielens-1m', with the user and the movie id as two more fields in front.",
+        _movielens_ids,
+    ),
+    "synthetic": _Entry(
+        "Synthetic click log with planted pairs and a planted triple of fields, split 80/10/10.", _synthetic
+    ),
+}

@@ -1,0 +1,251 @@
+"""MovieLens-1M as the AutoInt paper uses it (Song et al., CIKM 2019, and its authors' preparation script).
+
+One row per rating; a rating above 3 counts as a click ("liked"), below 3 as none, and ratings of exactly 3 are
+dropped: 739,012 rows, 575,281 of them positive. Fields in order:
+
+    gender       2 tokens
+    age          7 tokens: the lower end of the age group (1 stands for "under 18")
+    occupation   21 tokens
+    zip          3,439 tokens, no threshold
+    release      36 tokens: 1919-1929, 1930s, ..., 1960s, then one per year from 1970 to 2000
+    timestamp    numeric, seconds since 1970, scaled to [0, 1]
+    genre        18 tokens, up to 6 of them per movie
+
+The user and the movie id are not among them; they can be added (`user_id`, `movie_id`), but the results are then
+not comparable with the paper's.
+
+The split is the authors': Python's `random` seeded with 2019 shuffles the row numbers 0 to N-1 (in the order of
+ratings.dat without the 3s); the first 80 % train, the next 10 % validate, the rest test: 591,209 / 73,901 / 73,902.
+
+One departure: the authors scale the timestamp by its range over all kept rows; here the encoder fits that range
+on the training rows alone, as it must for any field, so a few rows of the other parts can fall just outside [0, 1].
+
+Copies of the data set without the fourth column of ratings.dat (the timestamp) are read too; the field is then left
+out and a note says so. The data may be used for research and not be redistributed: see its README.txt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import random
+import tempfile
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from fieldwise.data.splits import Split
+from fieldwise.datasets.base import NamedDataset
+from fieldwise.errors import DataError
+from fieldwise.schema import Categorical, FieldSpec, MultiValued, Numeric, Schema
+
+SITE = "https://grouplens.org/datasets/movielens/1m/"
+URL = "https://files.grouplens.org/datasets/movielens/ml-1m.zip"
+MD5 = "c4d9eecfca2ab87c1945afe126590906"
+FOLDERS = ("movielens-1m", "ml-1m")
+FILES = ("users.dat", "movies.dat", "ratings.dat")
+ENVIRONMENT = "FIELDWISE_DATA"
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes received so far and the bytes expected (None: unknown)."""
+
+
+def load(
+    directory: Path | None = None,
+    *,
+    user_id: bool = False,
+    movie_id: bool = False,
+    download: bool = False,
+    progress: Progress | None = None,
+) -> NamedDataset:
+    """MovieLens-1M with the fields and the split of the AutoInt paper (see the head of this module).
+
+    directory: the folder with users.dat, movies.dat and ratings.dat, or the folder above it (where it is called
+        `movielens-1m` or `ml-1m`); None: the environment variable FIELDWISE_DATA names the folder above.
+    user_id, movie_id: whether to put these fields in front; with `user_id`, GAUC groups by it.
+    download: whether to fetch the data set from its publisher (6 MB) if it is not there; it is unpacked as
+        `ml-1m` inside `directory`, else inside $FIELDWISE_DATA. `progress` is told of every piece received.
+
+    Raises DataError where the files are missing, damaged or cannot be fetched.
+    """
+    base = _base(directory)
+    found = _find(base)
+    if found is None and download:
+        if base is None:
+            raise DataError(f"no folder to download to: give a directory, or set {ENVIRONMENT} to one")
+        found = fetch(base, progress=progress)
+    if found is None:
+        where = f"in {base}" if base is not None else f"({ENVIRONMENT} is not set and no directory was given)"
+        raise DataError(
+            f"MovieLens-1M ({', '.join(FILES)}) was not found {where}; get ml-1m.zip from {SITE}, unpack it, and "
+            f"set {ENVIRONMENT} to the folder that holds `ml-1m`, or load with download=True"
+        )
+    return _prepare(found, user_id=user_id, movie_id=movie_id)
+
+
+def fetch(
+    base: Path,
+    *,
+    url: str = URL,
+    md5: str = MD5,
+    timeout: float = 60.0,
+    progress: Progress | None = None,
+) -> Path:
+    """Download the archive, check its MD5 sum and unpack it as `base`/ml-1m, which appears complete or not at all.
+
+    timeout: seconds that the server may stay silent. Raises DataError where the archive cannot be had, is not the
+    published one, or a folder of that name is in the way.
+    """
+    target = base / "ml-1m"
+    if target.exists():
+        raise DataError(f"{target} exists but lacks some of {', '.join(FILES)}; move it away and try again")
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        # Everything happens in a folder beside the target, so that the last step is a rename in one file system.
+        with tempfile.TemporaryDirectory(dir=base, prefix=".ml-1m-") as name:
+            archive, unpacked = Path(name, "ml-1m.zip"), Path(name, "ml-1m")
+            with urllib.request.urlopen(url, timeout=timeout) as response, archive.open("wb") as file:
+                length = response.headers.get("Content-Length")
+                digest = _copy(response, file, None if length is None else int(length), progress)
+            if digest != md5:
+                raise DataError(
+                    f"{url} gave a file with the MD5 sum {digest}, expected {md5}; it is damaged or was changed "
+                    f"and was thrown away; try again, or get it by hand from {SITE}"
+                )
+            unpacked.mkdir()
+            with zipfile.ZipFile(archive) as content:
+                # Only members of these exact names are read, so no path inside the archive can lead elsewhere.
+                for member in (*FILES, "README"):
+                    (unpacked / member).write_bytes(content.read(f"ml-1m/{member}"))
+            unpacked.rename(target)
+    except (OSError, http.client.HTTPException, zipfile.BadZipFile, KeyError) as error:
+        raise DataError(f"cannot download {url} to {base}: {error}; get it by hand from {SITE}") from error
+    return target
+
+
+def _copy(source: BinaryIO, target: BinaryIO, length: int | None, progress: Progress | None) -> str:
+    digest, received = hashlib.md5(usedforsecurity=False), 0
+    while piece := source.read(1 << 18):
+        target.write(piece)
+        digest.update(piece)
+        received += len(piece)
+        if progress is not None:
+            progress(received, length)
+    return digest.hexdigest()
+
+
+def _base(directory: Path | None) -> Path | None:
+    if directory is not None:
+        return Path(directory)
+    value = os.environ.get(ENVIRONMENT)
+    return Path(value) if value else None
+
+
+def _find(base: Path | None) -> Path | None:
+    if base is None:
+        return None
+    folders = (base, *(base / folder for folder in FOLDERS))
+    return next((f for f in folders if all((f / file).is_file() for file in FILES)), None)
+
+
+def _prepare(folder: Path, *, user_id: bool, movie_id: bool) -> NamedDataset:
+    users = _read(folder / "users.dat", ("user_id", "gender", "age", "occupation", "zip"))
+    movies = _read(folder / "movies.dat", ("movie_id", "title", "genre"))
+    ratings = _read(folder / "ratings.dat", ("user_id", "movie_id", "rating", "timestamp"), optional=1)
+
+    ratings = ratings.filter(pc.not_equal(ratings["rating"], 3))
+    user_rows = _look_up(ratings["user_id"], users["user_id"], folder, "user", "users.dat")
+    movie_rows = _look_up(ratings["movie_id"], movies["movie_id"], folder, "movie", "movies.dat")
+
+    columns: dict[str, pa.ChunkedArray] = {}
+    fields: dict[str, FieldSpec] = {}
+    for name, wanted in (("user_id", user_id), ("movie_id", movie_id)):
+        if wanted:
+            columns[name], fields[name] = ratings[name], Categorical(min_count=1)
+    for name in ("gender", "age", "occupation", "zip"):
+        columns[name], fields[name] = users[name].take(user_rows), Categorical(min_count=1)
+    columns["release"] = _release(movies, folder / "movies.dat").take(movie_rows)
+    fields["release"] = Categorical(min_count=1)
+
+    notes = []
+    if "timestamp" in ratings.column_names:
+        columns["timestamp"], fields["timestamp"] = ratings["timestamp"], Numeric(transform="minmax")
+    else:
+        notes.append(
+            f"{folder / 'ratings.dat'} has no fourth column (the timestamp), so the field 'timestamp' is left "
+            "out and results are not comparable with the AutoInt paper's"
+        )
+    columns["genre"] = movies["genre"].take(movie_rows)
+    fields["genre"] = MultiValued(separator="|", min_count=1)
+    if user_id or movie_id:
+        notes.append("the AutoInt paper uses neither user nor movie ids; with them results are not comparable with it")
+    columns["liked"] = pc.greater(ratings["rating"], 3).cast(pa.int8())
+    return NamedDataset(
+        name="movielens-1m-ids" if user_id or movie_id else "movielens-1m",
+        table=pa.table(columns),
+        schema=Schema(fields=fields, label="liked", group="user_id" if user_id else None),
+        split=_authors_split(ratings.num_rows),
+        notes=tuple(notes),
+    )
+
+
+def _read(path: Path, names: tuple[str, ...], *, optional: int = 0) -> pa.Table:
+    """A `::`-separated file; the last `optional` columns may be absent. Ids and numbers become int64, a zip text."""
+    try:
+        # Arrow separates by one byte; the files hold no tab (one would be refused as a surplus column).
+        text = path.read_bytes().decode("iso-8859-1").replace("::", "\t").encode()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    types = {name: pa.int64() for name in names}
+    types |= dict.fromkeys(("gender", "zip", "title", "genre"), pa.string())
+    first = text.split(b"\n", 1)[0]
+    count = first.count(b"\t") + 1 if first else len(names)
+    if not len(names) - optional <= count <= len(names):
+        raise DataError(f"{path}, line 1: got {count} values separated by '::', expected {'::'.join(names)}")
+    try:
+        return pyarrow.csv.read_csv(
+            pa.py_buffer(text),
+            read_options=pyarrow.csv.ReadOptions(column_names=names[:count]),
+            parse_options=pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False),
+            convert_options=pyarrow.csv.ConvertOptions(column_types=types, null_values=[]),
+        )
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path} is not the published file ({'::'.join(names[:count])}): {error}") from error
+
+
+def _look_up(keys: pa.ChunkedArray, known: pa.ChunkedArray, folder: Path, what: str, file: str) -> pa.ChunkedArray:
+    rows = pc.index_in(keys, value_set=known)
+    if rows.null_count:
+        stranger = keys.filter(pc.is_null(rows))[0]
+        raise DataError(f"{folder / 'ratings.dat'} names {what} {stranger}, which {folder / file} does not hold")
+    return rows
+
+
+def _release(movies: pa.Table, path: Path) -> pa.ChunkedArray:
+    """The release bucket of each movie; the year stands in brackets at the end of the title: `Heat (1995)`."""
+    year = pc.utf8_slice_codeunits(movies["title"], -5, -1)
+    bad = pc.invert(pc.match_substring_regex(year, r"^\d{4}$"))
+    if pc.any(bad).as_py():
+        raise DataError(f"{path}: no year at the end of the title '{movies['title'].filter(bad)[0]}'")
+    number = year.cast(pa.int64())
+    decade = pc.binary_join_element_wise(pc.utf8_slice_codeunits(year, 0, 3), "0s", "")
+    return pc.if_else(pc.less(number, 1930), "1919-1929", pc.if_else(pc.less(number, 1970), decade, year))
+
+
+def _authors_split(num_rows: int) -> Split:
+    rows = list(range(num_rows))
+    random.Random(2019).shuffle(rows)
+    first, second = num_rows * 8 // 10, num_rows * 9 // 10
+    # Sorted, because a split says which rows belong to a part; the trainer shuffles in its own way.
+    train, valid, test = (
+        np.sort(np.array(part, dtype=np.int64)) for part in (rows[:first], rows[first:second], rows[second:])
+    )
+    return Split(train=train, valid=valid, test=test)

@@ -1,0 +1,103 @@
+"""Encoded rows as plain numpy arrays, and the account of what could not be encoded as it stood."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """N lists of ids, one after another: row i holds `values[offsets[i]:offsets[i + 1]]`, at least one id.
+
+    values: int32 [total]. offsets: int64 [N + 1].
+    """
+
+    values: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Ragged:
+        """The lists of some rows [n], in their order."""
+        lengths = np.diff(self.offsets)[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        # Position of every value: its row's start, plus its place within the row.
+        places = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - self.offsets[rows], lengths)
+        return Ragged(self.values[places], offsets)
+
+    @classmethod
+    def from_lists(cls, lists: Sequence[Sequence[int]]) -> Ragged:
+        """From Python lists of ids."""
+        offsets = np.cumsum([0, *(len(ids) for ids in lists)], dtype=np.int64)
+        return cls(np.array([i for ids in lists for i in ids], dtype=np.int32), offsets)
+
+
+@dataclass
+class EncodingReport:
+    """What the encoder met in `rows` rows; counts per field name, fields without any left out.
+
+    unseen: values outside the vocabulary, with up to five `examples`; they take the field's OTHER id.
+    missing: rows without a value. infinite: infinite numbers, which count as missing too.
+    """
+
+    rows: int = 0
+    unseen: dict[str, int] = field(default_factory=dict)
+    missing: dict[str, int] = field(default_factory=dict)
+    infinite: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    MOST_EXAMPLES = 5
+
+    def add(self, other: EncodingReport) -> None:
+        """Take in the account of further rows."""
+        self.rows += other.rows
+        for mine, theirs in (
+            (self.unseen, other.unseen),
+            (self.missing, other.missing),
+            (self.infinite, other.infinite),
+        ):
+            for name, count in theirs.items():
+                mine[name] = mine.get(name, 0) + count
+        for name, examples in other.examples.items():
+            merged = dict.fromkeys([*self.examples.get(name, []), *examples])
+            self.examples[name] = list(merged)[: self.MOST_EXAMPLES]
+
+    def lines(self) -> list[str]:
+        """One plain sentence per field that met something worth telling: unseen values and infinities."""
+        told = [
+            f"{name}: {count:,} of {self.rows:,} values are not in the vocabulary "
+            f"(for example {', '.join(self.examples.get(name, []))})"
+            for name, count in self.unseen.items()
+        ]
+        told += [f"{name}: {n:,} infinite values taken as missing" for name, n in self.infinite.items()]
+        return told
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """N encoded rows; columns follow the Layout's `categorical`, `numeric` and `multi_valued` fields.
+
+    categorical: int32 [N, C]. numeric: float32 [N, M], NaN where missing. multi_valued: one Ragged per field.
+    """
+
+    categorical: npt.NDArray[np.int32]
+    numeric: npt.NDArray[np.float32]
+    multi_valued: tuple[Ragged, ...]
+    report: EncodingReport
+
+    def __len__(self) -> int:
+        return len(self.categorical)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> EncodedRows:
+        """Some rows, by number, in their order; the account stays that of all rows."""
+        return EncodedRows(
+            self.categorical[rows],
+            self.numeric[rows],
+            tuple(ragged.take(rows) for ragged in self.multi_valued),
+            self.report,
+        )

@@ -1,0 +1,202 @@
+"""Encoder: from raw columns to ids and scaled numbers. Fitted once, on training rows; travels with the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from fieldwise.encoding.encoded import EncodedRows, EncodingReport, Ragged
+from fieldwise.encoding.fields import (
+    BucketEncoding,
+    CategoricalEncoding,
+    FieldEncoding,
+    MultiValuedEncoding,
+    NumericEncoding,
+    fit_field,
+)
+from fieldwise.encoding.numbers import Scaling
+from fieldwise.encoding.vocabulary import Vocabulary
+from fieldwise.errors import DataError, PredictorFormatError, suggest
+from fieldwise.layout import FieldLayout, Layout
+from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
+
+VOCABULARY_SCHEMA = pa.schema([("field", pa.int32()), ("token", pa.string()), ("count", pa.int64())])
+"""The Arrow form of all vocabularies: rows in field order, within a field in id order."""
+
+
+class _VocabularyState(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    encoding: Literal["vocabulary"] = "vocabulary"
+
+
+class _ScalingState(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    encoding: Literal["scaling"] = "scaling"
+    scaling: Scaling
+
+
+class _BucketState(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    encoding: Literal["buckets"] = "buckets"
+    bounds: list[float]
+
+
+class EncoderState(BaseModel):
+    """The JSON half of a saved encoder, fields in schema order; the vocabularies are the Arrow half."""
+
+    model_config = ConfigDict(extra="forbid")
+    fields: list[Annotated[_VocabularyState | _ScalingState | _BucketState, Field(discriminator="encoding")]]
+
+
+class Encoder:
+    """Turns tables, or single dicts of Python values, into `EncodedRows` by what `fit` has learned.
+
+    A table and the dicts of its rows give the same ids and numbers.
+    """
+
+    def __init__(self, schema: Schema, encodings: Sequence[FieldEncoding]) -> None:
+        self.schema = schema
+        self.encodings = tuple(encodings)
+
+    @classmethod
+    def fit(cls, table: pa.Table, schema: Schema, *, min_count: int = 1) -> Encoder:
+        """Learn vocabularies and scalings from a table of training rows.
+
+        min_count: tokens seen less often share one id per field, unless the field has its own `min_count`.
+        Raises DataError, naming the column, where it is missing or not of the field's kind.
+        """
+        encodings = []
+        for name, spec in schema.fields.items():
+            column = _column(table, schema.column_of(name))
+            with _naming(schema.column_of(name)):
+                encodings.append(fit_field(name, spec, column, min_count=min_count))
+        return cls(schema, encodings)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The fields as models see them."""
+        return Layout(tuple(FieldLayout(e.name, e.kind, e.size) for e in self.encodings))
+
+    def encode(self, table: pa.Table) -> EncodedRows:
+        """Encode all rows of a table. Columns that no field reads are left alone.
+
+        Raises DataError, naming the column (and the row), where one is missing or a value is of the wrong kind.
+        """
+        report = EncodingReport(rows=table.num_rows)
+        categorical = np.empty((table.num_rows, len(self.layout.categorical)), dtype=np.int32)
+        numeric = np.empty((table.num_rows, len(self.layout.numeric)), dtype=np.float32)
+        multi_valued: list[Ragged] = []
+        c = m = 0
+        for encoding in self.encodings:
+            name = self.schema.column_of(encoding.name)
+            column = _column(table, name)
+            with _naming(name):
+                if isinstance(encoding, MultiValuedEncoding):
+                    multi_valued.append(encoding.encode(column, report))
+                elif isinstance(encoding, NumericEncoding):
+                    numeric[:, m] = encoding.encode(column, report)
+                    m += 1
+                else:
+                    categorical[:, c] = encoding.encode(column, report)
+                    c += 1
+        return EncodedRows(categorical, numeric, tuple(multi_valued), report)
+
+    def encode_rows(self, rows: Sequence[Mapping[str, Any]]) -> EncodedRows:
+        """Encode dicts of Python values, column name to value; None stands for missing.
+
+        The quick way for a few rows: nothing is vectorised. Raises DataError as `encode` does.
+        """
+        report = EncodingReport(rows=len(rows))
+        categorical = np.empty((len(rows), len(self.layout.categorical)), dtype=np.int32)
+        numeric = np.empty((len(rows), len(self.layout.numeric)), dtype=np.float32)
+        lists: list[list[list[int]]] = []
+        c = m = 0
+        for encoding in self.encodings:
+            name = self.schema.column_of(encoding.name)
+            values = [_value(row, name, i) for i, row in enumerate(rows)]
+            with _naming(name):
+                if isinstance(encoding, MultiValuedEncoding):
+                    lists.append([encoding.encode_value(value, report) for value in values])
+                elif isinstance(encoding, NumericEncoding):
+                    numeric[:, m] = [encoding.encode_value(value, report) for value in values]
+                    m += 1
+                else:
+                    categorical[:, c] = [encoding.encode_value(value, report) for value in values]
+                    c += 1
+        return EncodedRows(categorical, numeric, tuple(Ragged.from_lists(ids) for ids in lists), report)
+
+    def state(self) -> tuple[EncoderState, pa.Table]:
+        """What a saved encoder consists of: the JSON half and the table of all vocabularies."""
+        fields: list[_VocabularyState | _ScalingState | _BucketState] = []
+        parts = [VOCABULARY_SCHEMA.empty_table()]
+        for i, encoding in enumerate(self.encodings):
+            if isinstance(encoding, NumericEncoding):
+                fields.append(_ScalingState(scaling=encoding.scaling))
+            elif isinstance(encoding, BucketEncoding):
+                fields.append(_BucketState(bounds=encoding.bounds.tolist()))
+            else:
+                fields.append(_VocabularyState())
+                vocabulary = encoding.vocabulary
+                field = pa.array(np.full(len(vocabulary.tokens), i, dtype=np.int32))
+                columns = [field, vocabulary.tokens, pa.array(vocabulary.counts)]
+                parts.append(pa.table(columns, schema=VOCABULARY_SCHEMA))
+        return EncoderState(fields=fields), pa.concat_tables(parts).combine_chunks()
+
+    @classmethod
+    def from_state(cls, schema: Schema, state: EncoderState, vocabularies: pa.Table) -> Encoder:
+        """Rebuild an encoder from what `state` gave. Raises PredictorFormatError where the parts do not fit."""
+        if vocabularies.schema != VOCABULARY_SCHEMA:
+            raise PredictorFormatError("the vocabulary file does not have the columns field, token and count")
+        if len(state.fields) != len(schema.fields):
+            raise PredictorFormatError(f"the encoder holds {len(state.fields)} fields, the schema {len(schema.fields)}")
+        owner = vocabularies["field"].to_numpy()
+        encodings: list[FieldEncoding] = []
+        for i, ((name, spec), saved) in enumerate(zip(schema.fields.items(), state.fields, strict=True)):
+            rows = np.flatnonzero(owner == i)
+            entries = vocabularies.slice(rows[0], len(rows)) if len(rows) else vocabularies.slice(0, 0)
+            vocabulary = Vocabulary(
+                pa.concat_arrays(entries["token"].chunks) if len(rows) else pa.array([], pa.string()),
+                entries["count"].to_numpy(),
+            )
+            match spec, saved:
+                case Categorical(part=part), _VocabularyState():
+                    encodings.append(CategoricalEncoding(name, vocabulary, part))
+                case MultiValued(separator=separator), _VocabularyState():
+                    encodings.append(MultiValuedEncoding(name, vocabulary, separator))
+                case Numeric(buckets=int()), _BucketState():
+                    encodings.append(BucketEncoding(name, np.array(saved.bounds)))
+                case Numeric(buckets=None), _ScalingState():
+                    encodings.append(NumericEncoding(name, saved.scaling))
+                case _:
+                    raise PredictorFormatError(
+                        f"field '{name}' is {spec.kind} in the schema, but {saved.encoding} in the encoder"
+                    )
+        return cls(schema, encodings)
+
+
+def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
+    if name not in table.column_names:
+        raise DataError(f"column '{name}' is missing; {suggest(name, table.column_names)}")
+    return table.column(name)
+
+
+def _value(row: Mapping[str, Any], name: str, i: int) -> Any:
+    try:
+        return row[name]
+    except KeyError:
+        raise DataError(f"row {i + 1} has no '{name}'; give None for a missing value ({suggest(name, row)})") from None
+
+
+@contextmanager
+def _naming(column: str) -> Iterator[None]:
+    """Adds the column's name to the errors of a block."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"column '{column}': {error}") from error

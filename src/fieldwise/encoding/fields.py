@@ -1,0 +1,245 @@
+"""One field's encoding: what was learned from the training values, and how a value becomes an id or a number.
+
+Every class offers the same four things: `fit` (from the training column), `encode` (a column), `encode_value`
+(one Python value) and `size` (rows that the field needs in an embedding table). `encode` and `encode_value`
+give the same result; a property test holds them to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fieldwise.encoding import numbers
+from fieldwise.encoding.calendar import part_column, part_of
+from fieldwise.encoding.encoded import EncodingReport, Ragged
+from fieldwise.encoding.tokens import Tokens, token, token_column
+from fieldwise.encoding.vocabulary import Vocabulary, count_tokens
+from fieldwise.errors import DataError
+from fieldwise.layout import FIRST_TOKEN, MISSING, OTHER, Kind
+from fieldwise.schema import CalendarPart, Categorical, MultiValued, Numeric
+
+Ids = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class CategoricalEncoding:
+    """One token per row, by vocabulary; of a calendar part where `part` names one."""
+
+    name: str
+    vocabulary: Vocabulary
+    part: CalendarPart | None = None
+    kind: ClassVar[Kind] = "categorical"
+
+    @classmethod
+    def fit(cls, name: str, spec: Categorical, column: pa.ChunkedArray, *, min_count: int) -> CategoricalEncoding:
+        """Count the column's tokens and give ids to those seen often enough."""
+        tokens = token_column(part_column(column, spec.part) if spec.part else column)
+        threshold = spec.min_count or min_count
+        return cls(name, Vocabulary.assign(tokens.values, count_tokens(tokens), min_count=threshold), spec.part)
+
+    @property
+    def size(self) -> int:
+        """Rows in an embedding table."""
+        return self.vocabulary.size
+
+    def encode(self, column: pa.ChunkedArray, report: EncodingReport) -> Ids:
+        """The id of each row: int32 [N]."""
+        tokens = token_column(part_column(column, self.part) if self.part else column)
+        ids = self.vocabulary.ids(tokens)
+        _count_missing(report, self.name, int(np.count_nonzero(ids == MISSING)))
+        _report_unseen(report, self.name, tokens, tokens.codes[ids == OTHER])
+        return ids
+
+    def encode_value(self, value: Any, report: EncodingReport) -> int:
+        """The id of one value."""
+        text = part_of(value, self.part) if self.part else token(value)
+        ident = self.vocabulary.id_of(text)
+        _count_missing(report, self.name, int(ident == MISSING))
+        if ident == OTHER and text is not None:
+            _add_unseen(report, self.name, 1, [text])
+        return ident
+
+
+@dataclass(frozen=True, eq=False)
+class MultiValuedEncoding:
+    """Any number of tokens per row, by vocabulary. Empty parts do not count; a row without tokens is missing."""
+
+    name: str
+    vocabulary: Vocabulary
+    separator: str | None
+    kind: ClassVar[Kind] = "multi_valued"
+
+    @classmethod
+    def fit(cls, name: str, spec: MultiValued, column: pa.ChunkedArray, *, min_count: int) -> MultiValuedEncoding:
+        """Count the tokens in all lists and give ids to those seen often enough."""
+        tokens, _ = _split_column(column, spec.separator)
+        threshold = spec.min_count or min_count
+        vocabulary = Vocabulary.assign(tokens.values, count_tokens(tokens), min_count=threshold)
+        return cls(name, vocabulary, spec.separator)
+
+    @property
+    def size(self) -> int:
+        """Rows in an embedding table."""
+        return self.vocabulary.size
+
+    def encode(self, column: pa.ChunkedArray, report: EncodingReport) -> Ragged:
+        """The ids of each row's tokens, in their order; [MISSING] for a row without any."""
+        tokens, offsets = _split_column(column, self.separator)
+        ids = self.vocabulary.ids(tokens)
+        _report_unseen(report, self.name, tokens, tokens.codes[ids == OTHER])
+        present = ids != MISSING
+        kept_before = np.concatenate([[0], np.cumsum(present)])
+        lengths = np.diff(kept_before[offsets])
+        _count_missing(report, self.name, int(np.count_nonzero(lengths == 0)))
+        filled = np.concatenate([[0], np.cumsum(np.maximum(lengths, 1))]).astype(np.int64)
+        values = np.full(filled[-1], MISSING, dtype=np.int32)
+        start_of_value = np.repeat(filled[:-1] - kept_before[offsets[:-1]], lengths)
+        values[np.arange(len(start_of_value)) + start_of_value] = ids[present]
+        return Ragged(values, filled)
+
+    def encode_value(self, value: Any, report: EncodingReport) -> list[int]:
+        """The ids of one value's tokens."""
+        texts = [t for t in map(token, _split_value(value, self.separator)) if t is not None]
+        unseen = [t for t in texts if self.vocabulary.id_of(t) == OTHER]
+        if unseen:
+            _add_unseen(report, self.name, len(unseen), unseen)
+        _count_missing(report, self.name, int(not texts))
+        return [self.vocabulary.id_of(t) for t in texts] or [MISSING]
+
+
+@dataclass(frozen=True, eq=False)
+class NumericEncoding:
+    """One scaled number per row; NaN stands for missing."""
+
+    name: str
+    scaling: numbers.Identity | numbers.Standard | numbers.MinMax | numbers.LogSquared
+    kind: ClassVar[Kind] = "numeric"
+    size: ClassVar[int] = FIRST_TOKEN  # the missing vector and the value vector
+
+    @classmethod
+    def fit(cls, name: str, spec: Numeric, column: pa.ChunkedArray) -> NumericEncoding:
+        """Take the scaling's figures from the column."""
+        return cls(name, numbers.fit_scaling(spec, numbers.number_column(column)))
+
+    def encode(self, column: pa.ChunkedArray, report: EncodingReport) -> npt.NDArray[np.float32]:
+        """The scaled number of each row: float32 [N]."""
+        known = _finite(numbers.number_column(column), report, self.name)
+        return self.scaling.apply(known).astype(np.float32)
+
+    def encode_value(self, value: Any, report: EncodingReport) -> float:
+        """The scaled number of one value."""
+        known = _finite(np.array([numbers.number(value)]), report, self.name)
+        return float(self.scaling.apply(known).astype(np.float32)[0])
+
+
+@dataclass(frozen=True, eq=False)
+class BucketEncoding:
+    """The bucket that a number falls into, as an id; missing has its own."""
+
+    name: str
+    bounds: numbers.Numbers
+    kind: ClassVar[Kind] = "categorical"
+
+    @classmethod
+    def fit(cls, name: str, spec: Numeric, column: pa.ChunkedArray) -> BucketEncoding:
+        """Find the bounds between equally filled buckets."""
+        assert spec.buckets is not None
+        return cls(name, numbers.fit_bounds(spec.buckets, numbers.number_column(column)))
+
+    @property
+    def size(self) -> int:
+        """Rows in an embedding table."""
+        return FIRST_TOKEN + len(self.bounds) + 1
+
+    def encode(self, column: pa.ChunkedArray, report: EncodingReport) -> Ids:
+        """The id of each row's bucket: int32 [N]."""
+        known = _finite(numbers.number_column(column), report, self.name)
+        return numbers.bucket_ids(self.bounds, known)
+
+    def encode_value(self, value: Any, report: EncodingReport) -> int:
+        """The id of one value's bucket."""
+        known = _finite(np.array([numbers.number(value)]), report, self.name)
+        return int(numbers.bucket_ids(self.bounds, known)[0])
+
+
+FieldEncoding = CategoricalEncoding | MultiValuedEncoding | NumericEncoding | BucketEncoding
+
+
+def fit_field(
+    name: str, spec: Categorical | Numeric | MultiValued, column: pa.ChunkedArray, *, min_count: int
+) -> FieldEncoding:
+    """Learn a field's encoding from its training column."""
+    if isinstance(spec, Categorical):
+        return CategoricalEncoding.fit(name, spec, column, min_count=min_count)
+    if isinstance(spec, MultiValued):
+        return MultiValuedEncoding.fit(name, spec, column, min_count=min_count)
+    if spec.buckets is not None:
+        return BucketEncoding.fit(name, spec, column)
+    return NumericEncoding.fit(name, spec, column)
+
+
+def _split_column(column: pa.ChunkedArray, separator: str | None) -> tuple[Tokens, npt.NDArray[np.int64]]:
+    """All list members as one token column, and where each row's members begin: int64 [N + 1]."""
+    kind = column.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        lengths = pc.list_value_length(column).fill_null(0).to_numpy()
+        members = pc.list_flatten(column)
+    elif pa.types.is_null(kind):
+        lengths, members = np.zeros(len(column), np.int64), pa.chunked_array([pa.array([], pa.string())])
+    elif separator is None:
+        raise DataError(f"expected a list column, got {kind}; for text, name the separator of the values")
+    else:
+        lists = pc.split_pattern(column.cast(pa.string()), separator)
+        return _split_column(lists, None)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return token_column(pa.chunked_array([members]) if isinstance(members, pa.Array) else members), offsets
+
+
+def _split_value(value: Any, separator: str | None) -> Iterable[Any]:
+    if value is None or (isinstance(value, float) and value != value):
+        return ()
+    if isinstance(value, str):
+        if separator is None:
+            raise DataError(f"expected a list of values, got the text {value!r:.60}")
+        return value.split(separator)
+    if isinstance(value, list | tuple | set | frozenset | np.ndarray):
+        return list(value)
+    return (value,)
+
+
+def _finite(x: numbers.Numbers, report: EncodingReport, name: str) -> numbers.Numbers:
+    infinite = np.isinf(x)
+    count = int(np.count_nonzero(infinite))
+    if count:
+        report.infinite[name] = report.infinite.get(name, 0) + count
+        x = np.where(infinite, np.nan, x)
+    _count_missing(report, name, int(np.count_nonzero(np.isnan(x))))
+    return x
+
+
+def _count_missing(report: EncodingReport, name: str, count: int) -> None:
+    if count:
+        report.missing[name] = report.missing.get(name, 0) + count
+
+
+def _report_unseen(report: EncodingReport, name: str, tokens: Tokens, codes: Ids) -> None:
+    if len(codes):
+        first = dict.fromkeys(codes[:1000].tolist())
+        examples = [tokens.values[code].as_py() for code in list(first)[: EncodingReport.MOST_EXAMPLES]]
+        _add_unseen(report, name, len(codes), examples)
+
+
+def _add_unseen(report: EncodingReport, name: str, count: int, examples: list[str]) -> None:
+    report.add(
+        EncodingReport(
+            unseen={name: count},
+            examples={name: [text if len(text) <= 40 else text[:39] + "…" for text in examples]},
+        )
+    )

@@ -1,0 +1,195 @@
+"""Field embeddings: every field of a batch becomes one vector of D numbers."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from fieldwise.data.batch import Batch
+from fieldwise.errors import DataError, SettingsError
+from fieldwise.layout import FIRST_TOKEN, MISSING, OTHER, Kind, Layout
+
+ZERO_ROW = 0
+"""The row of the table that belongs to no field, is zero and is never updated."""
+
+
+class FieldEmbedding(nn.Module):
+    """Turns a batch into one vector per field, [B, F, D] in schema order, out of ONE table [V, D].
+
+    * categorical: the row of the field's id;
+    * numeric: x * v_m, where v_m is the field's one value vector (Song et al., CIKM 2019, eq. 3);
+    * multi-valued: the mean (or sum) over the rows of the field's ids; padding neither adds nor counts;
+    * missing, of any kind (id 0, or NaN): the field's own learned vector, or the zero vector.
+
+    All rows of a forward pass are read by one gather, for each further gather would cost a gradient as large as
+    the whole table. Numeric fields gather their one or two rows once per batch, not once per row of it.
+
+    layout: the fields; the table has `layout.num_rows` rows.
+    dim: D, at least 1.
+    missing: `learned`, or `zero` as in the AutoInt authors' code, which knows no vector for missing values.
+    pooling: of multi-valued fields; `mean` is the AutoInt authors' choice.
+    init_std: the table is drawn from N(0, init_std^2); the authors take 0.01.
+
+    Raises SettingsError for an argument out of range.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        dim: int,
+        *,
+        missing: Literal["learned", "zero"] = "learned",
+        pooling: Literal["mean", "sum"] = "mean",
+        init_std: float = 0.01,
+    ) -> None:
+        super().__init__()
+        if dim < 1:
+            raise SettingsError(f"an embedding needs at least 1 dimension, got {dim}")
+        if missing not in ("learned", "zero"):
+            raise SettingsError(f"missing must be 'learned' or 'zero', got {missing!r}")
+        if pooling not in ("mean", "sum"):
+            raise SettingsError(f"pooling must be 'mean' or 'sum', got {pooling!r}")
+        if init_std < 0:
+            raise SettingsError(f"init_std must be at least 0, got {init_std}")
+        self.layout = layout
+        self.missing = missing
+        self.pooling = pooling
+        self.table = nn.Embedding(layout.num_rows, dim, padding_idx=ZERO_ROW)
+        nn.init.normal_(self.table.weight, std=init_std)
+        with torch.no_grad():
+            self.table.weight[ZERO_ROW] = 0.0
+
+        # Ids below this one read the zero row: padding always, missing where it has no vector of its own.
+        self._lowest_id = MISSING + 1 if missing == "zero" else MISSING
+        offsets = layout.offsets
+        self._multi_valued_offsets = tuple(offsets[f] for f in layout.multi_valued)
+        self.categorical_offsets: Tensor
+        self.numeric_rows: Tensor
+        categorical = torch.tensor([offsets[f] for f in layout.categorical], dtype=torch.int64)
+        self.register_buffer("categorical_offsets", categorical, persistent=False)
+        starts = torch.tensor([offsets[f] for f in layout.numeric], dtype=torch.int64)
+        parts = [starts + OTHER] if missing == "zero" else [starts + OTHER, starts + MISSING]
+        self.register_buffer("numeric_rows", torch.cat(parts), persistent=False)
+
+        # Each kind is computed in one piece; the pieces are cut where the schema changes from kind to kind,
+        # so that one concatenation gives schema order and no permutation is needed.
+        runs = [(kind, len(list(group))) for kind, group in groupby(field.kind for field in layout)]
+        self._runs: dict[Kind, list[int]] = {"categorical": [], "numeric": [], "multi_valued": []}
+        self._order: list[Kind] = []
+        for kind, length in runs:
+            # A multi-valued field is a piece of its own, for its lists are as long as they like.
+            lengths = [1] * length if kind == "multi_valued" else [length]
+            self._runs[kind] += lengths
+            self._order += [kind] * len(lengths)
+
+    @property
+    def dim(self) -> int:
+        """D, the numbers per field."""
+        return self.table.embedding_dim
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The vectors of all fields, [B, F, D] in schema order; B may be 0.
+
+        Raises DataError where the batch has not the layout's columns.
+        """
+        self._check(batch)
+        size = len(batch)
+        rows: list[Tensor] = []
+        if self.layout.categorical:
+            ids = batch.categorical + self.categorical_offsets
+            if self._lowest_id > MISSING:
+                ids = ids.masked_fill_(batch.categorical < self._lowest_id, ZERO_ROW)
+            rows.append(ids.view(-1))
+        if self.layout.numeric:
+            rows.append(self.numeric_rows)
+        for local, offset in zip(batch.multi_valued, self._multi_valued_offsets, strict=True):
+            rows.append((local + offset).masked_fill_(local < self._lowest_id, ZERO_ROW).view(-1))
+
+        gathered = self.table(rows[0] if len(rows) == 1 else torch.cat(rows))
+        vectors = iter(torch.split(gathered, [len(part) for part in rows]) if len(rows) > 1 else (gathered,))
+
+        pieces: dict[Kind, list[Tensor]] = {"categorical": [], "numeric": [], "multi_valued": []}
+        if self.layout.categorical:
+            every = next(vectors).view(size, len(self.layout.categorical), self.dim)
+            pieces["categorical"] = self._cut(every, "categorical")
+        if self.layout.numeric:
+            pieces["numeric"] = self._cut(self._scale(batch.numeric, next(vectors)), "numeric")
+        pieces["multi_valued"] = [self._pool(local, next(vectors)) for local in batch.multi_valued]
+        if len(self._order) == 1:
+            return pieces[self._order[0]][0]
+        taken = {kind: iter(parts) for kind, parts in pieces.items()}
+        return torch.cat([next(taken[kind]) for kind in self._order], dim=1)
+
+    @torch.no_grad()
+    def fill_other(self, counts: Tensor, *, min_occurrences: int = 32) -> list[int]:
+        """Give the row `OTHER` of a field a meaning where training gave it none, and name the fields filled.
+
+        Unseen tokens read the row `OTHER`. Where training had no or hardly any rare tokens (a small vocabulary, or
+        a field in which every token counts), that row is still about what it was drawn as, and a prediction
+        for a new token would rest on noise. Such a row becomes the mean of the field's token rows, weighted by
+        their counts: the vector that a row of the training data has on average. To be called once, after training.
+
+        counts: int64 [V], how often training read each row of the table.
+        min_occurrences: fields whose `OTHER` was read at least that often keep what they learned.
+
+        Returns positions in the schema, ascending. Fields without a counted token, and numeric fields, stay
+        as they are. Raises DataError for counts of another shape.
+        """
+        if counts.shape != (self.layout.num_rows,):
+            raise DataError(
+                f"counts must have one entry per table row, shape ({self.layout.num_rows},), got {tuple(counts.shape)}"
+            )
+        weight = self.table.weight
+        filled = []
+        for position, (field, start) in enumerate(zip(self.layout, self.layout.offsets, strict=True)):
+            if int(counts[start + OTHER]) >= min_occurrences:
+                continue
+            tokens = slice(start + FIRST_TOKEN, start + field.size)  # none in a numeric field
+            shares = counts[tokens].to(device=weight.device, dtype=torch.float64)
+            total = float(shares.sum())
+            if total == 0:
+                continue
+            weight[start + OTHER] = ((shares / total) @ weight[tokens].double()).to(weight.dtype)
+            filled.append(position)
+        return filled
+
+    def extra_repr(self) -> str:
+        """What `print(model)` shows of the settings."""
+        return f"fields={len(self.layout)}, missing={self.missing}, pooling={self.pooling}"
+
+    def _check(self, batch: Batch) -> None:
+        # A single column would broadcast against many fields without complaint, so the widths are compared.
+        got = (batch.categorical.shape[1], batch.numeric.shape[1], len(batch.multi_valued))
+        layout = self.layout
+        expected = (len(layout.categorical), len(layout.numeric), len(layout.multi_valued))
+        if got != expected:
+            raise DataError(
+                f"the batch has {got[0]} categorical, {got[1]} numeric and {got[2]} multi-valued columns, but the "
+                f"layout has {expected[0]}, {expected[1]} and {expected[2]}; encode it with this model's encoder"
+            )
+
+    def _cut(self, vectors: Tensor, kind: Kind) -> list[Tensor]:
+        lengths = self._runs[kind]
+        # One split, not many slices: the gradient of a slice is as large as the whole.
+        return list(torch.split(vectors, lengths, dim=1)) if len(lengths) > 1 else [vectors]
+
+    def _scale(self, x: Tensor, vectors: Tensor) -> Tensor:
+        """Numbers x [B, N] times their fields' vectors [N or 2 N, D], missing ones replaced: [B, N, D]."""
+        count = x.shape[1]
+        missing = x.isnan()
+        # The NaN must be gone before the product: 0 * NaN would reach the gradient of v_m.
+        values = x.masked_fill(missing, 0.0).unsqueeze(-1) * vectors[:count]
+        if self.missing == "zero":
+            return values
+        return torch.where(missing.unsqueeze(-1), vectors[count:], values)
+
+    def _pool(self, local: Tensor, vectors: Tensor) -> Tensor:
+        """Pool the lists of one field: ids [B, K], their vectors [B K, D] -> [B, 1, D]."""
+        pooled = vectors.view(*local.shape, self.dim).sum(dim=1, keepdim=True)
+        if self.pooling == "sum":
+            return pooled
+        values = (local >= MISSING).sum(dim=1).clamp_(min=1)
+        return pooled / values.view(-1, 1, 1)

@@ -1,0 +1,99 @@
+"""The feed-forward network that joint models (AutoInt+, Wide&Deep, DeepFM, ...) put beside their interactions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fieldwise.errors import SettingsError
+
+
+def init_glorot_normal(linear: nn.Linear, *, normal_bias: bool) -> None:
+    """Draw a linear layer's weights from N(0, 2 / (fan_in + fan_out)), its bias alike or zero."""
+    std = math.sqrt(2.0 / (linear.in_features + linear.out_features))
+    nn.init.normal_(linear.weight, std=std)
+    if linear.bias is not None:
+        if normal_bias:
+            nn.init.normal_(linear.bias, std=std)
+        else:
+            nn.init.zeros_(linear.bias)
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation that takes its running statistics where a training batch has a single row.
+
+    A single row has no variance; PyTorch's own layer raises there, so that an epoch whose last batch has one row
+    would end in an error.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise x [B, width], column by column."""
+        if self.training and input.shape[0] < 2:
+            return F.batch_norm(
+                input,
+                self.running_mean,
+                self.running_var,
+                self.weight,
+                self.bias,
+                training=False,
+                eps=self.eps,
+            )
+        return super().forward(input)
+
+
+class MLP(nn.Module):
+    """Linear -> (batch norm) -> ReLU -> dropout for each hidden layer, then a linear layer to one unit.
+
+    Initialised as in the AutoInt authors' code: weights and hidden biases from N(0, 2 / (fan_in + fan_out)). The
+    last bias is zero; the authors draw it from N(0, 1), which only shifts the first logits at random.
+
+    in_dim: width of the input.
+    hidden: widths of the hidden layers; may be empty.
+    dropout: share of hidden units that training drops, in [0, 1).
+    batch_norm: before each ReLU. PyTorch's momentum of 0.1, where the authors' TensorFlow decay of 0.995 would leave
+        evaluation on the initial statistics for the first hundreds of steps.
+    head: whether the linear layer to one unit ends the network; without it `out_dim` is the last hidden width.
+
+    Raises SettingsError for a width below 1 or a dropout out of range.
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        hidden: Sequence[int],
+        *,
+        dropout: float = 0.0,
+        batch_norm: bool = False,
+        head: bool = True,
+    ) -> None:
+        super().__init__()
+        if min((in_dim, *hidden)) < 1:
+            raise SettingsError(f"layer widths must be at least 1, got {in_dim} and hidden layers {tuple(hidden)}")
+        if not 0.0 <= dropout < 1.0:
+            raise SettingsError(f"dropout is the share to drop and must be in [0, 1), got {dropout}")
+        layers: list[nn.Module] = []
+        width = in_dim
+        for next_width in hidden:
+            linear = nn.Linear(width, next_width)
+            init_glorot_normal(linear, normal_bias=True)
+            layers.append(linear)
+            if batch_norm:
+                layers.append(BatchNorm(next_width))
+            layers.append(nn.ReLU())
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+            width = next_width
+        self.layers = nn.Sequential(*layers)
+        self.head: nn.Linear | None = None
+        if head:
+            self.head = nn.Linear(width, 1)
+            init_glorot_normal(self.head, normal_bias=False)
+        self.out_dim = 1 if head else width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From x [B, in_dim] to logits [B], or hidden units [B, out_dim] without the head."""
+        x = self.layers(x)
+        return x if self.head is None else self.head(x).squeeze(-1)

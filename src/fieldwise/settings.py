@@ -1,0 +1,195 @@
+"""Settings: everything that may be chosen about a run, typed, with the names that the field uses.
+
+They come from defaults, then a TOML file, then single overrides (`--set model.num_heads=4`); the same grammar
+serves Python and the command line. An unknown name is an error that suggests the nearest known one.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fieldwise.data.splits import SplitMethod
+from fieldwise.errors import SettingsError, suggest
+
+
+class DataSettings(BaseModel):
+    """How rows become training, validation and test rows, and tokens become ids.
+
+    min_count: tokens seen less often in training share their field's OTHER id with tokens never seen. At the
+        default 2 these are the tokens seen once, which are the best evidence there is of what a new one does.
+    split: `stratified` and `random` by the run's seed, `time` by the time column; the default is `time` where
+        the schema has a time column, else `stratified`.
+    valid_fraction, test_fraction: shares of the rows, where no validation or test file is given.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_count: int = Field(default=2, ge=1)
+    split: SplitMethod | None = None
+    valid_fraction: float = Field(default=0.1, ge=0, lt=1)
+    test_fraction: float = Field(default=0.1, ge=0, lt=1)
+
+
+class TrainingSettings(BaseModel):
+    """How a network is trained.
+
+    epochs: passes over the training rows at most; early stopping usually ends sooner.
+    batch_size: rows per step. learning_rate: Adam's, at its highest.
+    schedule: `constant`, or a fall to zero over all epochs, `linear` or `cosine`.
+    warmup_steps: steps over which the learning rate rises to its full value first.
+    clip_norm: the gradient is scaled down to this norm where it is larger; None does not clip.
+    monitor: which validation metric decides on the best epoch. patience: epochs without a better one before
+        training stops.
+    device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a CUDA device where there is one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=1024, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup_steps: int = Field(default=0, ge=0)
+    clip_norm: float | None = Field(default=None, gt=0)
+    monitor: Literal["log_loss", "auc"] = "log_loss"
+    patience: int = Field(default=2, ge=1)
+    device: str = "auto"
+
+
+class Settings(BaseModel):
+    """All settings of a run, complete: what is not said stands at its default.
+
+    model: a registered name. preset: a named set of model settings, or None.
+    model_settings: every setting of the model. seed: decides split, initial weights, order of rows and dropout.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    preset: str | None = None
+    model_settings: dict[str, Any]
+    training: TrainingSettings = TrainingSettings()
+    data: DataSettings = DataSettings()
+    seed: int = Field(default=0, ge=0)
+
+
+def resolve_settings(
+    *,
+    model: str | None = None,
+    config: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+) -> Settings:
+    """Complete settings from a model's name, a TOML file and single overrides, the later ones winning.
+
+    overrides: names such as `training.epochs`, `model.num_heads` or `data.min_count`, or the last part alone
+        where only one section knows it. The file has the sections [model] (with `name` and `preset`),
+        [training] and [data], and `seed`.
+    Raises SettingsError, naming the setting, for an unknown or ambiguous name or a value of the wrong kind.
+    """
+    from fieldwise.models import registry
+
+    sections: dict[str, dict[str, Any]] = {"model": {}, "training": {}, "data": {}}
+    top: dict[str, Any] = {}
+    if config is not None:
+        for name, value in _read_toml(Path(config)).items():
+            if name in sections and isinstance(value, dict):
+                sections[name].update(value)
+            elif name == "seed":
+                top["seed"] = value
+            else:
+                raise SettingsError(f"{config}: unknown entry '{name}'; {suggest(name, [*sections, 'seed'])}")
+    # The model decides which further names are known, so it is settled first.
+    overrides = dict(overrides or {})
+    named = overrides.pop("model", None) or overrides.pop("model.name", None) or model
+    chosen = str(named or sections["model"].get("name") or "autoint")
+    sections["model"].pop("name", None)
+    known = {
+        "model": {*registry.settings_model(chosen).model_fields, "preset"},
+        "training": set(TrainingSettings.model_fields),
+        "data": set(DataSettings.model_fields),
+    }
+    for name, value in overrides.items():
+        if name == "seed":
+            top["seed"] = value
+            continue
+        section, setting = _locate(name, known)
+        sections[section][setting] = value
+    if seed is not None:
+        top["seed"] = seed
+    for section in ("training", "data"):
+        for name in sections[section]:
+            _require_known(f"{section}.{name}", name, known[section])
+    preset = sections["model"].pop("preset", None)
+    try:
+        return Settings(
+            model=chosen,
+            preset=preset,
+            model_settings=registry.resolve(chosen, preset=preset, settings=sections["model"]),
+            training=TrainingSettings(**sections["training"]),
+            data=DataSettings(**sections["data"]),
+            **top,
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = f"{error.title.removesuffix('Settings').lower()}.{'.'.join(map(str, first['loc']))}".lstrip(".")
+        raise SettingsError(f"setting '{where}': got {first['input']!r}; {first['msg']}") from error
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Read `name=value` as it is typed on the command line: numbers, true/false, none, lists as `400,400`.
+
+    Raises SettingsError where there is no `=`.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise SettingsError(f"--set {text}: expected NAME=VALUE, for example --set training.epochs=3")
+    return name.strip(), _parse_value(value.strip())
+
+
+def _parse_value(text: str) -> Any:
+    if text.lower() in ("none", "null"):
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    if "," in text:
+        return [_parse_value(part.strip()) for part in text.split(",") if part.strip()]
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read the settings file {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+
+
+def _locate(name: str, known: Mapping[str, set[str]]) -> tuple[str, str]:
+    """The section and the setting that a dotted or bare name means."""
+    section, dot, setting = name.partition(".")
+    if dot:
+        if section not in known:
+            raise SettingsError(f"unknown setting '{name}'; {suggest(section, known)}")
+        _require_known(name, setting, known[section])
+        return section, setting
+    owners = [section for section, names in known.items() if name in names]
+    if len(owners) > 1:
+        raise SettingsError(f"'{name}' is ambiguous; say {' or '.join(f'{o}.{name}' for o in owners)}")
+    if not owners:
+        raise SettingsError(f"unknown setting '{name}'; {suggest(name, {'seed'}.union(*known.values()))}")
+    return owners[0], name
+
+
+def _require_known(name: str, setting: str, known: set[str]) -> None:
+    if setting not in known:
+        raise SettingsError(f"unknown setting '{name}'; {suggest(setting, known)}")

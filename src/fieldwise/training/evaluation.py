@@ -1,0 +1,53 @@
+"""Logits and metrics over a whole data set."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from torch import nn
+
+from fieldwise.data.dataset import Dataset
+from fieldwise.errors import DataError
+from fieldwise.reporting import Progress
+from fieldwise.training.metrics import Metrics, evaluate_predictions
+from fieldwise.training.objectives import Objective
+
+PREDICTION_ROWS = 4096
+
+
+def predict_logits(
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    batch_size: int = PREDICTION_ROWS,
+    progress: Progress | None = None,
+) -> npt.NDArray[np.float32]:
+    """The logit of every row: float32 [N]; without dropout and without gradients, every row counted."""
+    logits = np.empty(len(dataset), dtype=np.float32)
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for start in range(0, len(dataset), batch_size):
+                rows = slice(start, start + batch_size)
+                logit = model(dataset.batch(rows).to(device))
+                logits[rows] = logit.float().cpu().numpy()
+                if progress is not None:
+                    progress.update(len(logit))
+    finally:
+        model.train(was_training)
+    return logits
+
+
+def evaluate_model(
+    model: nn.Module, dataset: Dataset, objective: Objective, *, progress: Progress | None = None
+) -> Metrics:
+    """The metrics of a model over all rows of a data set that has labels. Raises DataError where it has none."""
+    if dataset.label is None:
+        raise DataError("the rows have no labels to evaluate against")
+    prediction = objective.prediction(predict_logits(model, dataset, progress=progress))
+    group = None if dataset.group is None else pa.array(dataset.group, mask=dataset.group < 0)
+    return evaluate_predictions(dataset.label, prediction, weight=dataset.weight, group=group)

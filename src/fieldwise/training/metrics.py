@@ -1,0 +1,231 @@
+"""Metrics: how good predictions are, over all rows at once and in float64, never averaged over batches.
+
+    AUC          P(score of a click > score of a non-click) + 1/2 P(equal)
+    log loss     -mean[ y ln p + (1 - y) ln(1 - p) ]
+    GAUC         the AUC within each group (a user, a session), averaged with the groups' row counts
+                 (Zhou et al., Deep Interest Network, KDD 2018, section 6.3)
+    calibration  sum of predictions / sum of clicks; 1 is right, 1.1 means 10 % too many clicks predicted
+
+With row weights every count becomes a sum of weights. A metric that is undefined for the given labels (AUC
+without a click or without a non-click, calibration without a click) is None, never an invented number.
+All functions raise DataError where lengths differ, there are no rows, a label is neither 0 nor 1, a
+prediction is not a finite number (for probabilities: not in [0, 1]), a weight is negative or all are 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from fieldwise.errors import DataError
+
+Floats = npt.NDArray[np.float64]
+
+CLIP = 1e-15
+"""The log loss keeps probabilities this far from 0 and 1, so that one sure miss costs 34.5, not infinity."""
+
+
+class GroupAUC(NamedTuple):
+    """GAUC and the share of the rows (with weights: of their sum) that stand in a group with both classes."""
+
+    value: float | None
+    coverage: float
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What `evaluate_predictions` found; None marks what is undefined for these labels or was not asked for.
+
+    rows: number of rows, whatever their weights. base_rate: share of clicks. calibration: predicted clicks
+    divided by observed ones. gauc, gauc_coverage: as in `GroupAUC`, None without groups.
+    """
+
+    rows: int
+    base_rate: float
+    auc: float | None
+    log_loss: float
+    calibration: float | None
+    gauc: float | None = None
+    gauc_coverage: float | None = None
+
+    def to_dict(self) -> dict[str, int | float | None]:
+        """Plain numbers by name, ready for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        parts = [
+            f"{self.rows:,} rows",
+            f"base rate {self.base_rate:.4f}",
+            f"AUC {_shown(self.auc)}",
+            f"log loss {self.log_loss:.4f}",
+            f"calibration {_shown(self.calibration)}",
+        ]
+        if self.gauc_coverage is not None:
+            parts.append(f"GAUC {_shown(self.gauc)} (on {self.gauc_coverage:.1%} of the rows)")
+        return ", ".join(parts)
+
+
+def evaluate_predictions(
+    label: npt.ArrayLike,
+    probability: npt.ArrayLike,
+    *,
+    weight: npt.ArrayLike | None = None,
+    group: Any = None,
+) -> Metrics:
+    """All metrics of one set of predictions.
+
+    label [N]: 0 or 1. probability [N]: predicted click probability. weight [N]: row weights, at least 0;
+    None: all 1. group [N]: the group of each row for GAUC, any type that Arrow reads; None: no GAUC.
+    """
+    y, p, w = _checked(label, probability, weight, probability=True)
+    grouped = None if group is None else gauc(y, p, group, weight=w)
+    return Metrics(
+        rows=len(y),
+        base_rate=base_rate(y, weight=w),
+        auc=auc(y, p, weight=w),
+        log_loss=log_loss(y, p, weight=w),
+        calibration=calibration_ratio(y, p, weight=w),
+        gauc=None if grouped is None else grouped.value,
+        gauc_coverage=None if grouped is None else grouped.coverage,
+    )
+
+
+def auc(label: npt.ArrayLike, score: npt.ArrayLike, *, weight: npt.ArrayLike | None = None) -> float | None:
+    """Area under the ROC curve of `score` [N] (any finite numbers, larger for clicks); ties count half.
+
+    None where one of the two classes has no rows (or no weight).
+    """
+    y, s, w = _checked(label, score, weight)
+    if not _both_classes(y, w):
+        return None
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(y, s, sample_weight=w))
+
+
+def log_loss(label: npt.ArrayLike, probability: npt.ArrayLike, *, weight: npt.ArrayLike | None = None) -> float:
+    """Mean negative log-likelihood in nats, from float64 probabilities clipped to [CLIP, 1 - CLIP]."""
+    y, p, w = _checked(label, probability, weight, probability=True)
+    p = np.clip(p, CLIP, 1 - CLIP)
+    return float(np.average(np.where(y == 1, -np.log(p), -np.log1p(-p)), weights=w))
+
+
+def gauc(label: npt.ArrayLike, score: npt.ArrayLike, group: Any, *, weight: npt.ArrayLike | None = None) -> GroupAUC:
+    """The AUC within each group, averaged with the groups' row counts (with weights: their sums).
+
+    group [N]: any type that Arrow reads (integers, text, an Arrow array). Groups with one class have no AUC
+    and are left out, and so are rows whose group is missing (null, NaN); `coverage` says what share of the
+    rows remains, and the value is None where none does. O(N log N), no loop over groups.
+    """
+    y, s, w = _checked(label, score, weight)
+    code, num_groups = _group_codes(group)
+    if len(code) != len(y):
+        raise DataError(f"got {len(code)} groups for {len(y)} rows; one group per row is needed")
+    w = np.ones_like(y) if w is None else w
+    order = np.lexsort((s, code))
+    order = order[np.searchsorted(code[order], 0) :]
+    if not len(order):
+        return GroupAUC(None, 0.0)
+    total = float(w.sum())
+    code, s, y, w = code[order], s[order], y[order], w[order]
+
+    # A block is a run of equal scores within one group; within it clicks and non-clicks are tied.
+    start = np.flatnonzero(np.r_[True, (np.diff(code) != 0) | (s[1:] != s[:-1])])
+    block_group = code[start]
+    positive = np.add.reduceat(w * y, start)
+    negative = np.add.reduceat(w * (1 - y), start)
+    clicks = np.bincount(block_group, positive, minlength=num_groups)
+    others = np.bincount(block_group, negative, minlength=num_groups)
+    before_group = np.cumsum(others) - others
+    below = np.cumsum(negative) - negative - before_group[block_group]
+    won = np.bincount(block_group, positive * (below + negative / 2), minlength=num_groups)
+
+    defined = (clicks > 0) & (others > 0)
+    if not defined.any():
+        return GroupAUC(None, 0.0)
+    size = (clicks + others)[defined]
+    value = np.average(won[defined] / (clicks[defined] * others[defined]), weights=size)
+    return GroupAUC(float(value), float(size.sum()) / total)
+
+
+def calibration_ratio(
+    label: npt.ArrayLike, probability: npt.ArrayLike, *, weight: npt.ArrayLike | None = None
+) -> float | None:
+    """Predicted clicks divided by observed clicks; None where there is no click."""
+    y, p, w = _checked(label, probability, weight, probability=True)
+    clicks = np.average(y, weights=w)
+    return float(np.average(p, weights=w) / clicks) if clicks > 0 else None
+
+
+def base_rate(label: npt.ArrayLike, *, weight: npt.ArrayLike | None = None) -> float:
+    """Share of clicks among the rows."""
+    y, _, w = _checked(label, label, weight)
+    return float(np.average(y, weights=w))
+
+
+def _checked(
+    label: npt.ArrayLike,
+    prediction: npt.ArrayLike,
+    weight: npt.ArrayLike | None,
+    *,
+    probability: bool = False,
+) -> tuple[Floats, Floats, Floats | None]:
+    """Labels, predictions and weights as float64 [N], or a DataError that names the first bad row."""
+    y = np.asarray(label, dtype=np.float64)
+    p = np.asarray(prediction, dtype=np.float64)
+    w = None if weight is None else np.asarray(weight, dtype=np.float64)
+    for name, values in (("labels", y), ("predictions", p), ("weights", w)):
+        if values is not None and values.ndim != 1:
+            raise DataError(f"the {name} must have one dimension, got the shape {values.shape}; flatten them")
+        if values is not None and len(values) != len(y):
+            raise DataError(f"got {len(values)} {name} for {len(y)} labels; one per row is needed")
+    if not len(y):
+        raise DataError("there are no rows to evaluate")
+    _refuse("label", y, ~((y == 0) | (y == 1)), "0 or 1")
+    remedy = " (a model that predicts this has diverged; lower its learning rate)"
+    if probability:
+        _refuse("prediction", p, ~((p >= 0) & (p <= 1)), "a probability in [0, 1]" + remedy)
+    else:
+        _refuse("prediction", p, ~np.isfinite(p), "a finite number" + remedy)
+    if w is not None:
+        _refuse("weight", w, ~((w >= 0) & np.isfinite(w)), "a finite number of at least 0")
+        if not w.sum() > 0:
+            raise DataError("all weights are 0; at least one row must count")
+    return y, p, w
+
+
+def _refuse(name: str, values: Floats, bad: npt.NDArray[np.bool_], expected: str) -> None:
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(
+            f"the {name} of row {row} (counted from 0) is {values[row]:g}; it must be {expected}; "
+            f"{int(bad.sum()):,} of {len(values):,} rows are affected"
+        )
+
+
+def _both_classes(y: Floats, w: Floats | None) -> bool:
+    counted = y if w is None else y[w > 0]
+    return bool(counted.min() != counted.max())
+
+
+def _group_codes(group: Any) -> tuple[npt.NDArray[np.int64], int]:
+    """Groups as integers from 0, missing ones as -1, and their number (Arrow hashes, numpy would sort)."""
+    if not isinstance(group, pa.Array | pa.ChunkedArray):
+        try:
+            group = pa.array(group, from_pandas=True)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"the groups must be one column of one type that Arrow reads: {error}") from error
+    if not pa.types.is_dictionary(group.type):
+        group = group.dictionary_encode()
+    if isinstance(group, pa.ChunkedArray):
+        group = group.combine_chunks()
+    code = group.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+    return code, len(group.dictionary)
+
+
+def _shown(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"

@@ -1,0 +1,135 @@
+"""Reading sources: every form gives the same table, and what cannot be read is named."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+
+from fieldwise.data.tables import iter_tables, read_table
+from fieldwise.errors import DataError
+
+TABLE = pa.table({"user": ["007", "8", ""], "n": ["1", "16777217", "-3"]})
+CSV = b"user,n\n007,1\n8,16777217\n,-3\n"
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def test_text_stays_text(tmp_path: Path) -> None:
+    assert read_table(write(tmp_path / "a.csv", CSV)).equals(TABLE)
+
+
+@pytest.mark.parametrize("separator", [b"\t", b";"])
+def test_other_separators_are_found(tmp_path: Path, separator: bytes) -> None:
+    assert read_table(write(tmp_path / "a.txt", CSV.replace(b",", separator))).equals(TABLE)
+
+
+def test_a_quoted_header_does_not_mislead(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", b'"a;;;b",c\n"x\ny",2\n')
+    assert read_table(path).to_pydict() == {"a;;;b": ["x\ny"], "c": ["2"]}
+
+
+def test_names_replace_a_missing_header(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", b"1\tx\n2\ty\n")
+    assert read_table(path, names=["n", "t"]).to_pydict() == {"n": ["1", "2"], "t": ["x", "y"]}
+
+
+def test_byte_order_mark_and_windows_lines(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", b"\xef\xbb\xbf" + CSV.replace(b"\n", b"\r\n"))
+    assert read_table(path).equals(TABLE)
+
+
+def test_compressed_files(tmp_path: Path) -> None:
+    assert read_table(write(tmp_path / "a.csv.gz", gzip.compress(CSV))).equals(TABLE)
+
+
+def test_parquet_and_arrow_by_content_not_by_name(tmp_path: Path) -> None:
+    pa.parquet.write_table(TABLE, tmp_path / "a.bin")
+    pa.feather.write_feather(TABLE, str(tmp_path / "b.bin"), compression="uncompressed")
+    assert read_table(tmp_path / "a.bin").equals(TABLE)
+    assert read_table(str(tmp_path / "b.bin")).equals(TABLE)
+
+
+def test_data_frames_and_python_values() -> None:
+    columns = TABLE.to_pydict()
+    for source in (TABLE, columns, TABLE.to_pylist(), pl.DataFrame(columns), pd.DataFrame(columns)):
+        assert read_table(source).to_pydict() == columns
+    indexed = pd.DataFrame(columns).set_index(pd.Index([5, 6, 9]))
+    assert read_table(indexed).column_names == ["user", "n"]
+
+
+def test_several_files_in_their_order(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "a.csv", CSV), write(tmp_path / "b.csv", CSV)
+    assert read_table([first, second]).num_rows == 6
+    other = write(tmp_path / "c.csv", b"user,m\n1,2\n")
+    with pytest.raises(DataError, match=r"c\.csv lacks column 'n' of .*a\.csv"):
+        read_table([first, other])
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stdin:
+        buffer = io.BytesIO(CSV)
+
+    monkeypatch.setattr("sys.stdin", Stdin)
+    assert read_table("-").equals(TABLE)
+
+
+def test_pieces_add_up_to_the_whole(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", b"n\n" + b"".join(b"%d\n" % i for i in range(1000)))
+    pieces = list(iter_tables(path, chunk_rows=300))
+    assert [piece.num_rows for piece in pieces] == [300, 300, 300, 100]
+    assert pa.concat_tables(pieces).equals(read_table(path))
+    pa.parquet.write_table(read_table(path), tmp_path / "a.parquet")
+    assert pa.concat_tables(iter_tables([tmp_path / "a.parquet", path], chunk_rows=300)).num_rows == 2000
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"\n \n", "the file is empty"),
+        (b"a,b\n1,2\n1,2,3\n", "line 3 has 3 columns where 2 were expected"),
+        (b"a,a\n1,2\n", "two columns are called 'a'"),
+        (b"a,\n1,2\n", "column 2 has no name"),
+        (b"a,b\n1,\xff\xfe\n", "line 2 is not UTF-8 text; convert the file first"),
+        (b"\x00\x01\x02binary", "neither text nor Parquet nor Arrow"),
+        (b"PAR1 but nothing more", "Parquet"),
+        (b"\x1f\x8bnot really gzip", ""),
+    ],
+)
+def test_bad_files_are_named(tmp_path: Path, content: bytes, message: str) -> None:
+    path = write(tmp_path / "bad.csv", content)
+    for read in (read_table, lambda source: list(iter_tables(source))):
+        with pytest.raises(DataError) as error:
+            read(path)
+        assert str(error.value).startswith(f"{path}: ")
+        assert message in str(error.value)
+
+
+def test_what_is_not_there_or_no_table(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no such file"):
+        read_table(tmp_path / "none.csv")
+    with pytest.raises(DataError, match="it is a directory"):
+        read_table(tmp_path)
+    with pytest.raises(DataError, match="cannot read rows from a int"):
+        read_table(3)
+    with pytest.raises(DataError, match="cannot be read as a table"):
+        read_table({"a": [1, 2], "b": [1]})
+    with pytest.raises(DataError, match="3 names are given, but the first line has 2 columns"):
+        read_table(write(tmp_path / "a.csv", CSV), names=["a", "b", "c"])
+
+
+def test_a_header_alone_is_a_table_without_rows(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", b"user,n\n")
+    assert read_table(path).num_rows == 0
+    assert [piece.column_names for piece in iter_tables(path)] in ([], [["user", "n"]])

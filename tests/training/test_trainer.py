@@ -1,0 +1,244 @@
+"""The Trainer: it learns, keeps the best weights, repeats itself for a seed, and says what went wrong."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from torch import Tensor
+
+from fieldwise.data.batch import Batch
+from fieldwise.data.dataset import Dataset
+from fieldwise.encoding.encoder import Encoder
+from fieldwise.errors import TrainingError
+from fieldwise.models import registry
+from fieldwise.models.base import CTRModel
+from fieldwise.reporting import Reporter
+from fieldwise.schema import Categorical, Numeric, Schema
+from fieldwise.settings import TrainingSettings
+from fieldwise.training.evaluation import evaluate_model, predict_logits
+from fieldwise.training.history import header
+from fieldwise.training.objectives import Binary
+from fieldwise.training.trainer import Trainer, fill_other, learning_rate, resolve_device
+
+
+@pytest.fixture(scope="module")
+def parts(clicks: pa.Table) -> tuple[Dataset, Dataset]:
+    schema = Schema(label="click", fields={"user": Categorical(), "device": Categorical(), "price": Numeric()})
+    encoder = Encoder.fit(clicks, schema)
+    dataset = Dataset.from_table(clicks, encoder)
+    return dataset.take(np.arange(1500)), dataset.take(np.arange(1500, 2000))
+
+
+def build(parts: tuple[Dataset, Dataset], name: str = "lr", *, seed: int = 0, **settings: Any) -> CTRModel:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return registry.build(name, parts[0].layout, registry.resolve(name, settings=settings))
+
+
+def small_autoint(parts: tuple[Dataset, Dataset]) -> CTRModel:
+    return build(parts, "autoint", num_layers=1, attention_dim=8, embedding_dim=4, dropout=0.2)
+
+
+def test_it_learns_and_keeps_the_best_epoch(parts: tuple[Dataset, Dataset]) -> None:
+    model = build(parts)
+    trainer = Trainer(model, settings=TrainingSettings(epochs=40, batch_size=64, learning_rate=0.3, patience=3))
+    history = trainer.fit(*parts)
+    losses = [record.valid_log_loss for record in history.records]
+    assert history.ended == "early stop"
+    assert history.best_epoch == 1 + int(np.argmin(losses))
+    assert len(losses) == history.best_epoch + 3
+    metrics = evaluate_model(model, parts[1], Binary())
+    assert metrics.log_loss == losses[history.best_epoch - 1]
+    assert metrics.auc is not None
+    assert metrics.auc > 0.8
+    assert not model.training
+
+
+def test_the_same_seed_gives_the_same_weights(parts: tuple[Dataset, Dataset]) -> None:
+    def run(seed: int) -> dict[str, Tensor]:
+        model = small_autoint(parts)
+        torch.rand(7)  # the state of the global generator must not matter
+        Trainer(model, settings=TrainingSettings(epochs=2, batch_size=128), seed=seed).fit(*parts)
+        return model.state_dict()
+
+    first, again, other = run(1), run(1), run(2)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_training_leaves_the_global_generator_alone(parts: tuple[Dataset, Dataset]) -> None:
+    before = torch.get_rng_state()
+    Trainer(small_autoint(parts), settings=TrainingSettings(epochs=1)).fit(*parts)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_one_step_is_adam_on_the_mean_log_loss(parts: tuple[Dataset, Dataset]) -> None:
+    train = parts[0].take(np.arange(64))
+    ours, theirs = build(parts), build(parts)
+    Trainer(ours, settings=TrainingSettings(epochs=1, batch_size=64, learning_rate=0.01)).fit(train)
+    optimizer = torch.optim.Adam(theirs.parameters(), lr=0.01)
+    batch = train.batch(slice(0, 64))
+    assert batch.label is not None
+    torch.nn.functional.binary_cross_entropy_with_logits(theirs(batch), batch.label).backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    fill_other(theirs, train.id_counts())
+    for name, weight in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], weight)
+
+
+def test_the_recorded_loss_is_the_mean_over_rows(parts: tuple[Dataset, Dataset]) -> None:
+    # 1,500 rows in batches of 1,000: a mean of batch means would weigh the short batch twice.
+    model = build(parts)
+    settings = TrainingSettings(epochs=1, batch_size=1000, learning_rate=1e-9)
+    history = Trainer(model, settings=settings).fit(parts[0])
+    assert history.records[0].train_loss == pytest.approx(math.log(2), rel=1e-6)
+    assert history.records[0].valid_log_loss is None
+    assert history.best_epoch == 1
+
+
+def test_auc_can_pick_the_epoch(parts: tuple[Dataset, Dataset]) -> None:
+    settings = TrainingSettings(epochs=12, batch_size=64, learning_rate=0.3, patience=12, monitor="auc")
+    history = Trainer(build(parts), settings=settings).fit(*parts)
+    aucs = [record.valid_auc or 0.0 for record in history.records]
+    assert history.best_epoch == 1 + int(np.argmax(aucs))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup", "expected"),
+    [
+        ("constant", 0, [1, 1, 1, 1, 1]),
+        ("constant", 2, [0.5, 1, 1, 1, 1]),
+        ("linear", 0, [1, 0.8, 0.6, 0.4, 0.2]),
+        ("linear", 1, [1, 1, 0.75, 0.5, 0.25]),
+        ("cosine", 1, [1, 1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2]),
+    ],
+)
+def test_schedules_by_hand(schedule: Any, warmup: int, expected: list[float]) -> None:
+    settings = TrainingSettings(learning_rate=1.0, schedule=schedule, warmup_steps=warmup)
+    assert [learning_rate(settings, step, 5) for step in range(5)] == pytest.approx(expected)
+
+
+def test_gradients_are_clipped(parts: tuple[Dataset, Dataset]) -> None:
+    norms: list[float] = []
+
+    class Spy(Trainer):
+        def _finish_epoch(self, *arguments: Any) -> None:
+            gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+            norms.append(float(torch.stack([g.norm() for g in gradients]).norm()))
+            super()._finish_epoch(*arguments)
+
+    for clip in (None, 1e-4):
+        Spy(build(parts), settings=TrainingSettings(epochs=1, clip_norm=clip)).fit(parts[0])
+    assert norms[0] > 1e-3
+    assert norms[1] == pytest.approx(1e-4, rel=1e-3)
+
+
+def test_row_weights_count(parts: tuple[Dataset, Dataset]) -> None:
+    logit, label = torch.tensor([0.3, -2.0, 1.0]), torch.tensor([1.0, 0.0, 0.0])
+    losses = torch.nn.functional.binary_cross_entropy_with_logits(logit, label, reduction="none")
+    weight = torch.tensor([2.0, 0.0, 1.0])
+    torch.testing.assert_close(Binary().loss(logit, label, weight), (2 * losses[0] + losses[2]) / 3)
+    torch.testing.assert_close(Binary().loss(logit, label, None), losses.mean())
+    assert Binary().loss(logit, label, torch.zeros(3)).item() == 0.0
+
+
+def test_probabilities_keep_their_digits() -> None:
+    logits = np.array([-800, -40, 0, 20, 40, 800], dtype=np.float32)
+    probability = Binary().prediction(logits)
+    assert probability.dtype == np.float64
+    np.testing.assert_allclose(probability[:4], [0, np.exp(-40.0), 0.5, 1 / (1 + np.exp(-20.0))], rtol=1e-12)
+    assert probability[3] < 1
+    assert probability[-1] == 1
+
+
+def test_interrupting_keeps_the_best_weights(parts: tuple[Dataset, Dataset]) -> None:
+    class Interrupted(Trainer):
+        def _train_epoch(self, *arguments: Any) -> None:
+            if self.state.epoch == 3:
+                raise KeyboardInterrupt
+            super()._train_epoch(*arguments)
+
+    trainer = Interrupted(build(parts), settings=TrainingSettings(epochs=9, learning_rate=0.1))
+    history = trainer.fit(*parts)
+    assert history.ended == "interrupted"
+    assert len(history.records) == 2
+    assert history.best_epoch is not None
+    metrics = evaluate_model(trainer.model, parts[1], Binary())
+    assert metrics.log_loss == history.records[history.best_epoch - 1].valid_log_loss
+
+
+class Exploding(CTRModel):
+    """Gives NaN from its third training batch on."""
+
+    def __init__(self, layout: Any) -> None:
+        super().__init__(layout)
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.calls = 0
+
+    def forward(self, batch: Batch) -> Tensor:
+        self.calls += 1
+        return self.weight + torch.full((len(batch),), math.nan if self.calls > 2 else 0.0)
+
+
+def test_a_loss_that_is_no_number_stops_with_the_batch(parts: tuple[Dataset, Dataset]) -> None:
+    trainer = Trainer(Exploding(parts[0].layout), settings=TrainingSettings(batch_size=100))
+    with pytest.raises(TrainingError, match=r"epoch 1, batch 3 \(training rows \d+, \d+, \d+, …\).*learning rate"):
+        trainer.fit(*parts)
+
+
+def test_a_huge_number_is_blamed_by_its_column(clicks: pa.Table) -> None:
+    price = np.full(clicks.num_rows, 1.0)
+    price[::3] = 1e38
+    table = clicks.set_column(clicks.column_names.index("price"), "price", pa.array(price))
+    schema = Schema(label="click", fields={"user": Categorical(), "price": Numeric(transform="none")})
+    dataset = Dataset.from_table(table, Encoder.fit(table, schema))
+    model = registry.build("autoint", dataset.layout, registry.resolve("autoint", settings={"layer_norm": False}))
+    with pytest.raises(TrainingError, match="column 'price' holds 1e\\+38 after scaling"):
+        Trainer(model, settings=TrainingSettings(learning_rate=1.0)).fit(dataset)
+
+
+def test_a_broken_embedding_is_named_by_its_field(parts: tuple[Dataset, Dataset]) -> None:
+    model = build(parts)
+    offsets = parts[0].layout.offsets
+    with torch.no_grad():
+        model.get_submodule("weights.table").weight[offsets[1] + 2] = math.inf  # type: ignore[operator]
+    with pytest.raises(TrainingError, match="the embedding of column 'device' is not finite"):
+        Trainer(model).fit(parts[0])
+
+
+def test_lines_are_aligned(parts: tuple[Dataset, Dataset]) -> None:
+    stream = io.StringIO()
+    reporter = Reporter(stream)
+    history = Trainer(build(parts), settings=TrainingSettings(epochs=2), reporter=reporter).fit(*parts)
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == header()
+    assert [len(line.removesuffix("  best")) for line in lines] == [len(header())] * 3
+    assert str(history).splitlines()[0] == header()
+    assert history.to_table().column("epoch").to_pylist() == [1, 2]
+
+
+def test_prediction_in_pieces_and_modes(parts: tuple[Dataset, Dataset]) -> None:
+    model = small_autoint(parts).train()
+    whole = predict_logits(model, parts[1])
+    np.testing.assert_allclose(predict_logits(model, parts[1], batch_size=7), whole, rtol=1e-5, atol=1e-7)
+    assert model.training
+    assert whole.dtype == np.float32
+    assert len(predict_logits(model, parts[1].take(np.arange(0)))) == 0
+
+
+def test_nothing_to_train_on(parts: tuple[Dataset, Dataset]) -> None:
+    with pytest.raises(TrainingError, match="no rows to train on"):
+        Trainer(build(parts)).fit(parts[0].take(np.arange(0)))
+
+
+def test_devices() -> None:
+    assert resolve_device("cpu").type == "cpu"
+    assert resolve_device("auto").type in ("cpu", "cuda")
+    with pytest.raises(TrainingError, match="device 'abacus' cannot be used"):
+        resolve_device("abacus")
