@@ -552,10 +552,11 @@ def test_a_column_name_that_occurs_twice() -> None:
 
 def test_rows_for_a_printed_table() -> None:
     rows = infer_schema(small_table(), label="click", fields={"price": Numeric(buckets=5), "w": "multi_valued"}).rows()
-    assert rows[0] == ("click", "label", "", "2", "0", "0, 1", "the label")
-    assert rows[1] == ("user", "categorical", "categorical", "3", "0", "u1, u2, u3", "text, 3 different values")
-    assert [row[2] for row in rows[2:]] == [
-        "",
+    assert rows[0] == ("click", "label", "2", "0", "0, 1", "the label")
+    assert rows[1] == ("user", "categorical", "3", "0", "u1, u2, u3", "text, 3 different values")
+    assert all(len(row) == len(Inference.COLUMNS) for row in rows)
+    assert [row[1] for row in rows[2:]] == [
+        "ignored",
         "numeric, 5 buckets",
         "multi_valued, list",
         "seen.hour: categorical, hour; seen.weekday: categorical, weekday",

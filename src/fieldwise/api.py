@@ -86,7 +86,6 @@ def train(
         valid=valid,
         test=test,
         names=names,
-        schema=schema,
         reporter=reporter,
     )
     schema, decisions = _settle_schema(
@@ -198,20 +197,17 @@ def _read(
     valid: Source | None,
     test: Source | None,
     names: Sequence[str] | None,
-    schema: Schema | str | Path | None,
     reporter: Reporter,
 ) -> _Tables:
-    further = {
-        "valid": None if valid is None else read_table(valid, names=names),
-        "test": None if test is None else read_table(test, names=names),
-    }
+    valid_table = None if valid is None else read_table(valid, names=names)
+    test_table = None if test is None else read_table(test, names=names)
     if isinstance(source, str) and source in datasets.names() and not Path(source).exists():
         named = datasets.load_dataset(source)
         for note in named.notes:
             reporter.say(f"{source}: {note}")
         return _Tables(source, named.table, **further, schema=named.schema, split=named.split, notes=named.notes)
     table = read_table(source, names=names)
-    return _Tables(_describe(source), table, **further)
+    return _Tables(_describe(source), table, valid_table, test_table)
 
 
 def _describe(source: Source) -> str:

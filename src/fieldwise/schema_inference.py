@@ -96,15 +96,14 @@ class Inference:
     schema: Schema
     decisions: tuple[ColumnDecision, ...]
 
-    COLUMNS: ClassVar = ("column", "decision", "fields", "distinct", "missing", "examples", "reason")
+    COLUMNS: ClassVar = ("column", "kind", "distinct", "missing", "examples", "why")
 
-    def rows(self) -> list[tuple[str, str, str, str, str, str, str]]:
+    def rows(self) -> list[tuple[str, str, str, str, str, str]]:
         """For a printed table under `COLUMNS`."""
         return [
             (
                 d.column,
-                d.decision,
-                "; ".join(_describe_field(d.column, name, spec) for name, spec in d.fields.items()),
+                "; ".join(_describe_field(d.column, name, spec) for name, spec in d.fields.items()) or d.decision,
                 f"{d.distinct:,}",
                 f"{d.missing:,}",
                 ", ".join(d.examples),

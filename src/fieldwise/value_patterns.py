@@ -106,7 +106,9 @@ def read_moments(values: pa.Array) -> pa.Array | None:
     is read as written, whatever the zone.
     """
     if pa.types.is_timestamp(values.type):
-        return (pc.local_timestamp(values) if values.type.tz else values).cast(pa.timestamp("s"), safe=False)
+        local = pc.local_timestamp(values) if values.type.tz else values
+        # A plain cast cuts fractions towards 1970, which is upwards before it.
+        return pc.floor_temporal(local, unit="second").cast(pa.timestamp("s"))
     if pa.types.is_date(values.type):
         return values.cast(pa.timestamp("s"), safe=False)
     if not _all_match(values, _MOMENT):

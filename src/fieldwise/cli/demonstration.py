@@ -22,7 +22,7 @@ UNSEEN_USERS = 0.2
 
 
 def run(dataset: str, *, out: Path, epochs: int | None, seed: int | None, as_json: bool) -> None:
-    """Train LR and AutoInt on one data set, compare them, save AutoInt and predict new rows."""
+    """Train AutoInt and LR on one data set, compare them, save both and predict new rows."""
     reporter = Reporter(sys.stderr if as_json else sys.stdout)
     started = time.perf_counter()
     log = make_click_log(seed=seed or 0) if dataset == "synthetic" else None
@@ -35,11 +35,13 @@ def run(dataset: str, *, out: Path, epochs: int | None, seed: int | None, as_jso
     elif dataset not in datasets.names():
         datasets.load_dataset(dataset)  # raises, naming the known ones
     trained: dict[str, Predictor] = {}
-    for model in ("lr", "autoint"):
+    for model in ("autoint", "lr"):
         reporter.say()
         trained[model] = train(
             source,
             label=None if log is None else "click",
+            # What was decided about the columns for the first model holds for the second, and need not be shown again.
+            schema=trained["autoint"].schema if trained and log is not None else None,
             model=model,
             settings={} if epochs is None else {"epochs": epochs},
             seed=seed,
@@ -49,7 +51,7 @@ def run(dataset: str, *, out: Path, epochs: int | None, seed: int | None, as_jso
         )
     rows = [
         (model, f"{test['auc']:.4f}", f"{test['log_loss']:.4f}", f"{_seconds(predictor):.0f}")
-        for model, predictor in trained.items()
+        for model, predictor in reversed(trained.items())
         if (test := predictor.card.metrics["test"])
     ]
     if log is not None:

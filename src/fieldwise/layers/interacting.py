@@ -154,11 +154,13 @@ class InteractingLayer(nn.Module):
             # c > 0, so c ReLU(z) = ReLU(c z): scaling the few weights spares a pass over the attention logits.
             weight = weight * self.query_scale.unsqueeze(-1)
             bias = None if bias is None else bias * self.query_scale
-        projected = F.linear(x, weight, bias)
+        # Flat rows: a 3-D product is a view, and changing a view in place costs whole copies in the backward pass.
+        projected = F.linear(x.reshape(-1, self.in_dim), weight, bias)
         relu_heads, relu_residual = self.qkv_activation == "relu", self.residual_activation == "relu"
         relu_all = relu_heads and (relu_residual or not self.residual_projection)
         if relu_all:
             projected = projected.relu_()
+        projected = projected.view(*x.shape[:-1], sum(self._widths))
         heads = list(torch.split(projected, self._widths, dim=-1))
         residual = heads.pop() if self.residual_projection else x if self.residual else None
         if relu_heads and not relu_all:
