@@ -1,10 +1,12 @@
-"""Draw what a command printed as a picture of a terminal: `fieldwise demo | python docs/images/terminal.py demo.svg`."""
+"""Draw what a command printed as a picture: `fieldwise demo | python docs/images/terminal.py demo.svg`."""
 
 from __future__ import annotations
 
 import io
+import re
 import sys
 
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
@@ -16,7 +18,9 @@ def main() -> None:
     console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True)
     for line in lines:
         console.print(Text(line.rstrip()), soft_wrap=True)
-    console.save_svg(sys.argv[1], title="fieldwise demo")
+    # A picture should not fetch fonts from elsewhere.
+    form = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    console.save_svg(sys.argv[1], title="fieldwise demo", code_format=form)
 
 
 if __name__ == "__main__":

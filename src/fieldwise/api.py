@@ -205,7 +205,7 @@ def _read(
         named = datasets.load_dataset(source)
         for note in named.notes:
             reporter.say(f"{source}: {note}")
-        return _Tables(source, named.table, **further, schema=named.schema, split=named.split, notes=named.notes)
+        return _Tables(source, named.table, valid_table, test_table, named.schema, named.split, named.notes)
     table = read_table(source, names=names)
     return _Tables(_describe(source), table, valid_table, test_table)
 

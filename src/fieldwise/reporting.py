@@ -62,14 +62,14 @@ class Reporter:
             yield bar
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table; long cells are wrapped to the width of the terminal."""
+        """Print a table, without a header line where all its names are empty; long cells are wrapped."""
         if not self.enabled:
             return
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+        table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, show_header=any(header))
         for name in header:
             table.add_column(name, overflow="fold")
         for row in rows:

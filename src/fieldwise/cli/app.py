@@ -87,7 +87,8 @@ def train(
         ),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A TOML file of settings: [model], [training], [data], seed.")
+        Path | None,
+        typer.Option(metavar="FILE", help="A TOML file with the sections model, training and data, and seed."),
     ] = None,
     seed: Seed = None,
     schema: SchemaFile = None,

@@ -1,0 +1,109 @@
+"""What the documents show is run: the README's Python and shell blocks, the schema and model examples."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+
+import fieldwise as fw
+from fieldwise import cli
+from fieldwise.layout import FieldLayout, Layout
+from fieldwise.models import registry
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def in_folder_with_clicks(tmp_path: Path, clicks: pa.Table, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    table = clicks.append_column("item", clicks["user"])
+    pa.csv.write_csv(table, "clicks.csv")
+    pa.csv.write_csv(table.drop_columns(["click"]).slice(0, 20), "new.csv")
+    return tmp_path
+
+
+def test_the_python_of_the_readme(in_folder_with_clicks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks(README, "python")
+    assert len([line for line in code.splitlines() if line]) <= 5
+    exec(compile(code, "README.md", "exec"), {})  # noqa: S102
+    assert "AUC" in capsys.readouterr().out
+
+
+def test_the_commands_of_the_readme(in_folder_with_clicks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = blocks(README, "bash")[2].strip().splitlines()
+    assert len(commands) == 4
+    for command in commands:
+        monkeypatch.setattr(sys, "argv", shlex.split(command))
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert not stop.value.code
+    assert pa.csv.read_csv("predictions.csv").column_names == ["user", "item", "probability"]
+
+
+def test_the_schema_example(tmp_path: Path) -> None:
+    (example,) = blocks(ROOT / "docs" / "data.md", "toml")
+    path = tmp_path / "schema.toml"
+    path.write_text(example)
+    schema = fw.Schema.load(path)
+    assert schema.group == "user"
+    assert schema.fields["seen.hour"] == fw.Categorical(column="seen", part="hour")
+
+
+def test_the_links_of_the_documents() -> None:
+    for document in [README, ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+            if not target.startswith("http"):
+                assert (document.parent / target).exists(), f"{document}: {target}"
+
+
+def test_the_model_of_the_contributing_guide() -> None:
+    (code,) = blocks(ROOT / "CONTRIBUTING.md", "python")
+    head = (
+        "from typing import Annotated\nfrom pydantic import Field\nfrom torch import Tensor, nn\n"
+        "from fieldwise.data.batch import Batch\nfrom fieldwise.layers.embeddings import FieldEmbedding\n"
+        "from fieldwise.layout import FieldLayout, Layout\nfrom fieldwise.models.base import CTRModel\n"
+        "from fieldwise.models.registry import register\n"
+    )
+    try:
+        exec(compile(head + code, "CONTRIBUTING.md", "exec"), {"__name__": "example"})  # noqa: S102
+        assert registry.resolve("mean") == {"embedding_dim": 16}
+        layout = Layout((FieldLayout("a", "categorical", 4),))
+        assert registry.build("mean", layout, {"embedding_dim": 3}).layout is layout
+    finally:
+        registry._entries.pop("mean", None)
+
+
+@pytest.mark.data
+def test_criteo_by_names_and_schema_file(data_dir: Path) -> None:
+    names = ["label", *(f"I{i}" for i in range(1, 14)), *(f"C{i}" for i in range(1, 27))]
+    predictor = fw.train(
+        data_dir / "criteo" / "train_10k.txt",
+        names=names,
+        schema=ROOT / "examples" / "criteo.toml",
+        model="lr",
+        progress=False,
+    )
+    assert len(predictor.encoder.layout) == 39
+    assert predictor.card.metrics["test"]["auc"] > 0.65
+    predictor.predict(data_dir / "criteo" / "test_unlabelled_10k.txt", names=names[1:])
+    assert len(predictor.report.unseen) > 20
+
+
+@pytest.mark.data
+def test_a_built_in_data_set_from_training_to_its_test_split(data_dir: Path, tmp_path: Path) -> None:
+    predictor = fw.train("movielens-1m", model="lr", settings={"epochs": 1}, out=tmp_path / "m", progress=False)
+    assert any("timestamp" in note for note in predictor.card.notes)
+    metrics = fw.load(tmp_path / "m").evaluate("movielens-1m")
+    assert metrics.rows == 73_902
+    assert metrics.to_dict() == predictor.card.metrics["test"]
