@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fieldwise._version import __version__
 
 if TYPE_CHECKING:
-    from fieldwise.api import load, train
+    from fieldwise.api import load, resume, train
     from fieldwise.errors import FieldwiseError
     from fieldwise.predictor import Predictor
     from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
@@ -30,6 +30,7 @@ __all__ = [
     "Schema",
     "__version__",
     "load",
+    "resume",
     "train",
 ]
 
@@ -41,6 +42,7 @@ _HOMES = {
     "Predictor": "fieldwise.predictor",
     "Schema": "fieldwise.schema",
     "load": "fieldwise.api",
+    "resume": "fieldwise.api",
     "train": "fieldwise.api",
 }
 

@@ -1,9 +1,10 @@
-"""The verbs as functions: `train` and `load`. There is one way to train, and it is here."""
+"""The verbs as functions: `train`, `resume` and `load`. There is one way to train, and it is here."""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,18 @@ from fieldwise.data.splits import Split, SplitMethod, split_rows
 from fieldwise.data.tables import Source, read_table
 from fieldwise.encoding.calendar import time_keys
 from fieldwise.encoding.encoder import Encoder
-from fieldwise.errors import DataError, FieldwiseError, SchemaError
+from fieldwise.errors import DataError, FieldwiseError, SchemaError, SettingsError, TrainingError
 from fieldwise.models import registry
 from fieldwise.models.base import count_parameters
 from fieldwise.predictor import Predictor
 from fieldwise.predictor_files import require_free
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
-from fieldwise.schema_inference import ColumnDecision, infer_schema
+from fieldwise.schema_inference import infer_schema
 from fieldwise.settings import Settings, resolve_settings
 from fieldwise.training.evaluation import evaluate_model
 from fieldwise.training.trainer import Trainer, fill_other
+from fieldwise.unfinished import RunRecord, UnfinishedRun, require_same
 
 
 def train(
@@ -52,6 +54,7 @@ def train(
     names: Sequence[str] | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     progress: bool | Reporter = True,
 ) -> Predictor:
     """Train a model on a table of clicks: read, split, encode, fit, measure.
@@ -68,106 +71,90 @@ def train(
         time-ordered.
     valid, test: validation and test rows of their own; without them a share of the source each.
     names: column names of a text file without a header line.
-    out: where to save the predictor; refused before training where something is there, unless `overwrite`.
+    out: where to save the predictor; refused before training where something is there, unless `overwrite`. While
+        the run lasts, checkpoints lie beside it in `OUT.unfinished`.
+    resume: go on with the unfinished run beside `out`. Everything else must be said as before; where it is all in
+        files, `fieldwise.resume(out)` needs nothing else.
     progress: whether to say what is decided and to show bars, or a Reporter of one's own.
 
     Returns the Predictor with the weights of the best epoch on the validation rows.
-    Raises DataError, SchemaError or SettingsError for what cannot be used as given, before any training.
+    Raises DataError, SchemaError or SettingsError for what cannot be used as given, before any training, and
+    TrainingError where the loss is not a number, where another process writes to `out`, or where a resumed run
+    would not be the same run.
     """
     reporter = progress if isinstance(progress, Reporter) else Reporter(enabled=progress)
     if isinstance(settings, Settings):
         chosen = settings
     else:
         chosen = resolve_settings(model=model, config=config, overrides=settings, seed=seed)
-    if out is not None:
-        require_free(Path(out), overwrite=overwrite)
-    tables = _read(
-        source,
-        valid=valid,
-        test=test,
-        names=names,
-        reporter=reporter,
-    )
-    schema, decisions = _settle_schema(
-        tables,
-        schema=schema,
-        label=label,
-        positive=positive,
-        weight=weight,
-        group=group,
-        time=time,
-        fields=fields or {},
-        reporter=reporter,
-    )
-    clicks = read_label(tables.table, schema)
-    if not len(clicks):
-        raise DataError(f"{tables.source}: there are no rows")
-    if clicks.min() == clicks.max():
-        raise DataError(
-            f"{tables.source}: every row has the label {clicks[0]:.0f}; a model needs rows with and without clicks"
+    if resume and out is None:
+        raise SettingsError("resume needs out, the place of the unfinished run")
+    run = None if out is None else UnfinishedRun(Path(out))
+    with ExitStack() as stack:
+        if run is not None:
+            require_free(run.path, overwrite=overwrite or resume)
+            stack.enter_context(run.held(resume=resume, overwrite=overwrite))
+        tables = _read(source, valid=valid, test=test, names=names, reporter=reporter)
+        schema, columns = _settle_schema(
+            tables,
+            schema=schema,
+            label=label,
+            positive=positive,
+            weight=weight,
+            group=group,
+            time=time,
+            fields=fields or {},
+            reporter=reporter,
         )
-    method, split = _settle_split(tables, schema, clicks, chosen)
-    encoder = Encoder.fit(tables.table.take(pa.array(split.train)), schema, min_count=chosen.data.min_count)
-    everything = Dataset.from_table(tables.table, encoder)
-    parts = {
-        "train": everything.take(split.train),
-        "valid": everything.take(split.valid),
-        "test": everything.take(split.test),
-    }
-    for part, given in (("valid", tables.valid), ("test", tables.test)):
-        if given is not None:
-            parts[part] = Dataset.from_table(given, encoder)
-    with torch.random.fork_rng():
-        torch.manual_seed(chosen.seed)
-        network = registry.build(chosen.model, encoder.layout, chosen.model_settings)
-    parameters = {
-        "all": count_parameters(network),
-        "without_embeddings": count_parameters(network, embeddings=False),
-    }
-    reporter.say(
-        f"{chosen.model}: {parameters['all']:,} parameters ({parameters['without_embeddings']:,} without "
-        f"embeddings), {len(parts['train']):,} rows to train on, {len(parts['valid']):,} to validate, "
-        f"{len(parts['test']):,} to test"
-    )
-    trainer = Trainer(network, settings=chosen.training, seed=chosen.seed, reporter=reporter)
-    history = trainer.fit(parts["train"], parts["valid"])
-    counts = parts["train"].id_counts()
-    filled = fill_other(network, counts)
-    metrics = {
-        part: evaluate_model(network, parts[part], trainer.objective).to_dict()
-        for part in ("valid", "test")
-        if len(parts[part])
-    }
-    notes = list(tables.notes)
-    if filled:
-        shown = ", ".join(encoder.layout.fields[f].name for f in filled)
-        notes.append(f"unseen tokens are predicted as the field's average token in: {shown}")
-    card = Card(
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        versions=versions(),
-        data=DataRecord(
-            source=tables.source,
-            fingerprint=fingerprint(tables.table.column_names, clicks),
-            rows=len(clicks),
-            base_rate=float(clicks.mean(dtype=np.float64)),
-            split=split_record(
-                split,
-                method=method,
-                seed=chosen.seed,
-                valid_fraction=chosen.data.valid_fraction if tables.valid is None else 0.0,
-                test_fraction=chosen.data.test_fraction if tables.test is None else 0.0,
-            ),
-        ),
-        columns=[ColumnRecord(column=d.column, decision=d.decision, reason=d.reason) for d in decisions],
-        parameters=parameters,
-        history=history,
-        metrics=metrics,
-        notes=notes,
-    )
-    predictor = Predictor(encoder, network.cpu(), chosen, card)
-    if out is not None:
-        predictor.save(out, overwrite=overwrite)
+        if resume and run is not None:
+            columns = run.read().columns
+        prepared = _prepare(tables, schema, chosen)
+        if run is not None:
+            record = RunRecord(
+                source=_recorded(source),
+                valid=_recorded(valid),
+                test=_recorded(test),
+                names=None if names is None else list(names),
+                schema_=schema,
+                columns=columns,
+                settings=chosen,
+                digest={part: prepared.parts[part].digest() for part in ("train", "valid")},
+            )
+            if resume:
+                require_same(run.read(), record)
+            else:
+                run.write(record)
+        predictor = _fit(prepared, columns, chosen, run=run, resume=resume, reporter=reporter)
+        if run is not None:
+            predictor.save(run.path, overwrite=overwrite or resume)
+            if predictor.history.ended != "interrupted":
+                run.finish()
     return predictor
+
+
+def resume(path: str | Path, *, progress: bool | Reporter = True) -> Predictor:
+    """Go on with the unfinished run beside `path`, whose data, schema and settings are all known.
+
+    Raises TrainingError where there is none, where its rows came from memory or standard input (call `train` again
+    with the same arguments and `resume=True`), or where its data have changed.
+    """
+    record = UnfinishedRun(Path(path)).read()
+    if record.source is None:
+        raise TrainingError(
+            f"the rows of {path} came from memory or standard input and cannot be read again; repeat the whole "
+            "call or command with resume=True (--resume)"
+        )
+    return train(
+        record.source,
+        settings=record.settings,
+        schema=record.schema_,
+        valid=record.valid,
+        test=record.test,
+        names=record.names,
+        out=path,
+        resume=True,
+        progress=progress,
+    )
 
 
 def load(path: str | Path) -> Predictor:
@@ -176,6 +163,114 @@ def load(path: str | Path) -> Predictor:
     Raises PredictorFormatError where the directory is not a whole predictor.
     """
     return Predictor.load(path)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Encoded rows by part (`train`, `valid`, `test`), and what the card tells of the data."""
+
+    encoder: Encoder
+    parts: dict[str, Dataset]
+    data: DataRecord
+    notes: tuple[str, ...]
+
+
+def _prepare(tables: _Tables, schema: Schema, settings: Settings) -> _Prepared:
+    """Split and encode; the encoder learns from training rows only."""
+    clicks = read_label(tables.table, schema)
+    if not len(clicks):
+        raise DataError(f"{tables.source}: there are no rows")
+    if clicks.min() == clicks.max():
+        raise DataError(
+            f"{tables.source}: every row has the label {clicks[0]:.0f}; a model needs rows with and without clicks"
+        )
+    method, split = _settle_split(tables, schema, clicks, settings)
+    encoder = Encoder.fit(tables.table.take(pa.array(split.train)), schema, min_count=settings.data.min_count)
+    everything = Dataset.from_table(tables.table, encoder)
+    parts = {part: everything.take(getattr(split, part)) for part in ("train", "valid", "test")}
+    for part, given in (("valid", tables.valid), ("test", tables.test)):
+        if given is not None:
+            parts[part] = Dataset.from_table(given, encoder)
+    data = DataRecord(
+        source=tables.source,
+        fingerprint=fingerprint(tables.table.column_names, clicks),
+        rows=len(clicks),
+        base_rate=float(clicks.mean(dtype=np.float64)),
+        split=split_record(
+            split,
+            method=method,
+            seed=settings.seed,
+            valid_fraction=settings.data.valid_fraction if tables.valid is None else 0.0,
+            test_fraction=settings.data.test_fraction if tables.test is None else 0.0,
+        ),
+    )
+    return _Prepared(encoder, parts, data, tables.notes)
+
+
+def _fit(
+    prepared: _Prepared,
+    columns: list[ColumnRecord],
+    settings: Settings,
+    *,
+    run: UnfinishedRun | None,
+    resume: bool,
+    reporter: Reporter,
+) -> Predictor:
+    """Build the model, train it, measure it, and wrap it up."""
+    encoder, parts = prepared.encoder, prepared.parts
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        network = registry.build(settings.model, encoder.layout, settings.model_settings)
+    parameters = {
+        "all": count_parameters(network),
+        "without_embeddings": count_parameters(network, embeddings=False),
+    }
+    reporter.say(
+        f"{settings.model}: {parameters['all']:,} parameters ({parameters['without_embeddings']:,} without "
+        f"embeddings), {len(parts['train']):,} rows to train on, {len(parts['valid']):,} to validate, "
+        f"{len(parts['test']):,} to test"
+    )
+    checkpoint = None if run is None else run.checkpoint
+    trainer = Trainer(network, settings=settings.training, seed=settings.seed, reporter=reporter, checkpoint=checkpoint)
+    if resume and checkpoint is not None and checkpoint.exists():
+        trainer.restore(checkpoint)
+        reporter.say(f"resuming in epoch {trainer.state.epoch} after {trainer.state.rows:,} of its rows")
+    history = trainer.fit(parts["train"], parts["valid"])
+    filled = fill_other(network, parts["train"].id_counts())
+    metrics = {
+        part: evaluate_model(network, parts[part], trainer.objective).to_dict()
+        for part in ("valid", "test")
+        if len(parts[part])
+    }
+    notes = list(prepared.notes)
+    if filled:
+        shown = ", ".join(encoder.layout.fields[f].name for f in filled)
+        notes.append(f"unseen tokens are predicted as the field's average token in: {shown}")
+    card = Card(
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        versions=versions(),
+        data=prepared.data,
+        columns=columns,
+        parameters=parameters,
+        history=history,
+        metrics=metrics,
+        notes=notes,
+    )
+    return Predictor(encoder, network.cpu(), settings, card)
+
+
+def _recorded(source: Source | None) -> str | list[str] | None:
+    """A source as a later process can read it again; None where it cannot."""
+    if isinstance(source, list | tuple) and all(isinstance(part, str | Path) for part in source):
+        parts = [_recorded(part) for part in source]
+        return [part for part in parts if isinstance(part, str)] if None not in parts else None
+    if not isinstance(source, str | Path) or str(source) == "-":
+        return None
+    return str(source) if _is_built_in(source) else str(Path(source).absolute())
+
+
+def _is_built_in(source: Source) -> bool:
+    return isinstance(source, str) and source in datasets.names() and not Path(source).exists()
 
 
 @dataclass(frozen=True)
@@ -201,7 +296,7 @@ def _read(
 ) -> _Tables:
     valid_table = None if valid is None else read_table(valid, names=names)
     test_table = None if test is None else read_table(test, names=names)
-    if isinstance(source, str) and source in datasets.names() and not Path(source).exists():
+    if _is_built_in(source):
         named = datasets.load_dataset(source)
         for note in named.notes:
             reporter.say(f"{source}: {note}")
@@ -230,7 +325,7 @@ def _settle_schema(
     time: str | None,
     fields: Mapping[str, Any],
     reporter: Reporter,
-) -> tuple[Schema, tuple[ColumnDecision, ...]]:
+) -> tuple[Schema, list[ColumnRecord]]:
     """The schema to use: given, brought by the data set, or inferred; roles that are named win."""
     if isinstance(schema, str | Path):
         schema = Schema.load(schema)
@@ -240,7 +335,7 @@ def _settle_schema(
     if schema is not None:
         if fields:
             raise SchemaError("single fields are overridden in an inferred schema; edit the schema itself instead")
-        return Schema.model_validate({**schema.model_dump(), **named}), ()
+        return Schema.model_validate({**schema.model_dump(), **named}), []
     if label is None:
         raise SchemaError(
             f"which column holds the clicks? Name it with label=... (--label on the command line); the columns "
@@ -256,7 +351,8 @@ def _settle_schema(
         fields=fields,
     )
     reporter.table("Columns", inference.COLUMNS, inference.rows())
-    return inference.schema, inference.decisions
+    columns = [ColumnRecord(column=d.column, decision=d.decision, reason=d.reason) for d in inference.decisions]
+    return inference.schema, columns
 
 
 def _settle_split(tables: _Tables, schema: Schema, clicks: Any, settings: Settings) -> tuple[SplitMethod | None, Split]:

@@ -46,6 +46,7 @@ class TrainingSettings(BaseModel):
     clip_norm: the gradient is scaled down to this norm where it is larger; None does not clip.
     monitor: which validation metric decides on the best epoch. patience: epochs without a better one before
         training stops.
+    checkpoint_minutes: a checkpoint is written after each epoch and after so many minutes within one.
     device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a CUDA device where there is one.
     """
 
@@ -59,6 +60,7 @@ class TrainingSettings(BaseModel):
     clip_norm: float | None = Field(default=None, gt=0)
     monitor: Literal["log_loss", "auc"] = "log_loss"
     patience: int = Field(default=2, ge=1)
+    checkpoint_minutes: float = Field(default=10.0, ge=0)
     device: str = "auto"
 
 

@@ -74,8 +74,18 @@ def _root(
 
 @app.command(epilog="Example: fieldwise train clicks.csv --label click --out model --set epochs=5")
 def train(
-    data: Data,
-    out: Annotated[Path, typer.Option(metavar="MODEL", help="Directory to save the model in.")],
+    data: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="DATA...",
+            help="CSV, TSV (also .gz), Parquet or Arrow files, [bold]-[/] for standard input, or the name of a "
+            "built-in data set such as movielens-1m.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="Directory to save the model in.", show_default=False)
+    ] = None,
     label: Label = None,
     model: Annotated[str | None, typer.Option(help="See [bold]fieldwise models[/].", show_default="autoint")] = None,
     set_: Annotated[
@@ -109,13 +119,21 @@ def train(
     ] = None,
     weight: Annotated[str | None, typer.Option(metavar="COLUMN", help="The weight of each row.")] = None,
     overwrite: Overwrite = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Go on with an unfinished run; nothing else need be said.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a model on a table of clicks and save it.
 
     Kinds of columns are inferred and shown with reasons; rows are split into training, validation and test rows;
-    the epoch with the best validation log loss is kept. Ctrl-C stops early and saves the best model so far.
+    the epoch with the best validation log loss is kept. Ctrl-C stops early and saves the best model so far;
+    --resume goes on, also after a crash, and ends with the same model as an undisturbed run.
     """
     from fieldwise.cli import training
 
@@ -137,6 +155,7 @@ def train(
         group=group,
         weight=weight,
         overwrite=overwrite,
+        resume=resume,
         as_json=as_json,
         quiet=quiet,
     )

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import typer
 
-from fieldwise.api import train
+from fieldwise import api
 from fieldwise.cli.words import one_or_list, parse_fields, print_json, split_names
+from fieldwise.errors import DataError, SettingsError
 from fieldwise.predictor import Predictor
 from fieldwise.reporting import Reporter
 from fieldwise.settings import parse_override
@@ -17,9 +18,9 @@ from fieldwise.training.metrics import Metrics
 
 
 def run(
-    data: Sequence[str],
+    data: Sequence[str] | None,
     *,
-    out: Path,
+    out: Path | None,
     label: str | None,
     model: str | None,
     overrides: Sequence[str],
@@ -35,42 +36,62 @@ def run(
     group: str | None,
     weight: str | None,
     overwrite: bool,
+    resume: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Train and save; after Ctrl-C the best model so far is saved and the exit code is 130."""
     reporter = Reporter(enabled=not quiet)
-    predictor = train(
-        one_or_list(data),
-        label=label,
-        model=model,
-        settings=dict(map(parse_override, overrides)),
-        config=config,
-        seed=seed,
-        schema=schema,
-        fields=parse_fields(fields),
-        positive=positive,
-        weight=weight,
-        group=group,
-        time=time,
-        valid=one_or_list(valid),
-        test=one_or_list(test),
-        names=split_names(names),
-        out=out,
-        overwrite=overwrite,
-        progress=reporter,
-    )
+    if resume is not None and out not in (None, resume):
+        raise SettingsError(f"--resume {resume} goes on in its own place; leave --out away")
+    place = resume or out
+    if resume is not None and not data:
+        restated = [label, model, overrides, config, seed, schema, fields, names, positive, valid, test]
+        if any(value not in (None, []) for value in [*restated, time, group, weight]):
+            raise SettingsError(
+                "--resume needs nothing else; to have other words checked against the unfinished run, repeat the "
+                "whole command, DATA included"
+            )
+        predictor = api.resume(resume, progress=reporter)
+    elif not data:
+        raise DataError("name the DATA to train on, for example: fieldwise train clicks.csv --label click --out model")
+    elif place is None:
+        raise SettingsError("name the place to save the model in: --out MODEL")
+    else:
+        predictor = api.train(
+            one_or_list(data),
+            label=label,
+            model=model,
+            settings=dict(map(parse_override, overrides)),
+            config=config,
+            seed=seed,
+            schema=schema,
+            fields=parse_fields(fields),
+            positive=positive,
+            weight=weight,
+            group=group,
+            time=time,
+            valid=one_or_list(valid),
+            test=one_or_list(test),
+            names=split_names(names),
+            out=place,
+            overwrite=overwrite,
+            resume=resume is not None,
+            progress=reporter,
+        )
+    assert place is not None
     for note in predictor.card.notes:
         reporter.say(note)
     if as_json:
-        print_json(figures(predictor, out))
+        print_json(figures(predictor, place))
     else:
         for part, values in predictor.card.metrics.items():
             typer.echo(f"{part:<6} {Metrics(**values)}")  # type: ignore[arg-type]
-        typer.echo(f"saved to {out}")
-    reporter.say(f"next: fieldwise predict {out} NEW.csv --out predictions.csv")
+        typer.echo(f"saved to {place}")
     if predictor.history.ended == "interrupted":
+        reporter.say(f"to go on: fieldwise train --resume {place}")
         sys.exit(130)
+    reporter.say(f"next: fieldwise predict {place} NEW.csv --out predictions.csv")
 
 
 def figures(predictor: Predictor, out: Path) -> dict[str, object]:
