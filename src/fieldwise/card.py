@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fieldwise._version import __version__
 from fieldwise.data.splits import Split, SplitMethod
@@ -55,17 +55,39 @@ class ColumnRecord(_CardPart):
     reason: str
 
 
+class Environment(_CardPart):
+    """What figures depend on beside the versions: the device that trained, and the threads it had on the CPU.
+
+    None: not recorded, as in predictors of format version 1.
+    """
+
+    device: str | None = None
+    threads: int | None = Field(default=None, ge=1)
+
+
 class Card(_CardPart):
-    """The whole account. metrics: by part (`valid`, `test`) and name. notes: what should be known beside it."""
+    """The whole account.
+
+    parameters: how many numbers training adjusts, `all` and `without_embeddings`.
+    metrics: by part (`valid`, `test`) and name. notes: what should be known beside it.
+    """
 
     created: str
     versions: dict[str, str]
+    environment: Environment
     data: DataRecord
     columns: list[ColumnRecord]
     parameters: dict[str, int]
     history: History
     metrics: dict[str, dict[str, int | float | None]]
     notes: list[str]
+
+    @field_validator("parameters")
+    @classmethod
+    def _require_both_counts(cls, parameters: dict[str, int]) -> dict[str, int]:
+        if parameters.keys() != {"all", "without_embeddings"}:
+            raise ValueError(f"expected the counts 'all' and 'without_embeddings', got {sorted(parameters)}")
+        return parameters
 
 
 def versions() -> dict[str, str]:
@@ -79,6 +101,16 @@ def versions() -> dict[str, str]:
         "numpy": np.__version__,
         "pyarrow": pa.__version__,
     }
+
+
+def environment(*, device: object = None) -> Environment:
+    """What this process runs on.
+
+    device: where the model was trained, such as a torch.device or its name; None: not known.
+    """
+    import torch
+
+    return Environment(device=None if device is None else str(device), threads=torch.get_num_threads())
 
 
 def fingerprint(columns: Sequence[str], label: npt.NDArray[np.float32]) -> str:

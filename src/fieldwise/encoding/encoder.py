@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fieldwise.encoding.encoded import EncodedRows, EncodingReport, Ragged
 from fieldwise.encoding.fields import (
@@ -45,6 +47,13 @@ class _BucketState(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     encoding: Literal["buckets"] = "buckets"
     bounds: list[float]
+
+    @field_validator("bounds")
+    @classmethod
+    def _require_increasing(cls, bounds: list[float]) -> list[float]:
+        if any(low >= high for low, high in pairwise(bounds)):
+            raise ValueError("the bounds between buckets must increase")
+        return bounds
 
 
 class EncoderState(BaseModel):
@@ -155,29 +164,56 @@ class Encoder:
             raise PredictorFormatError("the vocabulary file does not have the columns field, token and count")
         if len(state.fields) != len(schema.fields):
             raise PredictorFormatError(f"the encoder holds {len(state.fields)} fields, the schema {len(schema.fields)}")
-        owner = vocabularies["field"].to_numpy()
+        parts = _vocabularies(vocabularies, len(state.fields))
         encodings: list[FieldEncoding] = []
-        for i, ((name, spec), saved) in enumerate(zip(schema.fields.items(), state.fields, strict=True)):
-            rows = np.flatnonzero(owner == i)
-            entries = vocabularies.slice(rows[0], len(rows)) if len(rows) else vocabularies.slice(0, 0)
-            vocabulary = Vocabulary(
-                pa.concat_arrays(entries["token"].chunks) if len(rows) else pa.array([], pa.string()),
-                entries["count"].to_numpy(),
-            )
+        for (name, spec), saved, vocabulary in zip(schema.fields.items(), state.fields, parts, strict=True):
+            _require_vocabulary(name, vocabulary, empty=not isinstance(saved, _VocabularyState))
             match spec, saved:
                 case Categorical(part=part), _VocabularyState():
                     encodings.append(CategoricalEncoding(name, vocabulary, part))
                 case MultiValued(separator=separator), _VocabularyState():
                     encodings.append(MultiValuedEncoding(name, vocabulary, separator))
-                case Numeric(buckets=int()), _BucketState():
-                    encodings.append(BucketEncoding(name, np.array(saved.bounds)))
-                case Numeric(buckets=None), _ScalingState():
-                    encodings.append(NumericEncoding(name, saved.scaling))
+                case Numeric(buckets=int(most)), _BucketState(bounds=bounds):
+                    if len(bounds) >= most:
+                        raise PredictorFormatError(
+                            f"field '{name}' has {len(bounds) + 1} buckets, at most {most} expected"
+                        )
+                    encodings.append(BucketEncoding(name, np.array(bounds)))
+                case Numeric(buckets=None, transform=transform), _ScalingState(scaling=scaling):
+                    if scaling.name != transform:
+                        raise PredictorFormatError(f"field '{name}' is scaled by {scaling.name}, {transform} expected")
+                    encodings.append(NumericEncoding(name, scaling))
                 case _:
                     raise PredictorFormatError(
                         f"field '{name}' is {spec.kind} in the schema, but {saved.encoding} in the encoder"
                     )
         return cls(schema, encodings)
+
+
+def _vocabularies(table: pa.Table, count: int) -> list[Vocabulary]:
+    """The vocabularies of `count` fields, in field order, out of one table of all."""
+    if any(column.null_count for column in table.columns):
+        raise PredictorFormatError("the vocabulary file has empty cells")
+    owner = table["field"].to_numpy()
+    if len(owner) and (owner[0] < 0 or owner[-1] >= count or (owner[1:] < owner[:-1]).any()):
+        raise PredictorFormatError(f"the vocabulary file must hold the tokens of fields 0 to {count - 1}, in order")
+    starts = np.searchsorted(owner, np.arange(count + 1))
+    parts = [table.slice(start, stop - start) for start, stop in pairwise(starts.tolist())]
+    return [Vocabulary(_one_array(part["token"]), part["count"].to_numpy()) for part in parts]
+
+
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    # One chunk is the rule, and a copy of many tokens worth avoiding.
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays([pa.array([], column.type), *column.chunks])
+
+
+def _require_vocabulary(name: str, vocabulary: Vocabulary, *, empty: bool) -> None:
+    if empty and len(vocabulary.tokens):
+        raise PredictorFormatError(f"field '{name}' has no vocabulary, but the vocabulary file has tokens for it")
+    if (vocabulary.counts < 0).any():
+        raise PredictorFormatError(f"field '{name}': the vocabulary file has counts below 0")
+    if pc.count_distinct(vocabulary.tokens).as_py() < len(vocabulary.tokens):
+        raise PredictorFormatError(f"field '{name}': the vocabulary file has a token twice")
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:

@@ -47,7 +47,8 @@ from fieldwise.models.base import CTRModel, count_parameters
 from fieldwise.models.registry import register
 
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
-Positive = Annotated[int, Field(ge=1)]
+# The upper bounds are far beyond any use; they keep a predictor file from asking for networks without end.
+Width = Annotated[int, Field(ge=1, le=65_536)]
 
 _PUBLISHED = {
     "embedding_dim": 16,
@@ -120,10 +121,10 @@ class AutoInt(CTRModel):
         self,
         layout: Layout,
         *,
-        embedding_dim: Positive = 16,
-        num_layers: Annotated[int, Field(ge=0)] = 3,
-        num_heads: Positive = 2,
-        attention_dim: Positive = 64,
+        embedding_dim: Width = 16,
+        num_layers: Annotated[int, Field(ge=0, le=256)] = 3,
+        num_heads: Annotated[int, Field(ge=1, le=1024)] = 2,
+        attention_dim: Width = 64,
         residual: bool = True,
         residual_projection: bool = True,
         output_projection: bool = False,
@@ -134,7 +135,7 @@ class AutoInt(CTRModel):
         layer_norm: bool = True,
         dropout: Dropout = 0.0,
         embedding_dropout: Dropout = 0.0,
-        dnn_hidden: tuple[Positive, ...] = (),
+        dnn_hidden: Annotated[tuple[Width, ...], Field(max_length=64)] = (),
         dnn_dropout: Dropout = 0.0,
         dnn_batch_norm: bool = False,
         wide: bool = False,

@@ -1,0 +1,267 @@
+"""Reading files that may come from strangers: each is opened once, and every complaint names it.
+
+A file's hash only says that it belongs to its manifest, and whoever can change the one can change the other. So
+every reader here takes its input for hostile: nothing is allocated because a file says so, only because it is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import stat
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.ipc
+import torch
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from torch import Tensor
+
+from fieldwise.errors import FieldwiseError, PredictorFormatError
+from fieldwise.schema import describe_validation
+
+MOST_JSON = 8 * 2**20
+"""Bytes that a JSON file may have. As Python objects they may need sixty times as much."""
+
+_PIECE = 2**22
+_ARROW_MAGIC = b"ARROW1"
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@contextmanager
+def blaming(path: Path) -> Iterator[None]:
+    """Turns every error of a block into a PredictorFormatError that begins with `path`."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise PredictorFormatError(f"{path} is missing") from error
+    except OSError as error:
+        raise PredictorFormatError(f"{path}: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise PredictorFormatError(f"{path}: there is not enough memory to read it") from error
+    except RecursionError as error:
+        raise PredictorFormatError(f"{path}: it is nested too deeply") from error
+    except Exception as error:
+        # Broad on purpose: what a parser, pydantic, Arrow or torch raises over a hostile file is not known in
+        # full, and whatever it is, the file is to blame and the caller can do one thing: not use it.
+        kind = "" if isinstance(error, FieldwiseError) else f"{type(error).__name__}: "
+        # What the file holds must not steer the terminal that shows the message.
+        text = "".join(c if c.isprintable() else " " for c in _shortened(str(error)))
+        raise PredictorFormatError(f"{path}: {kind}{text}") from error
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 500 else f"{text[:300]} ... {text[-150:]}"
+
+
+class CheckedFile:
+    """An open file that hashes what is read from it. size: in bytes, of the file itself, not of its path."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self.size = os.fstat(file.fileno()).st_size
+
+    def read(self, count: int) -> bytearray:
+        """The next `count` bytes. Raises PredictorFormatError where there are fewer."""
+        data = bytearray(count)
+        self.read_into(memoryview(data))
+        return data
+
+    def read_into(self, target: memoryview) -> None:
+        """Fill `target` [bytes] with the next ones. Raises PredictorFormatError where there are fewer."""
+        while target:
+            count = self._file.readinto(target[:_PIECE])
+            if not count:
+                raise PredictorFormatError("it became shorter while it was read")
+            self._digest.update(target[:count])
+            target = target[count:]
+
+    def require(self, sha256: str) -> None:
+        """Compare the hash of all that was read. Raises PredictorFormatError where it differs."""
+        if self._digest.hexdigest() != sha256:
+            raise PredictorFormatError("it is not as it was written (its SHA-256 differs)")
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[CheckedFile]:
+    """Open a regular file once, following no link. Raises PredictorFormatError for anything else, OSError."""
+    named = path.lstat()
+    if not stat.S_ISREG(named.st_mode):
+        raise PredictorFormatError("expected a regular file, not a link, a directory or a device")
+    with io.FileIO(path, opener=_open_without_following) as file:
+        # Where the platform cannot refuse links while opening, the comparison tells that one came in between.
+        if not os.path.samestat(named, os.fstat(file.fileno())):
+            raise PredictorFormatError("it was exchanged while it was opened")
+        yield CheckedFile(file)
+
+
+def _open_without_following(path: str, flags: int) -> int:
+    # O_NONBLOCK: a pipe put there since the look at it would otherwise wait for a writer for ever.
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+
+
+def parse_json(data: bytearray) -> Any:
+    """JSON in UTF-8, strictly: no key twice, no NaN or infinity, no number beyond 64 bits, no half characters.
+
+    Raises ValueError and PredictorFormatError.
+    """
+    text = data.decode("utf-8")
+    result = json.loads(
+        text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_whole, parse_float=_fraction
+    )
+    if "\\u" in text:
+        json.dumps(result, ensure_ascii=False).encode("utf-8")  # fails where half a surrogate pair was escaped
+    return result
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in result:
+            raise PredictorFormatError(f"the key '{name}' stands twice")
+        result[name] = value
+    return result
+
+
+def _refuse_constant(name: str) -> Any:
+    raise PredictorFormatError(f"{name} is not a number in JSON")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > 20 or abs(int(digits)) >= 2**64:
+        raise PredictorFormatError(f"the number {digits[:30]} is out of range")
+    return int(digits)
+
+
+def _fraction(digits: str) -> float:
+    if len(digits) > 64 or not math.isfinite(float(digits)):
+        raise PredictorFormatError(f"the number {digits[:30]} is out of range")
+    return float(digits)
+
+
+def validate(model: type[Model], data: Any) -> Model:
+    """`data` as a `model`. Raises PredictorFormatError with the first entry that is wrong."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise PredictorFormatError(describe_validation(error, model)) from error
+
+
+def parse_table(data: bytearray, schema: pa.Schema) -> pa.Table:
+    """An Arrow file as a table that lies in `data`; of that schema, uncompressed, and checked in full.
+
+    Raises PredictorFormatError and Arrow's errors.
+    """
+    if not (data.startswith(_ARROW_MAGIC) and data.endswith(_ARROW_MAGIC)):
+        raise PredictorFormatError("this is not an Arrow file")
+    # Behind its magic, filled up to 8 bytes, an Arrow file is an Arrow stream; the index at its end is not needed.
+    stream = pa.py_buffer(data).slice(8)
+    with pa.ipc.open_stream(stream) as reader:
+        if reader.schema != schema:
+            raise PredictorFormatError(f"expected the columns {_columns(schema)}; got {_columns(reader.schema)}")
+        for message in pa.ipc.MessageReader.open_stream(stream):
+            if message.type != "schema" and not (message.type == "record batch" and _is_plain(message.metadata)):
+                raise PredictorFormatError("compressed and dictionary-encoded columns are not read")
+        table = reader.read_all()
+    table.validate(full=True)
+    return table
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} {field.type}" for field in schema)
+
+
+def _is_plain(metadata: pa.Buffer) -> bool:
+    """Whether a record batch has no compression.
+
+    Arrow decompresses as it reads, a few bytes may stand for gigabytes, and no option forbids it. So the two places
+    that can ask for it are looked up in the message, a flatbuffer that Arrow has verified: `RecordBatch.compression`,
+    and the message's own metadata, where the first Arrow versions put it.
+    """
+
+    def slot(table: int, number: int) -> int:
+        vtable = table - struct.unpack_from("<i", metadata, table)[0]
+        place = 4 + 2 * number
+        size = struct.unpack_from("<H", metadata, vtable)[0]
+        return int(struct.unpack_from("<H", metadata, vtable + place)[0]) if place < size else 0
+
+    message = struct.unpack_from("<I", metadata, 0)[0]
+    header = message + slot(message, 2)
+    batch = header + struct.unpack_from("<I", metadata, header)[0]
+    return not slot(batch, 3) and not slot(message, 4)
+
+
+class _TensorRecord(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+def read_tensor_order(file: CheckedFile, expected: Mapping[str, Tensor]) -> list[str]:
+    """The names of a safetensors file's tensors as they lie in it; `file` then stands at the first one.
+
+    expected: what must be there, no more and no less, by shape and dtype; the tensors may be on the meta device.
+    Raises PredictorFormatError where it is not, and where the tensors do not fill the file without gaps.
+    """
+    length = int.from_bytes(file.read(8), "little")
+    if length > min(MOST_JSON, file.size - 8):
+        raise PredictorFormatError(f"its header cannot have {length:,} bytes")
+    header = parse_json(file.read(length))
+    if isinstance(header, dict):
+        header.pop("__metadata__", None)
+    records = TypeAdapter(dict[str, _TensorRecord]).validate_python(header)
+    for name in sorted(expected.keys() ^ records.keys()):
+        raise PredictorFormatError(f"tensor '{name}' is {'missing' if name in expected else 'not one of the model'}")
+    order = sorted(records, key=lambda name: records[name].data_offsets)
+    position = 0
+    for name in order:
+        record, tensor = records[name], expected[name]
+        if _DTYPES.get(record.dtype) != tensor.dtype or record.shape != list(tensor.shape):
+            raise PredictorFormatError(
+                f"tensor '{name}' is {record.dtype} {record.shape}, but the model needs {tensor.dtype} "
+                f"{list(tensor.shape)}"
+            )
+        end = position + tensor.numel() * tensor.element_size()
+        if record.data_offsets != (position, end):
+            raise PredictorFormatError(f"tensor '{name}' does not lie where the one before it ends")
+        position = end
+    if 8 + length + position != file.size:
+        raise PredictorFormatError("it goes on behind the last tensor, or ends before it")
+    return order
+
+
+def read_tensors(file: CheckedFile, tensors: Mapping[str, Tensor], order: list[str]) -> None:
+    """Fill contiguous CPU tensors, in the order in which they lie in the file, without a copy in between."""
+    for name in order:
+        # A tensor of no dimension cannot be seen as bytes, and bfloat16 cannot go to NumPy.
+        numbers = tensors[name].view(-1).view(torch.uint8).numpy()
+        file.read_into(numbers.data)
+        if tensors[name].dtype == torch.bool and numbers.size and numbers.max() > 1:
+            raise PredictorFormatError(f"tensor '{name}' holds bytes that are neither true nor false")
+
+
+def require_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse NaN and infinity: predictions would be NaN without a word. Raises PredictorFormatError."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and tensor.numel() and not torch.stack(tensor.aminmax()).isfinite().all():
+            raise PredictorFormatError(f"tensor '{name}' holds numbers that are not finite")
