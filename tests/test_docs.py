@@ -15,6 +15,7 @@ import fieldwise as fw
 from fieldwise import cli
 from fieldwise.layout import FieldLayout, Layout
 from fieldwise.models import registry
+from fieldwise.settings import resolve_settings
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -58,6 +59,14 @@ def test_the_schema_example(tmp_path: Path) -> None:
     schema = fw.Schema.load(path)
     assert schema.group == "user"
     assert schema.fields["seen.hour"] == fw.Categorical(column="seen", part="hour")
+
+
+def test_the_settings_example(tmp_path: Path) -> None:
+    (example,) = blocks(ROOT / "docs" / "training.md", "toml")
+    path = tmp_path / "run.toml"
+    path.write_text(example)
+    settings = resolve_settings(config=path)
+    assert (settings.model, settings.training.epochs, settings.seed) == ("autoint+", 30, 1)
 
 
 def test_the_links_of_the_documents() -> None:

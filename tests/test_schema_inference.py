@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fieldwise.errors import DataError, SchemaError
-from fieldwise.schema import Categorical, MultiValued, Numeric
-from fieldwise.schema_inference import ColumnDecision, Inference, infer_schema
+from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
+from fieldwise.schema_inference import ColumnDecision, Inference, infer_schema, remarks
 
 ROWS = 2_000
 
@@ -548,6 +548,42 @@ def test_a_column_name_that_occurs_twice() -> None:
     table = pa.table([pa.array([1]), pa.array([2])], names=["a", "a"])
     with pytest.raises(SchemaError, match="'a' is in the table more than once"):
         infer_schema(table, label="a")
+
+
+def test_infinities_are_numbers_as_numbers_and_as_text() -> None:
+    values = cycle([0.5, float("inf"), 2.5, float("-inf"), None])
+    for column in (
+        pa.array(values),
+        as_text(values),
+        as_text([v and str(v).replace("inf", "Infinity") for v in values]),
+    ):
+        assert infer(column).fields == {"x": Numeric()}
+
+
+def test_remarks_name_the_columns_of_a_given_schema_that_tell_nothing() -> None:
+    rows = 100
+    table = pa.table(
+        {
+            "y": cycle([0, 1], rows),
+            "none": pa.nulls(rows, pa.string()),
+            "one": ["a"] * rows,
+            "gap": pa.array(["a", None] * 50),
+            "key": [f"r{i}" for i in range(rows)],
+            "number": np.arange(rows) / 7,
+            "empty": [[]] * rows,
+            "list": cycle([["a"], ["b"]], rows),
+        }
+    )
+    kinds = dict.fromkeys(("none", "one", "gap", "key"), "categorical")
+    kinds |= {"number": "numeric", "empty": "multi_valued", "list": "multi_valued", "elsewhere": "categorical"}
+    schema = Schema.model_validate({"label": "y", "fields": kinds})
+    assert remarks(table, schema) == [
+        "column 'none' has no values: it tells the model nothing",
+        "column 'one' has one value only: it tells the model nothing",
+        "column 'key' has a different value in each row: it tells the model nothing",
+        "column 'empty' has no values: it tells the model nothing",
+    ]
+    assert len(remarks(table.slice(0, 99), schema)) == 3  # fewer than 100 different values are no row key
 
 
 def test_rows_for_a_printed_table() -> None:

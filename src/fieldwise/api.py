@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 
 from fieldwise import datasets
-from fieldwise.card import Card, ColumnRecord, DataRecord, fingerprint, split_record, versions
+from fieldwise.card import Card, ColumnRecord, DataRecord, environment, fingerprint, split_record, versions
 from fieldwise.data.dataset import Dataset
 from fieldwise.data.roles import read_label
 from fieldwise.data.splits import Split, SplitMethod, split_rows
@@ -28,9 +28,10 @@ from fieldwise.predictor import Predictor
 from fieldwise.predictor_files import require_free
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
-from fieldwise.schema_inference import infer_schema
+from fieldwise.schema_inference import infer_schema, remarks
 from fieldwise.settings import Settings, resolve_settings
 from fieldwise.training.evaluation import evaluate_model
+from fieldwise.training.leaks import find_leaks
 from fieldwise.training.trainer import Trainer, fill_other
 from fieldwise.unfinished import RunRecord, UnfinishedRun, require_same
 
@@ -94,7 +95,7 @@ def train(
         if run is not None:
             require_free(run.path, overwrite=overwrite or resume)
             stack.enter_context(run.held(resume=resume, overwrite=overwrite))
-        tables = _read(source, valid=valid, test=test, names=names, reporter=reporter)
+        tables = _read(source, valid=valid, test=test, names=names)
         schema, columns = _settle_schema(
             tables,
             schema=schema,
@@ -109,6 +110,8 @@ def train(
         if resume and run is not None:
             columns = run.read().columns
         prepared = _prepare(tables, schema, chosen)
+        for note in prepared.notes:
+            reporter.say(note)
         if run is not None:
             record = RunRecord(
                 source=_recorded(source),
@@ -204,7 +207,9 @@ def _prepare(tables: _Tables, schema: Schema, settings: Settings) -> _Prepared:
             test_fraction=settings.data.test_fraction if tables.test is None else 0.0,
         ),
     )
-    return _Prepared(encoder, parts, data, tables.notes)
+    notes = [*tables.notes, *everything.rows.report.infinite_lines()]
+    notes += map(str, find_leaks(parts["train"], parts["valid"]))
+    return _Prepared(encoder, parts, data, tuple(notes))
 
 
 def _fit(
@@ -246,9 +251,11 @@ def _fit(
     if filled:
         shown = ", ".join(encoder.layout.fields[f].name for f in filled)
         notes.append(f"unseen tokens are predicted as the field's average token in: {shown}")
+        reporter.say(notes[-1])
     card = Card(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         versions=versions(),
+        environment=environment(device=trainer.device),
         data=prepared.data,
         columns=columns,
         parameters=parameters,
@@ -292,14 +299,11 @@ def _read(
     valid: Source | None,
     test: Source | None,
     names: Sequence[str] | None,
-    reporter: Reporter,
 ) -> _Tables:
     valid_table = None if valid is None else read_table(valid, names=names)
     test_table = None if test is None else read_table(test, names=names)
     if _is_built_in(source):
         named = datasets.load_dataset(source)
-        for note in named.notes:
-            reporter.say(f"{source}: {note}")
         return _Tables(source, named.table, valid_table, test_table, named.schema, named.split, named.notes)
     table = read_table(source, names=names)
     return _Tables(_describe(source), table, valid_table, test_table)
@@ -333,6 +337,8 @@ def _settle_schema(
     roles = {"label": label, "positive": positive, "weight": weight, "group": group, "time": time}
     named = {role: column for role, column in roles.items() if column is not None}
     if schema is not None:
+        for remark in remarks(tables.table, schema):
+            reporter.say(remark)
         if fields:
             raise SchemaError("single fields are overridden in an inferred schema; edit the schema itself instead")
         return Schema.model_validate({**schema.model_dump(), **named}), []

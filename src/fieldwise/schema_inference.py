@@ -172,6 +172,34 @@ def infer_schema(
     return Inference(schema, tuple(decisions))
 
 
+def remarks(table: pa.Table, schema: Schema) -> list[str]:
+    """One sentence for every column of a given schema that tells a model nothing, in the order of the fields.
+
+    That is a column without values, with one value in all rows, or, as a category, with a different value in each
+    row. Columns that are missing are left to the encoder, which refuses them.
+    """
+    said = []
+    for column in schema.columns():
+        specs = [spec for name, spec in schema.fields.items() if schema.column_of(name) == column]
+        if column in table.column_names and (text := _remark(_tally(table[column]), specs)):
+            said.append(f"column '{column}' has {text}: it tells the model nothing")
+    return said
+
+
+def _remark(found: Tally | None, specs: Collection[FieldSpec]) -> str | None:
+    """What makes a column useless for the fields that read it; None: nothing."""
+    if found is None or not found.present:
+        return None if found is None else "no values"
+    if len(found.values) == 1 and not found.missing:
+        return "one value only"
+    by_value = any(isinstance(spec, Categorical) and spec.part is None for spec in specs)
+    return "a different value in each row" if by_value and len(found.values) == found.present >= KEY_ROWS else None
+
+
+def _tally(column: pa.ChunkedArray) -> Tally | None:
+    return patterns.tally_elements(column) if patterns.is_list(column.type) else patterns.tally(column)
+
+
 def _check_columns(
     names: Collection[str], roles: Mapping[str, str], given: Collection[str], dropped: Collection[str]
 ) -> None:
@@ -214,7 +242,7 @@ def _decide_column(
     taken: Collection[str],
 ) -> ColumnDecision:
     is_list = patterns.is_list(column.type)
-    found = patterns.tally_elements(column) if is_list else patterns.tally(column)
+    found = _tally(column)
     numbers = None
     if found is not None and not is_list:
         numbers = patterns.read_numbers(found)
@@ -225,7 +253,9 @@ def _decide_column(
         verdict = _Verdict("ignored", "given")
     elif given:
         kind = "calendar" if any(getattr(spec, "part", None) for spec in given.values()) else ""
-        verdict = _Verdict(kind or next(iter(given.values())).kind, "given", given)
+        remark = _remark(found, given.values())
+        reason = f"given, although it has {remark}" if remark else "given"
+        verdict = _Verdict(kind or next(iter(given.values())).kind, reason, given)
     elif found is None:
         verdict = _Verdict("ignored", f"a column of type {column.type} holds no tokens, numbers or dates")
     elif is_list:

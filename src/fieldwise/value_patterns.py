@@ -17,19 +17,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fieldwise.encoding.numbers import MISSING_WORDS
-from fieldwise.encoding.tokens import BLANKS
+from fieldwise.encoding.tokens import BLANKS, plain_column
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
 _BOOLEAN = r"^(?i:true|false)$"
 # People keep a leading zero or a plus sign only where the digits are a name; such values are text.
-_NUMBER = r"^-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+_NUMBER = r"^-?(?:(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity))$"
 _MOMENT = (
     r"^[0-9]{4}(?:-[0-9]{2}-[0-9]{2}|/[0-9]{2}/[0-9]{2})"
-    r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?)?$"
+    r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
 )
-_FRACTION_AND_ZONE = r"(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})?$"
+_FRACTION_AND_ZONE = r"(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?$"
 _COMMA_IN_NUMBER = r"^[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})*(?:\.[0-9]+)?|[0-9]+,[0-9]+)$"
 _PROBE = 200
 
@@ -69,9 +69,8 @@ def is_list(kind: pa.DataType) -> bool:
 
 def tally(column: pa.ChunkedArray) -> Tally | None:
     """Count the values of a column; None where its type holds no tokens, numbers or dates (structs, durations)."""
+    column = plain_column(column)
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        return tally(column.cast(kind.value_type))
     if pa.types.is_nested(kind) or pa.types.is_duration(kind):
         return None
     counted = pc.value_counts(column)

@@ -66,6 +66,14 @@ def test_bad_weights_are_named(bad: str) -> None:
         read_weight(pa.table({"w": ["1", bad]}), schema(weight="w"))
 
 
+def test_weights_that_are_all_zero_are_refused() -> None:
+    with pytest.raises(DataError, match="weight column 'w': all weights are 0; at least one row must count"):
+        read_weight(pa.table({"w": [0, 0]}), schema(weight="w"))
+    none = read_weight(pa.table({"w": pa.array([], pa.float64())}), schema(weight="w"))
+    assert none is not None
+    assert len(none) == 0
+
+
 def test_groups() -> None:
     table = pa.table({"g": ["a", "b", "a", None]})
     group = read_group(table, schema(group="g"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +15,7 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
+from fieldwise.data import tables
 from fieldwise.data.tables import iter_tables, read_table
 from fieldwise.errors import DataError
 
@@ -102,6 +105,12 @@ def test_pieces_add_up_to_the_whole(tmp_path: Path) -> None:
         (b"a,a\n1,2\n", "two columns are called 'a'"),
         (b"a,\n1,2\n", "column 2 has no name"),
         (b"a,b\n1,\xff\xfe\n", "line 2 is not UTF-8 text; convert the file first"),
+        (b"caf\xe9,b\n1,2\n", "the first line is not UTF-8 text"),
+        ("a,b\n1,2\n".encode("utf-16"), "it is UTF-16 text; convert the file first"),
+        (b"a,b\n" + b"1,2\n" * 50_000 + b"1,\x00\n", "it holds zero bytes"),
+        (b'a,b\n1,"2\n3,4\n', "a quote that opens in line 2 is not closed"),
+        (b'a,"b\n1,2\n3,4\n', "a quote that opens in the first line is not closed"),
+        (b'a,"b' + b"x" * 200_000, "is a quote not closed?"),
         (b"\x00\x01\x02binary", "neither text nor Parquet nor Arrow"),
         (b"PAR1 but nothing more", "Parquet"),
         (b"\x1f\x8bnot really gzip", ""),
@@ -129,7 +138,88 @@ def test_what_is_not_there_or_no_table(tmp_path: Path) -> None:
         read_table(write(tmp_path / "a.csv", CSV), names=["a", "b", "c"])
 
 
-def test_a_header_alone_is_a_table_without_rows(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", b"user,n\n")
-    assert read_table(path).num_rows == 0
-    assert [piece.column_names for piece in iter_tables(path)] in ([], [["user", "n"]])
+@pytest.mark.parametrize("content", [b"user,n\n", b"user,n", b"\n\nuser,n\n\n\n"])
+def test_a_header_alone_is_a_table_without_rows(tmp_path: Path, content: bytes) -> None:
+    path = write(tmp_path / "a.csv", content)
+    assert read_table(path).schema == TABLE.schema
+    assert [piece.schema for piece in iter_tables(path)] == [TABLE.schema]
+
+
+def test_a_parquet_file_without_rows_is_one_piece(tmp_path: Path) -> None:
+    pa.parquet.write_table(TABLE.slice(0, 0), tmp_path / "a.parquet")
+    assert [piece.schema for piece in iter_tables(tmp_path / "a.parquet")] == [TABLE.schema]
+
+
+def test_pieces_of_several_files_have_the_same_columns(tmp_path: Path) -> None:
+    first, other = write(tmp_path / "a.csv", CSV), write(tmp_path / "b.csv", b"user,m\n1,2\n")
+    with pytest.raises(DataError, match=r"b\.csv lacks column 'n' of .*a\.csv"):
+        list(iter_tables([first, other]))
+
+
+def test_files_whose_types_do_not_fit_are_named(tmp_path: Path) -> None:
+    pa.parquet.write_table(pa.table({"user": ["a"], "n": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet, .*b\.csv cannot be read together"):
+        read_table([tmp_path / "a.parquet", write(tmp_path / "b.csv", CSV)])
+
+
+def test_a_pipe_is_taken_in_whole(tmp_path: Path) -> None:
+    pa.parquet.write_table(TABLE, tmp_path / "a.parquet")
+    for content in (CSV, gzip.compress(CSV), (tmp_path / "a.parquet").read_bytes()):
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+        writer.start()
+        assert read_table(pipe).equals(TABLE)
+        writer.join()
+        pipe.unlink()
+
+
+def test_standard_input_can_be_read_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stdin:
+        buffer = io.BytesIO(CSV)
+
+    monkeypatch.setattr("sys.stdin", Stdin)
+    with pytest.raises(DataError, match=r"standard input: it is empty \(it can be read only once\)"):
+        read_table(["-", "-"])
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet", "a.arrow"])
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, table = tmp_path / name, pa.table({"n": [str(i) for i in range(100)]})
+    text = b"n\n" + b"".join(b"%d\n" % i for i in range(100))
+    if name == "a.parquet":
+        pa.parquet.write_table(table, path)
+    elif name == "a.arrow":
+        pa.feather.write_feather(table, str(path), compression="uncompressed")
+    else:
+        path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    whole = path.read_bytes()
+    pieces = iter_tables(path, chunk_rows=30)
+    assert next(pieces).num_rows == 30
+    with path.open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(DataError, match=rf"{name}: it changed while it was being read"):
+        list(pieces)
+
+    # A reader that takes the file in whole: it changes once the file is open and its form is known.
+    path.write_bytes(whole)
+    form_of = tables._form
+
+    def changing(file: io.BufferedReader) -> str:
+        form = form_of(file)
+        path.write_bytes(whole[: len(whole) // 2])
+        return form
+
+    monkeypatch.setattr(tables, "_form", changing)
+    with pytest.raises(DataError, match=rf"{name}: it changed while it was being read"):
+        read_table(path)
+
+
+def test_a_reader_may_stop_early_whatever_happens_to_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", CSV)
+    pieces = iter_tables(path, chunk_rows=1)
+    next(pieces)
+    path.write_bytes(CSV * 2)
+    pieces.close()  # type: ignore[attr-defined]

@@ -112,6 +112,15 @@ def test_reports_add_up() -> None:
     assert report.examples == {"a": ["x", "y", "z", "u", "v"]}
 
 
+def test_infinities_have_lines_of_their_own() -> None:
+    report = EncodingReport(rows=2, unseen={"a": 1}, infinite={"x": 1, "z": 1200})
+    assert report.infinite_lines() == [
+        "x: 1 infinite values taken as missing",
+        "z: 1,200 infinite values taken as missing",
+    ]
+    assert report.lines()[1:] == report.infinite_lines()
+
+
 def test_min_count_of_a_field_wins_over_the_setting() -> None:
     table = pa.table({"a": ["x", "x", "y"], "b": ["x", "x", "y"]})
     schema = Schema(label="y", fields={"a": Categorical(), "b": Categorical(min_count=1)})

@@ -5,12 +5,22 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldwise.encoding.numbers import LogSquared, bucket_ids, fit_bounds, fit_scaling, number, number_column
+from fieldwise.encoding.numbers import (
+    Identity,
+    LogSquared,
+    bucket_ids,
+    fit_bounds,
+    fit_scaling,
+    number,
+    number_column,
+    scale,
+)
 from fieldwise.errors import DataError
 from fieldwise.layout import FIRST_TOKEN, MISSING
 from fieldwise.schema import Numeric
@@ -44,15 +54,43 @@ def test_scalings_of_nearly_nothing_stay_finite(transform: str, values: list[flo
     assert np.isfinite(scaling.apply(np.array([0.0, 5.0, -3.0]))).all()
 
 
+@pytest.mark.parametrize("transform", ["standard", "minmax"])
+def test_a_spread_beyond_float64_is_refused(transform: str) -> None:
+    with pytest.raises(DataError, match=rf"numbers up to 1\.7e\+308 are too large for the transform '{transform}'"):
+        fit_scaling(Numeric(transform=transform), np.array([-1.7e308, 1.7e308]))
+    assert fit_scaling(Numeric(transform="log"), np.array([-1.7e308, 1.7e308])).apply(np.array([0.0])).tolist() == [0.0]
+
+
+def test_what_float32_cannot_hold_is_infinite() -> None:
+    x = np.array([1.0, 3e38, 1e39, -1e300, math.inf, math.nan])
+    np.testing.assert_array_equal(scale(Identity(), x), [1.0, 3e38, math.inf, -math.inf, math.inf, math.nan])
+    standard = fit_scaling(Numeric(), np.array([1.0, 1 + 1e-15]))
+    assert scale(standard, np.array([1e300])).tolist() == [math.inf]
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("1.5", 1.5), (" -2 ", -2.0), ("+3", 3.0), (".5", 0.5), ("1e3", 1000.0), (True, 1.0), ("inf", math.inf), (7, 7.0)],
+    [
+        ("1.5", 1.5),
+        (" -2 ", -2.0),
+        ("+3", 3.0),
+        (".5", 0.5),
+        ("1e3", 1000.0),
+        (True, 1.0),
+        ("inf", math.inf),
+        (7, 7.0),
+        ("TRUE", 1.0),
+        (" false ", 0.0),
+        (10**400, math.inf),
+        (-(10**400), -math.inf),
+        ("1e400", math.inf),
+    ],
 )
 def test_reading_one_number(value: object, expected: float) -> None:
     assert number(value) == expected
 
 
-@pytest.mark.parametrize("value", [None, "", " ", "NA", "nan", "NULL", "None", "n/a", "\\N", "?", "-", math.nan])
+@pytest.mark.parametrize("value", [None, "", " ", "NA", "nan", "NULL", "None", "n/a", "\\N", "?", "-", math.nan, pd.NA])
 def test_missing_words(value: object) -> None:
     assert math.isnan(number(value))
 
@@ -71,7 +109,7 @@ def test_a_bad_cell_is_named_by_its_row() -> None:
 number_texts = st.one_of(
     st.floats().map(repr),
     st.integers(-(10**6), 10**6).map(str),
-    st.sampled_from(["", "NA", "+5", ".5", "5.", "1E-3", "inf", "-Infinity", "nan", " 4 "]),
+    st.sampled_from(["", "NA", "true", "False", "+5", ".5", "5.", "1E-3", "inf", "-Infinity", "nan", " 4 "]),
 )
 
 

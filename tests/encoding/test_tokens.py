@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import zoneinfo
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -50,7 +52,30 @@ from fieldwise.errors import DataError
         ("\u00e9", "\u00e9"),
         ("x" * 10_000, "x" * 10_000),
         (decimal.Decimal("3.0"), "3"),
-        (decimal.Decimal("3.50"), "3.5"),
+        (decimal.Decimal("3.50"), "3.50"),
+        (decimal.Decimal("NaN"), None),
+        (1e-05, "0.00001"),
+        ("1e-05", "0.00001"),
+        ("1.5E+22", "15000000000000000000000"),
+        (1.5e22, "15000000000000000000000"),
+        ("1e5", "1e5"),
+        ("1e+999", "1e+999"),
+        (float("-inf"), "-inf"),
+        (pd.NA, None),
+        (pd.NaT, None),
+        (np.datetime64("NaT"), None),
+        (2**70, str(2**70)),
+        (datetime.datetime(2026, 1, 31), "2026-01-31"),
+        ("2026-01-31T00:00:00.000000", "2026-01-31"),
+        ("2026-01-31T08:00:00.500000", "2026-01-31 08:00:00.5"),
+        ("2026-01-31 08:00", "2026-01-31 08:00:00"),
+        ("2026-01-31T08:00:00.000+0100", "2026-01-31 07:00:00+00:00"),
+        ("2026-01-31 00:30:00+01:00", "2026-01-30 23:30:00+00:00"),
+        ("2026-13-31 00:30:00+01:00", "2026-13-31 00:30:00+01:00"),
+        (np.datetime64("2026-01-31T08:00:00.000000005"), "2026-01-31 08:00:00.000000005"),
+        (datetime.time(8), "08:00:00"),
+        ("08:00:00.250000000", "08:00:00.25"),
+        ("10:20", "10:20"),
         (datetime.date(2026, 1, 31), "2026-01-31"),
         (datetime.datetime(2026, 1, 31, 8), "2026-01-31 08:00:00"),
         (b" raw ", "raw"),
@@ -66,8 +91,28 @@ def test_what_is_no_single_value_is_refused(value: object) -> None:
         token(value)
 
 
+ZONE = zoneinfo.ZoneInfo("Europe/Berlin")
 texts = st.text(alphabet=st.sampled_from(list("aé\u0301e0 1.-\tTrueFALSE|")), max_size=8) | st.sampled_from(
-    ["1.0", "-0.0", "True", "false", " 7 ", "007", "1.50", "\u212b", "１.0"]
+    [
+        "1.0",
+        "-0.0",
+        "True",
+        "false",
+        " 7 ",
+        "007",
+        "1.50",
+        "\u212b",
+        "１.0",
+        "1e-05",
+        "2E+16",
+        "1e5",
+        " 1e+999 ",
+        "2026-01-31T00:00:00.0",
+        "2026-01-31 08:00Z",
+        "2026-01-31 8",
+        "08:00:00.50",
+        "0000-00-00 00:00:00+00:00",
+    ]
 )
 scalars = {
     "text": (texts | st.none(), pa.string()),
@@ -75,6 +120,13 @@ scalars = {
     "float": (st.floats() | st.none(), pa.float64()),
     "bool": (st.booleans() | st.none(), pa.bool_()),
     "date": (st.dates() | st.none(), pa.date32()),
+    "time": (st.times() | st.none(), pa.time64("us")),
+    "moment": (st.datetimes() | st.none(), pa.timestamp("us")),
+    "moment with a zone": (
+        st.datetimes(datetime.datetime(1900, 1, 1), timezones=st.just(ZONE)) | st.none(),
+        pa.timestamp("us", "Europe/Berlin"),
+    ),
+    "decimal": (st.decimals(-(10**6), 10**6, places=3) | st.none(), pa.decimal128(12, 3)),
 }
 
 

@@ -61,6 +61,8 @@ def predict(
     with _writing(out) as write:
         pieces = predictor.predict_tables(one_or_list(data), names=split_names(names), reporter=reporter)
         for table, probability in pieces:
+            if not rows:
+                _say_unread(predictor, table, kept, reporter)
             for name in kept:
                 if name not in table.column_names:
                     raise DataError(f"--keep {name}: there is no such column; {suggest(name, table.column_names)}")
@@ -83,6 +85,17 @@ def predict(
         )
 
 
+def _say_unread(predictor: Predictor, table: pa.Table, kept: Sequence[str], reporter: Reporter) -> None:
+    """Name the columns that play no part and that training, as far as is recorded, never saw."""
+    schema = predictor.schema
+    known = {*schema.columns(), schema.label, schema.weight, schema.group, schema.time, *kept}
+    known.update(record.column for record in predictor.card.columns)
+    unread = [name for name in table.column_names if name not in known]
+    if unread:
+        more = f" and {len(unread) - 10:,} more" if len(unread) > 10 else ""
+        reporter.say(f"columns that the model does not read: {', '.join(unread[:10])}{more}")
+
+
 def _say_report(predictor: Predictor, reporter: Reporter) -> None:
     for line in predictor.report.lines():
         reporter.say(line)
@@ -97,6 +110,8 @@ def _writing(out: str) -> Iterator[Callable[[pa.Table], None]]:
         sys.stdout.flush()
         return
     path = Path(out)
+    if path.is_dir():
+        raise DataError(f"cannot write {out}: it is a directory; name a file in it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

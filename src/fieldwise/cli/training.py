@@ -80,8 +80,6 @@ def run(
             progress=reporter,
         )
     assert place is not None
-    for note in predictor.card.notes:
-        reporter.say(note)
     if as_json:
         print_json(figures(predictor, place))
     else:

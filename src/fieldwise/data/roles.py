@@ -62,6 +62,8 @@ def read_weight(table: pa.Table, schema: Schema) -> npt.NDArray[np.float32] | No
         raise DataError(
             f"weight column '{schema.weight}': row {row + 1} holds {weight[row]}; expected a number, 0 or more"
         )
+    if len(weight) and not weight.any():
+        raise DataError(f"weight column '{schema.weight}': all weights are 0; at least one row must count")
     return weight.astype(np.float32)
 
 

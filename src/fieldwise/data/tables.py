@@ -1,15 +1,12 @@
 """Reading whatever holds rows into an Arrow table: files, standard input, data frames, Python lists.
 
-Text files (CSV, TSV, also compressed) are read with every column as text. What a column means is the schema's
-business; guessing types here would lose leading zeros and large integers.
+Text files (`fieldwise.data.text_files`) are read with every column as text, Parquet and Arrow files as they are.
 """
 
 from __future__ import annotations
 
-import bz2
-import csv
-import gzip
 import io
+import os
 import re
 import sys
 import zlib
@@ -19,25 +16,27 @@ from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.ipc
 import pyarrow.parquet
 
-from fieldwise.errors import DataError
+from fieldwise.data.text_files import bad_line, require_distinct, text_batches
+from fieldwise.encoding.tokens import plain_column, token
+from fieldwise.errors import DataError, suggest
 
 Source = Any
 """A path, "-" for standard input, a sequence of paths, a data frame (anything with the Arrow PyCapsule
 interface), an Arrow table, a dict of columns, or a list of dicts."""
 
 CHUNK_ROWS = 65_536
-_SNIFF_BYTES = 1 << 16
-_SEPARATORS = ",\t;"
+
+_NOT_A_TABLE = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
 
 def read_table(source: Source, *, names: Sequence[str] | None = None) -> pa.Table:
     """Read a source whole. names: the column names of a text file that has no header line.
 
-    Raises DataError, naming the file (and the line, where it is known), for anything that cannot be read.
+    Raises DataError, naming the file (and the line, where it is known), for anything that cannot be read, and
+    for a file that changes while it is read.
     """
     if _is_file_list(source):
         tables = [read_table(part, names=names) for part in source]
@@ -45,44 +44,54 @@ def read_table(source: Source, *, names: Sequence[str] | None = None) -> pa.Tabl
             raise DataError("no source was given")
         for path, table in zip(source, tables, strict=True):
             _require_same_columns(source[0], tables[0], path, table)
-        return pa.concat_tables(tables, promote_options="permissive")
+        try:
+            return pa.concat_tables(tables, promote_options="permissive")
+        except pa.ArrowException as error:
+            raise DataError(f"{', '.join(map(str, source))} cannot be read together: {error}") from error
     if not _is_path(source):
         return _in_memory(source)
     with _reading(source) as file:
-        form, start = _sniff(file)
+        form = _form(file)
         if form == "parquet":
             table = pa.parquet.read_table(file)
         elif form == "arrow":
             table = pa.ipc.open_file(file).read_all()
         else:
-            table = pa.csv.read_csv(_text_stream(file), *_csv_options(start, names))
+            table = pa.Table.from_batches(text_batches(file, names))
         return _checked(table)
 
 
 def iter_tables(
     source: Source, *, names: Sequence[str] | None = None, chunk_rows: int = CHUNK_ROWS
 ) -> Iterator[pa.Table]:
-    """Read a source piece by piece, with memory bounded by the piece; the pieces have one set of columns.
+    """Read a source piece by piece, with memory bounded by the piece; at least one piece, all with the same columns.
 
-    Raises DataError as `read_table` does.
+    Raises DataError as `read_table` does; for a file that changes while it is read, after its last piece.
     """
     if _is_file_list(source):
+        first: pa.Table | None = None
         for part in source:
-            yield from iter_tables(part, names=names, chunk_rows=chunk_rows)
+            for table in iter_tables(part, names=names, chunk_rows=chunk_rows):
+                first = table.slice(0, 0) if first is None else first
+                _require_same_columns(source[0], first, part, table)
+                yield table
         return
     if not _is_path(source):
         yield from _slices(_in_memory(source), chunk_rows)
         return
     with _reading(source) as file:
-        form, start = _sniff(file)
+        form = _form(file)
         if form == "parquet":
-            for batch in pa.parquet.ParquetFile(file).iter_batches(batch_size=chunk_rows):
+            parquet = pa.parquet.ParquetFile(file)
+            if not parquet.metadata.num_rows:
+                yield _checked(parquet.read())
+            for batch in parquet.iter_batches(batch_size=chunk_rows):
                 yield _checked(pa.Table.from_batches([batch]))
         elif form == "arrow":
             yield from _slices(_checked(pa.ipc.open_file(file).read_all()), chunk_rows)
         else:
-            for batch in pa.csv.open_csv(_text_stream(file), *_csv_options(start, names)):
-                yield from _slices(_checked(pa.Table.from_batches([batch])), chunk_rows)
+            for batch in text_batches(file, names):
+                yield from _slices(pa.Table.from_batches([batch]), chunk_rows)
 
 
 def _is_path(source: Source) -> bool:
@@ -93,83 +102,110 @@ def _is_file_list(source: Source) -> bool:
     return isinstance(source, list | tuple) and all(_is_path(part) for part in source)
 
 
+# ---- in memory
+
+
 def _in_memory(source: Source) -> pa.Table:
     try:
         if isinstance(source, pa.Table):
             table = source
         elif isinstance(source, Mapping):
-            table = pa.table(dict(source))
+            table = _of_columns(source)
         elif hasattr(source, "__arrow_c_stream__"):
-            table = pa.RecordBatchReader.from_stream(source).read_all()
-            # pandas sends an index along that is not simply 0, 1, 2, …; it is no column of the user's.
-            index = [n for n in table.column_names if re.fullmatch(r"__index_level_\d+__", n)]
-            table = table.drop_columns(index) if index else table
+            table = _of_frame(source)
         elif isinstance(source, Sequence) and all(isinstance(row, Mapping) for row in source):
-            table = pa.Table.from_pylist([dict(row) for row in source])
+            table = _of_rows(source)
         else:
             raise DataError(
                 f"cannot read rows from a {type(source).__name__}; expected a path, a data frame, "
                 "an Arrow table, a dict of columns or a list of dicts"
             )
-    except (pa.ArrowException, TypeError) as error:
+    except _NOT_A_TABLE as error:
         raise DataError(f"the {type(source).__name__} cannot be read as a table: {error}") from error
     return _checked(table)
 
 
+def _of_frame(frame: Any) -> pa.Table:
+    try:
+        table = pa.RecordBatchReader.from_stream(frame).read_all()
+    except _NOT_A_TABLE:
+        if not (hasattr(frame, "items") and hasattr(frame, "columns")):
+            raise
+        # A pandas column of Python objects may mix types, which Arrow refuses as a whole.
+        columns = list(frame.items())
+        require_distinct([str(name) for name, _ in columns])
+        return _of_columns({str(name): column for name, column in columns})
+    # pandas sends an index along that is not simply 0, 1, 2, …; it is no column of the user's.
+    index = [n for n in table.column_names if re.fullmatch(r"__index_level_\d+__", n)]
+    return table.drop_columns(index) if index else table
+
+
+def _of_rows(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns: dict[str, list[Any]] = {}
+    for name in names:
+        try:
+            columns[name] = [row[name] for row in rows]
+        except KeyError:
+            number, row = next((i, row) for i, row in enumerate(rows, start=1) if name not in row)
+            raise DataError(
+                f"row {number} has no '{name}'; give None for a missing value ({suggest(str(name), map(str, row))})"
+            ) from None
+    return _of_columns(columns)
+
+
+def _of_columns(columns: Mapping[str, Any]) -> pa.Table:
+    for name, values in columns.items():
+        if not isinstance(name, str):
+            raise DataError(f"column names must be text, got {name!r}")
+        if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
+            raise DataError(
+                f"column '{name}': expected a list of values, got {values!r:.60}; a dict holds whole columns, "
+                "and a single row is given as a list of one dict"
+            )
+    return pa.table({name: _column(name, values) for name, values in columns.items()})
+
+
+def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values
+    try:
+        return pa.array(values, from_pandas=True)
+    except _NOT_A_TABLE:
+        pass  # mixed types, or whole numbers beyond 64 bits: tokens hold them
+    try:
+        return pa.array([token(value) for value in values], pa.string())
+    except (DataError, *_NOT_A_TABLE) as error:
+        raise DataError(f"column '{name}': {error}") from error
+
+
+# ---- files
+
+
 def _open(source: str | Path) -> io.BufferedReader:
     if str(source) == "-":
-        # Formats with a footer need to seek; a pipe cannot, so it is taken in whole.
-        return cast(io.BufferedReader, io.BytesIO(sys.stdin.buffer.read()))
+        data = sys.stdin.buffer.read()
+        if not data:
+            raise DataError("it is empty (it can be read only once)")
+        return cast(io.BufferedReader, io.BytesIO(data))
     path = Path(source)
     if path.is_dir():
         raise DataError("it is a directory; name the files in it")
-    return path.open("rb")
+    file = path.open("rb")
+    if file.seekable():
+        return file
+    # Formats are told by their beginning, and some have a footer; a pipe cannot go back, so it is taken in whole.
+    with file:
+        return cast(io.BufferedReader, io.BytesIO(file.read()))
 
 
-def _sniff(file: io.BufferedReader) -> tuple[str, bytes]:
-    """The form of a file by its first bytes, and the beginning of its text."""
-    magic = file.read(6)
+def _form(file: io.BufferedReader) -> str:
+    """The form of a file by its first bytes."""
+    magic = file.read(8)
     file.seek(0)
     if magic[:4] == b"PAR1":
-        return "parquet", b""
-    if magic == b"ARROW1":
-        return "arrow", b""
-    start = _text_stream(file).read(_SNIFF_BYTES)
-    file.seek(0)
-    if not start.strip():
-        raise DataError("the file is empty")
-    if b"\0" in start:
-        raise DataError("it is neither text nor Parquet nor Arrow (it holds zero bytes)")
-    return "text", start
-
-
-def _text_stream(file: io.BufferedReader) -> Any:
-    magic = file.read(2)
-    file.seek(0)
-    if magic == b"\x1f\x8b":
-        return gzip.GzipFile(fileobj=file)
-    return bz2.BZ2File(file) if magic == b"BZ" else file
-
-
-def _separator(start: bytes) -> tuple[str, list[str]]:
-    """The separator of a text by its first line, the most frequent candidate, and the cells of that line."""
-    lines = start.decode("utf-8-sig", errors="replace").splitlines()
-    first = next(line for line in lines if line.strip())
-    separator = max(_SEPARATORS, key=re.sub(r'"[^"]*"', "", first).count)
-    return separator, next(csv.reader([first], delimiter=separator))
-
-
-def _csv_options(start: bytes, names: Sequence[str] | None) -> tuple[Any, Any, Any]:
-    separator, header = _separator(start)
-    if names is not None and len(names) != len(header):
-        raise DataError(f"{len(names)} names are given, but the first line has {len(header)} columns")
-    columns = list(names if names is not None else header)
-    _require_distinct(columns)
-    return (
-        pa.csv.ReadOptions(column_names=columns, skip_rows=0 if names is not None else 1),
-        pa.csv.ParseOptions(delimiter=separator, newlines_in_values=b'"' in start),
-        pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False),
-    )
+        return "parquet"
+    return "arrow" if magic == b"ARROW1\0\0" else "text"
 
 
 @contextmanager
@@ -178,58 +214,59 @@ def _reading(source: str | Path) -> Iterator[io.BufferedReader]:
     name = "standard input" if str(source) == "-" else str(source)
     try:
         with _open(source) as file:
+            before = _state(file)
             try:
                 yield file
-            except pa.ArrowInvalid as error:
-                raise DataError(_bad_line(file) or str(error).splitlines()[0]) from error
+            except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
+                _require_unchanged(file, before)
+                raise DataError(_complaint(file, error)) from error
+            _require_unchanged(file, before)
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
     except FileNotFoundError as error:
         raise DataError(f"{name}: there is no such file") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name}: not UTF-8 text ({error.reason} at byte {error.start})") from error
-    except (pa.ArrowException, EOFError, zlib.error) as error:
-        raise DataError(f"{name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error
     except OSError as error:
         raise DataError(f"{name}: {error.strerror or error}") from error
 
 
-def _bad_line(file: io.BufferedReader) -> str | None:
-    """The first line of a text file that is not UTF-8, or has more or fewer cells than the first; None: none has."""
+def _complaint(file: io.BufferedReader, error: BaseException) -> str:
+    """What is wrong with a file that could not be read, as one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = (str(error) or type(error).__name__).splitlines()[0]
+    if _start_of(file) == "parquet":
+        text = re.sub(r"^Could not open Parquet input source '.*?': ", "", text)
+        return f"it begins like a Parquet file, but cannot be read as one: {text}"
+    if isinstance(error, pa.ArrowInvalid) and _start_of(file) == "text":
+        return bad_line(file) or text
+    return text
+
+
+def _start_of(file: io.BufferedReader) -> str:
     file.seek(0)
-    form, start = _sniff(file)
-    if form != "text":
+    return _form(file)
+
+
+def _state(file: io.BufferedReader) -> tuple[int, int] | None:
+    """Size and time of the last change of an open file, None for what was taken in from a pipe."""
+    if isinstance(file, io.BytesIO):
         return None
-    separator, columns = _separator(start)
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns
 
-    def lines() -> Iterator[str]:
-        for number, line in enumerate(_text_stream(file), start=1):
-            try:
-                yield line.decode()
-            except UnicodeDecodeError:
-                raise DataError(
-                    f"line {number} is not UTF-8 text; convert the file first, for example with: "
-                    "iconv -f latin1 -t utf-8 IN > OUT"
-                ) from None
 
-    reader = csv.reader(lines(), delimiter=separator)
-    for cells in reader:
-        if cells and len(cells) != len(columns):
-            return f"line {reader.line_num} has {len(cells)} columns where {len(columns)} were expected"
-    return None
+def _require_unchanged(file: io.BufferedReader, before: tuple[int, int] | None) -> None:
+    if _state(file) != before:
+        raise DataError("it changed while it was being read; wait until it is written, or read a copy")
 
 
 def _checked(table: pa.Table) -> pa.Table:
-    _require_distinct(table.column_names)
+    require_distinct(table.column_names)
+    for i, column in enumerate(table.columns):
+        plain = plain_column(column)
+        if plain is not column:
+            table = table.set_column(i, table.column_names[i], plain)
     return table
-
-
-def _require_distinct(columns: Sequence[str]) -> None:
-    for i, column in enumerate(columns):
-        if column in columns[:i]:
-            raise DataError(f"two columns are called '{column}'; rename one, or give all names (--names)")
-        if not column.strip():
-            raise DataError(f"column {i + 1} has no name; the first line must hold the column names (or give --names)")
 
 
 def _require_same_columns(first: Any, expected: pa.Table, path: Any, table: pa.Table) -> None:

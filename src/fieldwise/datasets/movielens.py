@@ -180,8 +180,9 @@ def _prepare(folder: Path, *, user_id: bool, movie_id: bool) -> NamedDataset:
         columns["timestamp"], fields["timestamp"] = ratings["timestamp"], Numeric(transform="minmax")
     else:
         notes.append(
-            f"{folder / 'ratings.dat'} has no fourth column (the timestamp), so the field 'timestamp' is left "
-            "out and results are not comparable with the AutoInt paper's"
+            # Notes are kept in predictors, which travel; so no path of this machine.
+            "ratings.dat has no fourth column (the timestamp), so the field 'timestamp' is left out and results are "
+            "not comparable with the AutoInt paper's"
         )
     columns["genre"] = movies["genre"].take(movie_rows)
     fields["genre"] = MultiValued(separator="|", min_count=1)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fieldwise.encoding.tokens import BLANKS
+from fieldwise.encoding.tokens import BLANKS, is_missing, plain_column
 from fieldwise.errors import DataError
 from fieldwise.schema import CalendarPart
 
@@ -22,7 +22,7 @@ def moment(value: Any) -> datetime.datetime | None:
 
     Raises DataError for anything else.
     """
-    if value is None or value != value:
+    if is_missing(value):
         return None
     if isinstance(value, datetime.datetime):
         return value
@@ -54,7 +54,7 @@ def part_column(column: pa.ChunkedArray, part: CalendarPart) -> pa.ChunkedArray:
 
     Raises DataError with the row (the first is 1) of the first value that is no date.
     """
-    times = column
+    times = column = plain_column(column)
     if not pa.types.is_temporal(column.type):
         try:
             # Arrow reads the common forms; offsets such as +02:00 and "/" are left to the slow path.

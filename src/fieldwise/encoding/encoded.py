@@ -74,8 +74,11 @@ class EncodingReport:
             f"(for example {', '.join(self.examples.get(name, []))})"
             for name, count in self.unseen.items()
         ]
-        told += [f"{name}: {n:,} infinite values taken as missing" for name, n in self.infinite.items()]
-        return told
+        return told + self.infinite_lines()
+
+    def infinite_lines(self) -> list[str]:
+        """One plain sentence per field that met infinite numbers."""
+        return [f"{name}: {n:,} infinite values taken as missing" for name, n in self.infinite.items()]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from fieldwise.encoding import numbers
 from fieldwise.encoding.calendar import part_column, part_of
 from fieldwise.encoding.encoded import EncodingReport, Ragged
-from fieldwise.encoding.tokens import Tokens, token, token_column
+from fieldwise.encoding.tokens import Tokens, is_missing, plain_column, token, token_column
 from fieldwise.encoding.vocabulary import Vocabulary, count_tokens
 from fieldwise.errors import DataError
 from fieldwise.layout import FIRST_TOKEN, MISSING, OTHER, Kind
@@ -130,13 +130,13 @@ class NumericEncoding:
 
     def encode(self, column: pa.ChunkedArray, report: EncodingReport) -> npt.NDArray[np.float32]:
         """The scaled number of each row: float32 [N]."""
-        known = _finite(numbers.number_column(column), report, self.name)
-        return self.scaling.apply(known).astype(np.float32)
+        scaled = numbers.scale(self.scaling, numbers.number_column(column))
+        return _finite(scaled, report, self.name).astype(np.float32)
 
     def encode_value(self, value: Any, report: EncodingReport) -> float:
         """The scaled number of one value."""
-        known = _finite(np.array([numbers.number(value)]), report, self.name)
-        return float(self.scaling.apply(known).astype(np.float32)[0])
+        scaled = numbers.scale(self.scaling, np.array([numbers.number(value)]))
+        return float(_finite(scaled, report, self.name).astype(np.float32)[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +187,7 @@ def fit_field(
 
 def _split_column(column: pa.ChunkedArray, separator: str | None) -> tuple[Tokens, npt.NDArray[np.int64]]:
     """All list members as one token column, and where each row's members begin: int64 [N + 1]."""
+    column = plain_column(column)
     kind = column.type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         lengths = pc.list_value_length(column).fill_null(0).to_numpy()
@@ -203,7 +204,7 @@ def _split_column(column: pa.ChunkedArray, separator: str | None) -> tuple[Token
 
 
 def _split_value(value: Any, separator: str | None) -> Iterable[Any]:
-    if value is None or (isinstance(value, float) and value != value):
+    if is_missing(value):
         return ()
     if isinstance(value, str):
         if separator is None:

@@ -1,7 +1,7 @@
 """Numbers: reading them from any column, scaling them, and cutting them into buckets.
 
-Missing is NaN throughout: null, NaN, an empty cell, or one of the words in `MISSING_WORDS`. An infinite value
-cannot be scaled; it counts as missing and is reported.
+Missing is NaN throughout: null, NaN, an empty cell, or one of the words in `MISSING_WORDS`. A value that is infinite,
+or beyond float32 when scaled, counts as missing and is reported. Booleans, and the texts true and false, are 1 and 0.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fieldwise.encoding.tokens import BLANKS
+from fieldwise.encoding.tokens import BLANKS, is_missing, plain_column
 from fieldwise.errors import DataError
 from fieldwise.layout import FIRST_TOKEN, MISSING
 from fieldwise.schema import Numeric
@@ -23,22 +23,28 @@ from fieldwise.schema import Numeric
 Numbers = npt.NDArray[np.float64]
 
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "\\n", "?", "-"})
+_BOOLEANS = {"true": 1.0, "false": 0.0}
+_LARGEST = float(np.finfo(np.float32).max)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf(?:inity)?", re.IGNORECASE)
 
 
 def number(value: Any) -> float:
     """One Python value as a float; NaN where it is missing. Raises DataError for anything that is no number."""
-    if value is None:
+    if is_missing(value):
         return float("nan")
     if isinstance(value, str):
         text = value.strip(BLANKS)
         if text.lower() in MISSING_WORDS:
             return float("nan")
+        if text.lower() in _BOOLEANS:
+            return _BOOLEANS[text.lower()]
         if _NUMBER.fullmatch(text):
             return float(text)
         raise DataError(f"expected a number, got {value!r:.60}")
     try:
         return float(value)
+    except OverflowError:  # a whole number beyond float64, which as text reads as infinite too
+        return float("inf") if value > 0 else float("-inf")
     except (TypeError, ValueError):
         raise DataError(f"expected a number, got {type(value).__name__}: {value!r:.60}") from None
 
@@ -48,9 +54,8 @@ def number_column(column: pa.ChunkedArray) -> Numbers:
 
     Raises DataError with the row (the first is 1) and the value of the first cell that is no number.
     """
+    column = plain_column(column)
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        return number_column(column.cast(kind.value_type))
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
         numbers: Numbers = column.cast(pa.float64(), safe=False).to_numpy()
         return numbers.astype(np.float64, copy=False)
@@ -127,9 +132,30 @@ class LogSquared(_Scaling):
 Scaling = Annotated[Identity | Standard | MinMax | LogSquared, Field(discriminator="name")]
 
 
+def scale(scaling: Scaling, x: Numbers) -> Numbers:
+    """Scale x [N]; NaN stays NaN, and what float32 cannot hold is infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled: Numbers = scaling.apply(x)
+    return np.where(np.abs(scaled) > _LARGEST, np.copysign(np.inf, scaled), scaled)
+
+
 def fit_scaling(spec: Numeric, x: Numbers) -> Identity | Standard | MinMax | LogSquared:
-    """The scaling that a specification asks for, with its figures taken from the finite values of x [N]."""
+    """The scaling that a specification asks for, with its figures taken from the finite values of x [N].
+
+    Raises DataError where the values are so large that their spread is not a float64.
+    """
     known = x[np.isfinite(x)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            return _fit(spec, known)
+        except ValidationError:
+            raise DataError(
+                f"numbers up to {np.abs(known).max():.3g} are too large for the transform '{spec.transform}'; "
+                "use log, or buckets"
+            ) from None
+
+
+def _fit(spec: Numeric, known: Numbers) -> Identity | Standard | MinMax | LogSquared:
     match spec.transform:
         case "none":
             return Identity()

@@ -1,16 +1,20 @@
 """The one rule that turns a raw value into a token, for a single Python value and for a whole column.
 
-    missing             None, NaN, NaT, text that is empty or only blanks
+    missing             None, NaN, NaT, pandas' NA, text that is empty or only blanks
     text                outer blanks (space, tab, line ends) are cut, Unicode is brought to NFC;
                         leading zeros, case and inner blanks are kept ("007" is not "7")
     whole numbers       decimal digits; 1, 1.0 and the text "1.0" are one token, because tables write whole
                         numbers with gaps as floats
-    other numbers       the shortest decimal that reads back as the same float64
+    other numbers       the shortest decimal that reads back as the same float64, without an exponent;
+                        text with a signed exponent ("1e-05", "1.5E+22") is such a number, since that is how
+                        floats are written; other text stays as it is ("7.10", "1e5"), and so do decimals
     booleans            "true" and "false", also from the texts True, TRUE, False, FALSE
-    dates and times     Python's str(): "2026-01-31", "2026-01-31 08:00:00"
+    dates and times     "2026-01-31", "2026-01-31 08:00:00", "2026-01-31 08:00:00.5"; midnight is the date alone;
+                        with a time zone the moment in UTC, "2026-01-31 07:00:00+00:00"; also from text in ISO form
 
-A column goes through Arrow and visits each distinct value once; `token` is the readable form, and a test
-holds the two equal.
+Where a rule reaches into text, it does so because CSV writers spell the same value differently: a table gives
+the same tokens whatever wrote it. A column goes through Arrow and visits each distinct value once; `token` is the
+readable form, and a test holds the two equal.
 """
 
 from __future__ import annotations
@@ -32,8 +36,16 @@ from fieldwise.errors import DataError
 
 BLANKS = " \t\r\n\v\f"
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")
-# Matches ASCII text that `token` would change; everything else is its own token.
-_NOT_CANONICAL = r"^$|^[ \t\r\n\v\f]|[ \t\r\n\v\f]$|\.0+$|^-0$|^(?i:true|false)$"
+_EXPONENT = re.compile(r"-?[0-9](?:\.[0-9]+)?[eE][+-][0-9]{1,3}")
+_MOMENT = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?(\.[0-9]+)?(Z|[+-][0-9]{2}:?[0-9]{2})?"
+)
+_TIME = re.compile(r"([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)")
+# Matches ASCII text that `token` may change; everything else is its own token.
+_NOT_CANONICAL = (
+    r"^$|^[ \t\r\n\v\f]|[ \t\r\n\v\f]$|\.0+$|^-0$|^(?i:true|false)$|[0-9][eE][+-][0-9]{1,3}$"
+    r"|^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]|^[0-9]{2}:[0-9]{2}:[0-9]{2}\."
+)
 
 
 @dataclass(frozen=True)
@@ -47,15 +59,22 @@ class Tokens:
     values: pa.StringArray
 
 
+def is_missing(value: Any) -> bool:
+    """Whether one Python value is what frames put into a gap: None, NaN, NaT or pandas' NA."""
+    if value is None or type(value).__name__ == "NAType":
+        return True
+    return isinstance(value, float | np.floating | datetime.date | np.datetime64) and bool(value != value)
+
+
 def token(value: Any) -> str | None:
     """The token of one Python value; None where the value is missing.
 
     Raises DataError for a value that is no token, such as a list or a mapping.
     """
-    if value is None:
-        return None
     if isinstance(value, str):
         return _text_token(value)
+    if is_missing(value):
+        return None
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
     if isinstance(value, int | np.integer):
@@ -63,17 +82,35 @@ def token(value: Any) -> str | None:
     if isinstance(value, float | np.floating):
         return _float_token(float(value))
     if isinstance(value, decimal.Decimal):
-        if value.is_nan():
-            return None
-        return str(int(value)) if value == value.to_integral_value() else format(value.normalize(), "f")
-    if isinstance(value, datetime.date | datetime.time | datetime.timedelta):
-        return None if value != value else str(value)  # pandas' NaT is a datetime that differs from itself
+        return None if value.is_nan() else _text_token(format(value, "f"))
+    if isinstance(value, datetime.date | datetime.time | datetime.timedelta | np.datetime64):
+        return _text_token(str(value))
     if isinstance(value, bytes):
         try:
             return _text_token(value.decode())
         except UnicodeDecodeError:
             raise DataError(f"bytes that are not UTF-8 text: {value[:40]!r}") from None
     raise DataError(f"expected one text, number, boolean or date, got {type(value).__name__}: {value!r:.60}")
+
+
+def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The same values in an ordinary form of storage: dictionaries decoded; views, and bytes that are text, as text.
+
+    (Parquet files of some writers do not say which bytes are text.)
+    """
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        # Arrow cannot decode a dictionary of views.
+        empty = _without_views(pa.array([], kind.value_type))
+        decoded = [_without_views(chunk.dictionary).take(chunk.indices) for chunk in column.chunks]
+        return plain_column(pa.chunked_array(decoded, type=empty.type))
+    column = _without_views(column)
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        try:
+            return column.cast(pa.large_string())
+        except pa.ArrowInvalid:
+            return column
+    return column
 
 
 def token_column(column: pa.ChunkedArray) -> Tokens:
@@ -85,8 +122,7 @@ def token_column(column: pa.ChunkedArray) -> Tokens:
         raise DataError(f"expected single values, got a column of type {column.type}")
     if not len(column):
         return Tokens(np.empty(0, np.int32), pa.array([], pa.string()))
-    encoded = column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column)
-    flat = encoded.unify_dictionaries().combine_chunks()
+    flat = pc.dictionary_encode(plain_column(column)).unify_dictionaries().combine_chunks()
     canonical = _canonical(flat.dictionary)
     # Two raw values may be one token ("1" and "1.0"), so the tokens are numbered anew.
     numbered = pc.dictionary_encode(canonical)
@@ -95,25 +131,54 @@ def token_column(column: pa.ChunkedArray) -> Tokens:
     return Tokens(code_of_raw[raw], numbered.dictionary)
 
 
+def _without_views(values: Any) -> Any:
+    if pa.types.is_string_view(values.type):
+        return values.cast(pa.large_string())
+    return values.cast(pa.large_binary()) if pa.types.is_binary_view(values.type) else values
+
+
 def _text_token(text: str) -> str | None:
     text = text.strip(BLANKS)
     if not text:
         return None
     if not text.isascii():
         return unicodedata.normalize("NFC", text)
-    whole = _WHOLE.fullmatch(text)
-    if whole:
+    if whole := _WHOLE.fullmatch(text):
         text = whole[1]
     if text == "-0":
         return "0"
+    if moment := _MOMENT.fullmatch(text):
+        return _moment_token(text, *moment.groups())
+    if time := _TIME.fullmatch(text):
+        return time[1] + _fraction(time[2])
+    if _EXPONENT.fullmatch(text) and math.isfinite(number := float(text)):
+        return _float_token(number)
     lowered = text.lower()
     return lowered if lowered in ("true", "false") else text
+
+
+def _moment_token(text: str, date: str, clock: str, seconds: str | None, part: str | None, zone: str | None) -> str:
+    clock, fraction = clock + (seconds or ":00"), _fraction(part or "")
+    if zone is None:
+        return date if clock + fraction == "00:00:00" else f"{date} {clock}{fraction}"
+    try:
+        utc = datetime.datetime.fromisoformat(f"{date} {clock}{zone}").astimezone(datetime.UTC)
+    except (ValueError, OverflowError):  # such as a 13th month
+        return text
+    return f"{utc.replace(tzinfo=None)}{fraction}+00:00"
+
+
+def _fraction(text: str) -> str:
+    return text.rstrip("0").rstrip(".")
 
 
 def _float_token(number: float) -> str | None:
     if math.isnan(number):
         return None
-    return str(int(number)) if number.is_integer() else repr(number)
+    if number.is_integer():
+        return str(int(number))
+    shortest = repr(number)
+    return np.format_float_positional(number) if "e" in shortest else shortest
 
 
 def _codes(indices: pa.Array) -> npt.NDArray[np.int32]:
@@ -127,7 +192,8 @@ def _canonical(distinct: pa.Array) -> pa.StringArray:
     kind = distinct.type
     if pa.types.is_integer(kind):
         return distinct.cast(pa.string())
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+    dates = (pa.types.is_date, pa.types.is_time, pa.types.is_timestamp)
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or any(is_kind(kind) for is_kind in dates)):
         return pa.array([token(value) for value in distinct.to_pylist()], pa.string())
     texts = distinct.cast(pa.string())
     changes = pc.or_(pc.invert(pc.string_is_ascii(texts)), pc.match_substring_regex(texts, _NOT_CANONICAL)).fill_null(
