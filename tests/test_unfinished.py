@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +215,15 @@ def test_two_processes_do_not_write_the_same_model(csv: Path, tmp_path: Path) ->
     fw.train(csv, label="click", model="lr", settings={"epochs": 1}, out=tmp_path / "m", progress=False)
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as in a terminal, also where the tests run with it ignored."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_stops_between_steps_and_can_be_resumed(csv: Path, tmp_path: Path) -> None:
     whole = fw.train(csv, label="click", settings=SETTINGS, progress=False)
 
@@ -231,6 +242,28 @@ def test_ctrl_c_stops_between_steps_and_can_be_resumed(csv: Path, tmp_path: Path
     assert_same_outcome(fw.resume(tmp_path / "m", progress=False), whole)
     assert len(fw.load(tmp_path / "m").history.records) == 4
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_that_is_ignored_stays_ignored(csv: Path) -> None:
+    class Interrupting(Reporter):
+        def rows(self, total: int | None, what: str, *, done: int = 0) -> Any:
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().rows(total, what, done=done)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    predictor = fw.train(csv, label="click", model="lr", settings={"epochs": 1}, progress=Interrupting(enabled=False))
+    assert predictor.history.ended == "all epochs"
+
+
+def test_another_number_of_threads_is_said(unfinished: Path) -> None:
+    stream = io.StringIO()
+    torch.set_num_threads(2)
+    try:
+        fw.resume(unfinished, progress=Reporter(stream))
+    finally:
+        torch.set_num_threads(1)
+    assert "the run began with 1 threads and goes on with 2" in stream.getvalue()
 
 
 def test_training_in_a_thread_sets_no_signal_handler(clicks: pa.Table) -> None:
@@ -264,10 +297,11 @@ def test_sigkill_at_random_moments(csv: Path, tmp_path: Path) -> None:
     options = [f"--set={name}={value}" for name, value in SETTINGS.items()]
     start = [*command, str(csv), "--label", "click", "--out", str(tmp_path / "m"), *options, "--quiet"]
     whole = fw.train(csv, label="click", settings=SETTINGS, progress=False)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     rng = random.Random(0)
     for _ in range(2):
         checkpoint = UnfinishedRun(tmp_path / "m").checkpoint
-        with subprocess.Popen(start, stdout=subprocess.DEVNULL) as process:
+        with subprocess.Popen(start, stdout=subprocess.DEVNULL, env=environment) as process:
             while not checkpoint.exists() and process.poll() is None:
                 time.sleep(0.005)
             time.sleep(rng.uniform(0, 0.3))
@@ -278,6 +312,7 @@ def test_sigkill_at_random_moments(csv: Path, tmp_path: Path) -> None:
                 capture_output=True,
                 text=True,
                 check=True,
+                env=environment,
             )
             assert json.loads(resumed.stdout)["epochs"] == 4
         assert_same_outcome(fw.load(tmp_path / "m"), whole)

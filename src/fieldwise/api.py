@@ -122,9 +122,16 @@ def train(
                 columns=columns,
                 settings=chosen,
                 digest={part: prepared.parts[part].digest() for part in ("train", "valid")},
+                environment=environment(),
             )
             if resume:
-                require_same(run.read(), record)
+                began = run.read()
+                require_same(began, record)
+                if began.environment != record.environment:
+                    reporter.say(
+                        f"the run began with {began.environment.threads} threads and goes on with "
+                        f"{record.environment.threads}: sums may differ in their last digits"
+                    )
             else:
                 run.write(record)
         predictor = _fit(prepared, columns, chosen, run=run, resume=resume, reporter=reporter)

@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fieldwise.card import ColumnRecord
+from fieldwise.card import ColumnRecord, Environment
 from fieldwise.errors import FieldwiseError, TrainingError
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
@@ -26,7 +26,8 @@ class RunRecord(BaseModel):
     """What a training run was asked for and what it decided.
 
     source, valid, test: absolute paths, or the name of a built-in data set; None where rows came from memory or
-    from standard input. digest: of the encoded training and validation rows, by part.
+    from standard input. digest: of the encoded training and validation rows, by part. environment: where the run
+    began; with another number of threads a resumed run is as good, but not equal to the last bit.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -39,6 +40,7 @@ class RunRecord(BaseModel):
     columns: list[ColumnRecord]
     settings: Settings
     digest: dict[str, str]
+    environment: Environment
 
 
 class UnfinishedRun:

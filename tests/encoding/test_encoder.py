@@ -112,6 +112,14 @@ def test_reports_add_up() -> None:
     assert report.examples == {"a": ["x", "y", "z", "u", "v"]}
 
 
+def test_a_number_beyond_float32_is_missing_and_reported() -> None:
+    encoder = Encoder.fit(pa.table({"x": [1.0]}), Schema(label="y", fields={"x": Numeric(transform="none")}))
+    encoded = encoder.encode(pa.table({"x": [1e300, 1.0, -math.inf]}))
+    np.testing.assert_array_equal(encoded.numeric[:, 0], np.float32([math.nan, 1, math.nan]))
+    assert_same(encoded, encoder.encode_rows([{"x": 1e300}, {"x": 1.0}, {"x": -math.inf}]))
+    assert encoded.report.infinite == encoded.report.missing == {"x": 2}
+
+
 def test_infinities_have_lines_of_their_own() -> None:
     report = EncodingReport(rows=2, unseen={"a": 1}, infinite={"x": 1, "z": 1200})
     assert report.infinite_lines() == [

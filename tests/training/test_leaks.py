@@ -84,6 +84,13 @@ def test_the_auc_is_that_of_the_click_rates_on_the_held_out_rows() -> None:
     assert leaks["x"] == pytest.approx(expected, abs=1e-12)
 
 
+def test_an_unseen_id_has_the_base_rate() -> None:
+    click = np.concatenate([np.arange(1500) % 10 < 3, np.arange(1500) % 10 < 1, np.arange(1000) % 2 == 0]).astype(int)
+    values = ["often"] * 1500 + ["seldom"] * 1500 + [("often" if i % 2 == 0 else f"new{i}") for i in range(1000)]
+    leaks = find_leaks(*parts("categorical", values, click=click), threshold=0.6)
+    assert [(leak.field, leak.auc) for leak in leaks] == [("x", 1.0)]
+
+
 def test_rare_clicks_among_many_equal_values_are_found() -> None:
     rare = np.zeros(ROWS, int)
     rare[::500] = 1

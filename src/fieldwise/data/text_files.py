@@ -16,6 +16,7 @@ import csv
 import gzip
 import io
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -111,6 +112,8 @@ class _Text:
     """What Arrow reads from: the text, looked through for what Arrow lets pass: zero bytes and a quote left open.
 
     No piece ends within the two characters of a Windows line end: Arrow would drop the second, in quoted cells too.
+    Arrow reads ahead in a thread of its own, which may go on when its reader has failed: `end` stops it, so that the
+    file can be read anew.
     """
 
     closed = False
@@ -119,15 +122,22 @@ class _Text:
         self.stream = stream
         self.quotes = 0
         self.held = b""
+        self.ended = False
+        self.lock = threading.Lock()
 
     def read(self, size: int) -> bytes:
-        data: bytes = self.held + self.stream.read(size - len(self.held))
+        with self.lock:
+            data: bytes = b"" if self.ended else self.held + self.stream.read(size - len(self.held))
         self.held = b"\r" if data.endswith(b"\r") and len(data) > 1 else b""
         data = data.removesuffix(self.held)
         if b"\0" in data:
             raise DataError("it is neither text nor Parquet nor Arrow (it holds zero bytes)")
         self.quotes += data.count(b'"')
         return data
+
+    def end(self) -> None:
+        with self.lock:
+            self.ended = True
 
     def readable(self) -> bool:
         return True
@@ -142,7 +152,7 @@ def _parse(
     """The batches of the rows from number `skip` on."""
     text = _Text(_decompressed(file))
     text.read(header.end if has_header else header.begin)
-    empty = pa.record_batch([pa.array([], pa.string())] * len(columns), names=columns)
+    rows, last = 0, pa.record_batch([pa.array([], pa.string())] * len(columns), names=columns)
     try:
         reader = pa.csv.open_csv(
             text,
@@ -151,19 +161,18 @@ def _parse(
             pa.csv.ParseOptions(delimiter=header.separator, newlines_in_values=True),
             pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False),
         )
+        for batch in reader:
+            rows += batch.num_rows
+            last = batch if batch.num_rows else last
+            if rows > skip:
+                yield batch.slice(max(0, skip - (rows - batch.num_rows)))
     except pa.ArrowInvalid as error:
         if "Empty CSV file" not in str(error):
             raise
-        yield empty
-        return
-    rows, last = 0, empty
-    for batch in reader:
-        rows += batch.num_rows
-        last = batch if batch.num_rows else last
-        if rows > skip:
-            yield batch.slice(max(0, skip - (rows - batch.num_rows)))
+    finally:
+        text.end()
     if not rows:
-        yield empty
+        yield last
     # Arrow closes an open quote at the end of the file, however many lines it has swallowed.
     elif text.quotes % 2 and "\n" in last.column(len(columns) - 1)[-1].as_py() and (wrong := bad_line(file)):
         raise DataError(wrong)

@@ -70,9 +70,9 @@ class FieldEmbedding(nn.Module):
         self.numeric_rows: Tensor
         categorical = torch.tensor([offsets[f] for f in layout.categorical], dtype=torch.int64)
         self.register_buffer("categorical_offsets", categorical, persistent=False)
-        starts = torch.tensor([offsets[f] for f in layout.numeric], dtype=torch.int64)
-        parts = [starts + OTHER] if missing == "zero" else [starts + OTHER, starts + MISSING]
-        self.register_buffer("numeric_rows", torch.cat(parts), persistent=False)
+        starts = [offsets[f] for f in layout.numeric]
+        rows = [start + OTHER for start in starts] + [start + MISSING for start in starts if missing == "learned"]
+        self.register_buffer("numeric_rows", torch.tensor(rows, dtype=torch.int64), persistent=False)
 
         # Each kind is computed in one piece; the pieces are cut where the schema changes from kind to kind,
         # so that one concatenation gives schema order and no permutation is needed.
@@ -130,7 +130,8 @@ class FieldEmbedding(nn.Module):
         Unseen tokens read the row `OTHER`. Where training had no or hardly any rare tokens (a small vocabulary, or
         a field in which every token counts), that row is still about what it was drawn as, and a prediction
         for a new token would rest on noise. Such a row becomes the mean of the field's token rows, weighted by
-        their counts: the vector that a row of the training data has on average. To be called once, after training.
+        their counts: the vector that a row of the training data has on average. Trainer calls it before every
+        evaluation.
 
         counts: int64 [V], how often training read each row of the table.
         min_occurrences: fields whose `OTHER` was read at least that often keep what they learned.

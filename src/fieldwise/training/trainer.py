@@ -190,8 +190,12 @@ class Trainer:
     @contextmanager
     def _stopping_between_steps(self) -> Iterator[None]:
         """Lets the first Ctrl-C wait for the end of a step, where the run can be taken up again exactly."""
-        if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread may set signal handlers
+        # Only the main thread may set signal handlers, and whoever has Ctrl-C ignored wants it ignored.
+        if (
+            threading.current_thread() is not threading.main_thread()
+            or signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        ):
+            yield
             return
 
         def stop(number: int, frame: FrameType | None) -> None:
