@@ -187,7 +187,26 @@ def test_ctrl_c_saves_the_best_so_far(run: Any, folder: Path, tmp_path: Path, mo
     assert fw.load(tmp_path / "m").history.best_epoch == 1
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "inspect", "demo", "models"])
+def test_download(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fieldwise.datasets import movielens
+
+    def fetch(base: Path, **options: Any) -> Path:
+        folder = base / "ml-1m"
+        folder.mkdir(parents=True)
+        (folder / "users.dat").write_text("1::F::1::10::48067\n2::M::56::16::70072\n")
+        (folder / "movies.dat").write_text("1::Toy Story (1995)::Animation|Comedy\n2::Jumanji (1995)::Adventure\n")
+        (folder / "ratings.dat").write_text("1::1::5\n1::2::1\n2::1::4\n2::2::2\n" * 5)
+        return folder
+
+    monkeypatch.setattr(movielens, "fetch", fetch)
+    monkeypatch.delenv("FIELDWISE_DATA", raising=False)
+    assert "give one (--to DIR)" in run("download", "movielens-1m").err
+    done = run("download", "movielens-1m", "--to", tmp_path / "data")
+    assert done.out == f"movielens-1m: 20 rows, 6 fields; use it with FIELDWISE_DATA={tmp_path / 'data'}\n"
+    assert "has no option" in run("download", "synthetic").err
+
+
+@pytest.mark.parametrize("command", ["download", "train", "evaluate", "predict", "inspect", "demo", "models"])
 def test_help_teaches(run: Any, command: str) -> None:
     text = run(command, "--help").out
     assert "Usage: fieldwise" in text

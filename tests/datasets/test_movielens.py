@@ -112,7 +112,7 @@ def test_split_is_python_s_shuffle_seeded_with_2019() -> None:
 
 
 def test_missing_data_says_where_it_looked_and_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"FIELDWISE_DATA is not set .*grouplens\.org.* download=True"):
+    with pytest.raises(DataError, match=r"FIELDWISE_DATA is not set .*fieldwise download movielens-1m.*grouplens\.org"):
         movielens.load()
     write(tmp_path / "ml-1m")
     (tmp_path / "ml-1m" / "users.dat").unlink()

@@ -238,3 +238,20 @@ def demo(
     from fieldwise.cli import demonstration
 
     demonstration.run(dataset, out=out, epochs=epochs, seed=seed, as_json=as_json)
+
+
+@app.command(epilog="Example: fieldwise download movielens-1m --to data")
+def download(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A built-in data set.", show_default=False)],
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder of raw data sets.", show_default="$FIELDWISE_DATA"),
+    ] = None,
+) -> None:
+    """Fetch a built-in data set from its publisher, check it, and unpack it. Its own licence applies.
+
+    Nothing else in fieldwise ever downloads anything.
+    """
+    from fieldwise.cli import inspection
+
+    inspection.download(dataset, to=to)

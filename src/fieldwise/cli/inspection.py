@@ -1,4 +1,4 @@
-"""`fieldwise inspect` and `fieldwise models`."""
+"""`fieldwise inspect`, `fieldwise models` and `fieldwise download`."""
 
 from __future__ import annotations
 
@@ -70,6 +70,15 @@ def list_models(*, as_json: bool) -> None:
         return
     rows = [(n, registry.summary(n), ", ".join(registry.presets(n))) for n in registry.names()]
     Reporter(sys.stdout).table("Models", ("name", "what it is", "presets"), rows)
+
+
+def download(dataset: str, *, to: Path | None) -> None:
+    """Fetch a data set unless it is there already, and say what it holds."""
+    named = datasets.load_dataset(dataset, options={"download": True, "directory": to})
+    for note in named.notes:
+        typer.echo(note, err=True)
+    place = f"; use it with FIELDWISE_DATA={to}" if to is not None else ""
+    typer.echo(f"{dataset}: {named.table.num_rows:,} rows, {len(named.schema.fields)} fields{place}")
 
 
 def _show_model(predictor: Predictor, *, as_json: bool) -> None:

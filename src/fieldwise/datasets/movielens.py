@@ -80,13 +80,14 @@ def load(
     found = _find(base)
     if found is None and download:
         if base is None:
-            raise DataError(f"no folder to download to: give a directory, or set {ENVIRONMENT} to one")
+            raise DataError(f"no folder to download to: give one (--to DIR), or set {ENVIRONMENT} to one")
         found = fetch(base, progress=progress)
     if found is None:
         where = f"in {base}" if base is not None else f"({ENVIRONMENT} is not set and no directory was given)"
         raise DataError(
-            f"MovieLens-1M ({', '.join(FILES)}) was not found {where}; get ml-1m.zip from {SITE}, unpack it, and "
-            f"set {ENVIRONMENT} to the folder that holds `ml-1m`, or load with download=True"
+            f"MovieLens-1M ({', '.join(FILES)}) was not found {where}; fetch it with `fieldwise download movielens-1m` "
+            f"(download=True), or get ml-1m.zip from {SITE}, unpack it, and set {ENVIRONMENT} to the folder that "
+            "holds `ml-1m`"
         )
     return _prepare(found, user_id=user_id, movie_id=movie_id)
 
