@@ -1,4 +1,4 @@
-"""Text files: headers of every kind, cells that cross the borders of Arrow's blocks, and rows that are too long."""
+"""Text files: headers of every kind, cells that cross the borders of segments, and rows that are too long."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_a_very_wide_header(tmp_path: Path) -> None:
     assert table[names[-1]] == ["19999"]
 
 
-def test_a_cell_larger_than_a_block(tmp_path: Path) -> None:
-    long = "x\n" * (1 << 20)
+def test_a_cell_larger_than_a_segment(tmp_path: Path) -> None:
+    long = "x\n" * (1 << 22)
     table = read(tmp_path / "a.csv", f'a,b\n1,2\n"{long}",3\n4,5\n'.encode())
     assert table == {"a": ["1", long, "4"], "b": ["2", "3", "5"]}
 
@@ -64,39 +64,48 @@ def test_a_cell_larger_than_a_block(tmp_path: Path) -> None:
 cells = st.text(alphabet=st.sampled_from(list('ab",\n\r é')), max_size=30)
 
 
-@given(st.lists(st.tuples(cells, cells), max_size=40))
+@given(st.lists(st.tuples(cells, cells), max_size=40), st.integers(1, 200))
 @settings(max_examples=60, deadline=None)
-def test_no_cell_is_lost_or_doubled_at_the_borders_of_blocks(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]
+def test_no_cell_is_lost_or_doubled_at_the_borders_of_segments(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], size: int
 ) -> None:
     path = tmp_path_factory.mktemp("borders") / "a.csv"
     text = io.StringIO(newline="")
     csv.writer(text, quoting=csv.QUOTE_ALL).writerows([("first", "second"), *rows])
     path.write_bytes(text.getvalue().encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_files, "BLOCK_SIZES", (40, 1 << 16))
+        patch.setattr(text_files, "SEGMENT_BYTES", size)
         whole = read_table(path)
         pieces = [row for piece in iter_tables(path, chunk_rows=3) for row in piece.to_pylist()]
     assert pieces == whole.to_pylist() == [{"first": a, "second": b} for a, b in rows]
 
 
-@pytest.mark.parametrize("block", range(3, 40))
-def test_a_line_end_across_blocks_stays_whole(tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_files, "BLOCK_SIZES", (block, block + 1, 1 << 16))
-    table = read(tmp_path / "a.csv", b'a,b\r\n1,2\r\n"3\r\n4","\r\n"\r\n5,"6\r"\r\n')
+@pytest.mark.parametrize("size", range(1, 40))
+def test_a_line_end_across_segments_stays_whole(tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_files, "SEGMENT_BYTES", size)
+    table = read(tmp_path / "a.csv", b'a,b\r\n1,2\r\n"3\r\n4","\r\n"\r\n\r\n5,"6\r"\r\n')
     assert table == {"a": ["1", "3\r\n4", "5"], "b": ["2", "\r\n", "6\r"]}
+    assert read(tmp_path / "b.csv", b"a,b\r1,2\r3,4") == {"a": ["1", "3"], "b": ["2", "4"]}
+
+
+@pytest.mark.parametrize("size", range(1, 30))
+def test_quotes_open_a_cell_only_at_its_beginning(tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_files, "SEGMENT_BYTES", size)
+    table = read(tmp_path / "a.csv", b'a;b\n5" pipe;1\n2;3"\n"x"y;"z\n"\n"""";\n')
+    assert table == {"a": ['5" pipe', "2", "xy", '"'], "b": ["1", '3"', "z\n", ""]}
+
+
+@pytest.mark.parametrize("content", [b'a,b\n1,"2\n3,4\n', b'a,b\n1,"2', b'a\n"1""\n', b'a,b\n1,"x\n""\n'])
+def test_a_quote_that_is_left_open_swallows_nothing(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(DataError, match=r"a\.csv: (a quote that opens in line 2 is not closed|CSV parse error)"):
+        read(tmp_path / "a.csv", content)
 
 
 def test_a_row_that_is_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_files, "BLOCK_SIZES", (40, 1 << 20))
+    monkeypatch.setattr(text_files, "SEGMENT_BYTES", 1 << 10)
+    monkeypatch.setattr(text_files, "LONGEST_ROW", 1 << 20)
     path = tmp_path / "a.csv"
+    assert len(read(path, b"a,b\n1,2\n" + b"x" * (1 << 19) + b",2\n3,4\n")["a"]) == 3
     path.write_bytes(b"a,b\n1,2\n" + b"x" * (1 << 21) + b",2\n3,4\n")
-    texts: list[text_files._Text] = []
-    begin = text_files._Text.__init__
-    monkeypatch.setattr(text_files._Text, "__init__", lambda self, stream: (texts.append(self), begin(self, stream))[1])
     with pytest.raises(DataError, match=r"a\.csv: a row is longer than 1 MB; is a quote not closed\?"):
         read_table(path)
-    # Arrow's thread of a reader that has failed must not move the file under the next one.
-    parsed = [text for text in texts if text.quotes or text.ended]
-    assert len(parsed) == 2
-    assert [text.read(10) for text in parsed] == [b"", b""]

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
-from fieldwise.data.text_files import bad_line, require_distinct, text_batches
+from fieldwise.data.text_files import bad_line, require_distinct, text_tables
 from fieldwise.encoding.tokens import plain_column, token
 from fieldwise.errors import DataError, suggest
 
@@ -50,14 +50,14 @@ def read_table(source: Source, *, names: Sequence[str] | None = None) -> pa.Tabl
             raise DataError(f"{', '.join(map(str, source))} cannot be read together: {error}") from error
     if not _is_path(source):
         return _in_memory(source)
-    with _reading(source) as file:
+    with _reading(source) as (file, _):
         form = _form(file)
         if form == "parquet":
             table = pa.parquet.read_table(file)
         elif form == "arrow":
             table = pa.ipc.open_file(file).read_all()
         else:
-            table = pa.Table.from_batches(text_batches(file, names))
+            table = pa.concat_tables(text_tables(file, names))
         return _checked(table)
 
 
@@ -66,7 +66,7 @@ def iter_tables(
 ) -> Iterator[pa.Table]:
     """Read a source piece by piece, with memory bounded by the piece; at least one piece, all with the same columns.
 
-    Raises DataError as `read_table` does; for a file that changes while it is read, after its last piece.
+    Raises DataError as `read_table` does; for a file that changes while it is read, after the piece in which it did.
     """
     if _is_file_list(source):
         first: pa.Table | None = None
@@ -79,7 +79,7 @@ def iter_tables(
     if not _is_path(source):
         yield from _slices(_in_memory(source), chunk_rows)
         return
-    with _reading(source) as file:
+    with _reading(source) as (file, require_unchanged):
         form = _form(file)
         if form == "parquet":
             parquet = pa.parquet.ParquetFile(file)
@@ -90,8 +90,9 @@ def iter_tables(
         elif form == "arrow":
             yield from _slices(_checked(pa.ipc.open_file(file).read_all()), chunk_rows)
         else:
-            for batch in text_batches(file, names):
-                yield from _slices(pa.Table.from_batches([batch]), chunk_rows)
+            for table in text_tables(file, names):
+                yield from _slices(table, chunk_rows)
+                require_unchanged()  # a log that grows as fast as it is read would have no end
 
 
 def _is_path(source: Source) -> bool:
@@ -209,18 +210,23 @@ def _form(file: io.BufferedReader) -> str:
 
 
 @contextmanager
-def _reading(source: str | Path) -> Iterator[io.BufferedReader]:
-    """The open file; whatever can go wrong with it becomes a DataError that names it."""
+def _reading(source: str | Path) -> Iterator[tuple[io.BufferedReader, Callable[[], None]]]:
+    """The open file, and what checks that nobody has changed it; all that can go wrong becomes a DataError."""
     name = "standard input" if str(source) == "-" else str(source)
     try:
         with _open(source) as file:
             before = _state(file)
+
+            def require_unchanged() -> None:
+                if _state(file) != before:
+                    raise DataError("it changed while it was being read; wait until it is written, or read a copy")
+
             try:
-                yield file
+                yield file, require_unchanged
             except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
-                _require_unchanged(file, before)
+                require_unchanged()
                 raise DataError(_complaint(file, error)) from error
-            _require_unchanged(file, before)
+            require_unchanged()
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
     except FileNotFoundError as error:
@@ -253,11 +259,6 @@ def _state(file: io.BufferedReader) -> tuple[int, int] | None:
         return None
     status = os.fstat(file.fileno())
     return status.st_size, status.st_mtime_ns
-
-
-def _require_unchanged(file: io.BufferedReader, before: tuple[int, int] | None) -> None:
-    if _state(file) != before:
-        raise DataError("it changed while it was being read; wait until it is written, or read a copy")
 
 
 def _checked(table: pa.Table) -> pa.Table:

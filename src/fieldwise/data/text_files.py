@@ -1,4 +1,4 @@
-"""Text files (CSV, TSV, also compressed) as Arrow batches in which every column is text.
+"""Text files (CSV, TSV, also compressed) as Arrow tables in which every column is text.
 
     separator     comma, tab or semicolon, whichever is most frequent in the first line
     quotes        a cell in double quotes may hold separators, line ends and doubled quotes
@@ -16,7 +16,6 @@ import csv
 import gzip
 import io
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +25,11 @@ import pyarrow.csv
 
 from fieldwise.errors import DataError
 
-BLOCK_SIZES = (1 << 20, 1 << 26)
-"""Bytes that Arrow parses at a time. A row must fit into one block; the second size is for rows that do not."""
+SEGMENT_BYTES = 1 << 22
+"""How much text is parsed at a time, cut at the end of a row."""
+
+LONGEST_ROW = 1 << 26
+"""A row may be that long, in bytes; beyond it a quote was probably never closed."""
 
 _SNIFF_BYTES = 1 << 16
 _LONGEST_HEADER = 1 << 24
@@ -47,8 +49,8 @@ class _Header:
     end: int
 
 
-def text_batches(file: io.BufferedReader, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-    """The rows of a text file, at least one batch (an empty one for a header alone).
+def text_tables(file: io.BufferedReader, names: Sequence[str] | None) -> Iterator[pa.Table]:
+    """The rows of a text file in pieces of a few megabytes, at least one (an empty one for a header alone).
 
     names: the column names of a file without a header line. Raises DataError, or what Arrow and the decompressors
     raise; `bad_line` then finds the line.
@@ -58,17 +60,15 @@ def text_batches(file: io.BufferedReader, names: Sequence[str] | None) -> Iterat
         raise DataError(f"{len(names)} names are given, but the first line has {len(header.cells)} columns")
     columns = list(header.cells if names is None else names)
     require_distinct(columns)
-    seen = 0
-    for block_size in BLOCK_SIZES:
-        try:
-            for batch in _parse(file, header, columns, has_header=names is None, block_size=block_size, skip=seen):
-                seen += batch.num_rows
-                yield batch
-            return
-        except pa.ArrowInvalid as error:
-            if "straddling" not in str(error):
-                raise
-    raise DataError(f"a row is longer than {BLOCK_SIZES[-1] >> 20} MB; is a quote not closed?")
+    text = _decompressed(file)
+    text.read(header.end if names is None else header.begin)
+    empty = True
+    for segment in _segments(file, text, header.separator):
+        if segment.strip(b"\r\n"):
+            empty = False
+            yield _parse(segment, columns, header.separator)
+    if empty:
+        yield pa.table({name: pa.array([], pa.string()) for name in columns})
 
 
 def bad_line(file: io.BufferedReader) -> str | None:
@@ -108,85 +108,64 @@ def require_distinct(columns: Sequence[str]) -> None:
         seen.add(column)
 
 
-class _Text:
-    """What Arrow reads from: the text, looked through for what Arrow lets pass: zero bytes and a quote left open.
+def _segments(file: io.BufferedReader, text: Any, separator: str) -> Iterator[bytes]:
+    """The text in pieces of whole rows. Raises DataError for what Arrow would let pass: zero bytes, open quotes.
 
-    No piece ends within the two characters of a Windows line end: Arrow would drop the second, in quoted cells too.
-    Arrow reads ahead in a thread of its own, which may go on when its reader has failed: `end` stops it, so that the
-    file can be read anew.
+    Arrow could cut the text itself. But it would read ahead in a thread, which calls into Python while Python may be
+    waiting for it; drop a line end whose two characters fall into two blocks, in quoted cells too; and refuse rows
+    longer than a block.
     """
-
-    closed = False
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-        self.quotes = 0
-        self.held = b""
-        self.ended = False
-        self.lock = threading.Lock()
-
-    def read(self, size: int) -> bytes:
-        with self.lock:
-            data: bytes = b"" if self.ended else self.held + self.stream.read(size - len(self.held))
-        self.held = b"\r" if data.endswith(b"\r") and len(data) > 1 else b""
-        data = data.removesuffix(self.held)
-        if b"\0" in data:
-            raise DataError("it is neither text nor Parquet nor Arrow (it holds zero bytes)")
-        self.quotes += data.count(b'"')
-        return data
-
-    def end(self) -> None:
-        with self.lock:
-            self.ended = True
-
-    def readable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        pass  # the file is its opener's to close
+    rows = _whole_rows(separator)
+    rest = b""
+    while data := text.read(max(SEGMENT_BYTES, len(rest))):  # as much again, or long rows were looked through often
+        _require_text(data)
+        data = rest + data
+        end = rows.match(data).end() if b'"' in data else _last_line_end(data)  # type: ignore[union-attr]
+        if end:
+            yield data[:end]
+        elif len(data) > LONGEST_ROW:
+            raise DataError(f"a row is longer than {LONGEST_ROW >> 20} MB; is a quote not closed?")
+        rest = data[end:]
+    if rows.match(rest + b"\n").end() <= len(rest):  # type: ignore[union-attr]
+        # Arrow would close the quote at the end of the file, however many lines it has swallowed.
+        raise DataError(bad_line(file) or "a quote is not closed")
+    yield rest
 
 
-def _parse(
-    file: io.BufferedReader, header: _Header, columns: list[str], *, has_header: bool, block_size: int, skip: int
-) -> Iterator[pa.RecordBatch]:
-    """The batches of the rows from number `skip` on."""
-    text = _Text(_decompressed(file))
-    text.read(header.end if has_header else header.begin)
-    rows, last = 0, pa.record_batch([pa.array([], pa.string())] * len(columns), names=columns)
-    try:
-        reader = pa.csv.open_csv(
-            text,
-            pa.csv.ReadOptions(column_names=columns, block_size=block_size),
-            # A quoted line end may come late in the file, where looking at its beginning does not tell.
-            pa.csv.ParseOptions(delimiter=header.separator, newlines_in_values=True),
-            pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False),
-        )
-        for batch in reader:
-            rows += batch.num_rows
-            last = batch if batch.num_rows else last
-            if rows > skip:
-                yield batch.slice(max(0, skip - (rows - batch.num_rows)))
-    except pa.ArrowInvalid as error:
-        if "Empty CSV file" not in str(error):
-            raise
-    finally:
-        text.end()
-    if not rows:
-        yield last
-    # Arrow closes an open quote at the end of the file, however many lines it has swallowed.
-    elif text.quotes % 2 and "\n" in last.column(len(columns) - 1)[-1].as_py() and (wrong := bad_line(file)):
-        raise DataError(wrong)
+def _whole_rows(separator: str) -> re.Pattern[bytes]:
+    """Matches as many whole rows as a text begins with. A quote opens a cell only where the cell begins."""
+    end = re.escape(separator.encode())
+    cell = rb'(?:"[^"]*+(?:""[^"]*+)*+"|(?!"))[^%b\r\n]*+' % end
+    return re.compile(rb"(?:%b(?:%b%b)*+(?:\r\n|\n|\r(?!\n|\Z)))*+" % (cell, end, cell))
+
+
+def _last_line_end(data: bytes) -> int:
+    """Where the last whole line of a text without quotes ends; a carriage return at the end may be half an end."""
+    return max(data.rfind(b"\n"), data.rfind(b"\r", 0, -1)) + 1
+
+
+def _parse(rows: bytes, columns: list[str], separator: str) -> pa.Table:
+    return pa.csv.read_csv(
+        pa.BufferReader(rows),
+        pa.csv.ReadOptions(column_names=columns, block_size=len(rows) + 1),
+        pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+        pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False),
+    )
+
+
+def _require_text(data: bytes) -> None:
+    if b"\0" in data:
+        raise DataError("it is neither text nor Parquet nor Arrow (it holds zero bytes)")
 
 
 def _read_header(file: io.BufferedReader) -> _Header:
-    text = _Text(_decompressed(file))
-    start = text.stream.read(_SNIFF_BYTES)
+    text = _decompressed(file)
+    start = text.read(_SNIFF_BYTES)
     if start.startswith(_UTF_16):
         raise DataError(
             "it is UTF-16 text; convert the file first, for example with: iconv -f utf-16 -t utf-8 IN > OUT"
         )
-    if b"\0" in start:
-        raise DataError("it is neither text nor Parquet nor Arrow (it holds zero bytes)")
+    _require_text(start)
     while len(start.strip().splitlines()) < 2 and len(start) < _LONGEST_HEADER and (more := text.read(_SNIFF_BYTES)):
         start += more
     begin = len(_BYTE_ORDER_MARK) if start.startswith(_BYTE_ORDER_MARK) else 0
