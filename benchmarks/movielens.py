@@ -25,6 +25,8 @@ COMMON: dict[str, Any] = {
     "embedding_dropout": 0.1,
     "epochs": 50,
     "patience": 5,
+    "precision": "float32",
+    "embedding_optimizer": "adam",
 }
 CANDIDATES: dict[str, dict[str, dict[str, Any]]] = {
     "autoint": {"autoint": {}},

@@ -119,15 +119,20 @@ def refused(directory: Path, message: str) -> None:
 # Versions
 
 
-def test_version_1_loads_with_the_same_predictions(tmp_path: Path) -> None:
-    assert json.loads((VERSION_1 / "predictor" / MANIFEST).read_bytes())["format_version"] == 1
-    old = fw.load(VERSION_1 / "predictor")
+@pytest.mark.parametrize("version", range(1, FORMAT_VERSION))
+def test_older_versions_load_with_the_same_predictions(tmp_path: Path, version: int) -> None:
+    directory = VERSION_1.with_name(f"predictor-v{version}") / "predictor"
+    assert json.loads((directory / MANIFEST).read_bytes())["format_version"] == version
+    old = fw.load(directory)
     logits = predict_logits(old.model, Dataset(old.encoder.layout, old.encoder.encode_rows(EXPECTED["rows"])))
     # The fixture's weights are multiples of 1/256, so that its logits are the same in whatever order they are summed.
     np.testing.assert_array_equal(logits, np.array(EXPECTED["logits"], dtype=np.float32))
     probabilities = old.predict_rows(EXPECTED["rows"])
     np.testing.assert_allclose(probabilities, EXPECTED["probabilities"], rtol=1e-15)  # exp may differ in its last bit
     assert old.card.environment == Environment(device=None, threads=None)
+    training = old.settings.training
+    assert (training.precision, training.embedding_optimizer) == ("float32", "adam")
+    assert training.micro_batch == training.batch_size == 64
     new = old.save(tmp_path / "new")
     assert json.loads((new / MANIFEST).read_bytes())["format_version"] == FORMAT_VERSION
     np.testing.assert_array_equal(fw.load(new).predict_rows(EXPECTED["rows"]), probabilities)
@@ -432,6 +437,14 @@ def test_safetensors_headers_that_lie(saved: Path) -> None:
         refused(saved, message)
 
 
+def test_bytes_that_are_no_booleans(tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(b"\0\1\2")
+    with (tmp_path / "weights").open("rb", buffering=0) as file:
+        mask = {"mask": torch.zeros(3, dtype=torch.bool)}
+        with pytest.raises(PredictorFormatError, match="'mask' holds bytes that are neither true nor false"):
+            strict_files.read_tensors(strict_files.CheckedFile(file), mask, ["mask"])
+
+
 @pytest.mark.parametrize("model", registry.names())
 def test_every_size_of_a_model_has_an_upper_bound(model: str) -> None:
     """Without one, a few bytes of settings.json could ask for networks without end."""
@@ -556,12 +569,17 @@ def test_what_stood_there_comes_back(saved: Path, tmp_path: Path, monkeypatch: p
     assert fuzzing.read_files(saved) == before
     assert listing(tmp_path) == ["model"]
 
+    saved.rename(tmp_path / "moved")
+    with pytest.raises(PredictorFormatError, match="Input/output error; nothing was written"):
+        fw.load(VERSION_1 / "predictor").save(saved)
+    assert listing(tmp_path) == ["moved"]
+
 
 def test_what_could_not_be_read_back_is_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = fw.load(VERSION_1 / "predictor")
     monkeypatch.setattr(predictor_files, "MOST_JSON", 1000)
     with pytest.raises(PredictorFormatError, match=r"cannot save: card.json would have .* 1,000 are read"):
-        predictor.save(tmp_path / "model")
+        predictor.save(tmp_path / "in" / "new" / "folders" / "model")
     monkeypatch.undo()
     with torch.no_grad():
         next(predictor.model.parameters()).fill_(torch.nan)

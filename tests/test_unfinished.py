@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import torch
 import fieldwise as fw
 from fieldwise.errors import DataError, FieldwiseError, SettingsError, TrainingError
 from fieldwise.reporting import Reporter
+from fieldwise.training import plan
 from fieldwise.training.trainer import Trainer
 from fieldwise.unfinished import UnfinishedRun
 
@@ -96,6 +96,52 @@ def test_killed_anywhere_and_resumed_is_bit_equal(
     assert_same_outcome(whole, resumed)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clicks.csv", "m", "whole"]
     assert_same_outcome(fw.load(tmp_path / "m"), whole)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("optimizer", ["adam", "row_adam", "row_adagrad"])
+def test_every_way_of_taking_a_step_resumes(
+    csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, precision: str
+) -> None:
+    way = {"embedding_optimizer": optimizer, "precision": precision, "micro_batch": 20, "clip_norm": 1.0}
+    settings = {**SETTINGS, **way}
+    whole = fw.train(csv, label="click", settings=settings, progress=False)
+    with monkeypatch.context() as context:
+        killing(context, after_steps=33)
+        with pytest.raises(Killed):
+            fw.train(csv, label="click", settings=settings, out=tmp_path / "m", progress=False)
+    assert_same_outcome(whole, fw.resume(tmp_path / "m", progress=False))
+
+
+def test_a_resumed_run_keeps_its_plan(csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `auto` came to is part of the run: another machine, or a later rule, does not change it."""
+    with monkeypatch.context() as context:
+        context.setattr(plan, "multiplies_bfloat16", lambda device: False)
+        whole = fw.train(csv, label="click", settings=SETTINGS, progress=False)
+        assert whole.settings.training.precision == "float32"
+        killing(context, after_steps=33)
+        with pytest.raises(Killed):
+            fw.train(csv, label="click", settings=SETTINGS, out=tmp_path / "m", progress=False)
+    monkeypatch.setattr(plan, "multiplies_bfloat16", lambda device: True)
+    again = fw.train(csv, label="click", settings=SETTINGS, out=tmp_path / "m", resume=True, progress=False)
+    assert again.settings == whole.settings
+    assert_same_outcome(whole, again)
+
+
+def test_several_files_are_read_again(
+    csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clicks: pa.Table
+) -> None:
+    pa.csv.write_csv(clicks.slice(0, 300), tmp_path / "valid.csv")
+    words: dict[str, Any] = {"label": "click", "settings": SETTINGS, "valid": str(tmp_path / "valid.csv")}
+    monkeypatch.chdir(tmp_path)
+    whole = fw.train([csv.name, csv], **words, progress=False)
+    assert whole.card.data.source == "clicks.csv, clicks.csv"
+    with monkeypatch.context() as context:
+        killing(context, after_steps=30)
+        with pytest.raises(Killed):
+            fw.train([csv.name, csv], **words, out=tmp_path / "m", progress=False)
+    monkeypatch.chdir(tmp_path.parent)
+    assert_same_outcome(fw.resume(tmp_path / "m", progress=False), whole)
 
 
 def test_killed_after_training_but_before_saving(csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +222,11 @@ def test_nothing_to_resume(tmp_path: Path, csv: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["clicks.csv"]
 
 
+def test_a_place_that_cannot_be_written(csv: Path) -> None:
+    with pytest.raises(TrainingError, match=r"cannot write beside .*clicks\.csv/m: Not a directory"):
+        fw.train(csv, label="click", out=csv / "m", progress=False)
+
+
 def test_a_wrong_input_leaves_no_unfinished_run(tmp_path: Path, csv: Path) -> None:
     with pytest.raises(FieldwiseError):
         fw.train(csv, label="clik", out=tmp_path / "m", progress=False)
@@ -215,12 +266,23 @@ def test_two_processes_do_not_write_the_same_model(csv: Path, tmp_path: Path) ->
     fw.train(csv, label="click", model="lr", settings={"epochs": 1}, out=tmp_path / "m", progress=False)
 
 
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Ctrl-C as in a terminal, also where the tests run with it ignored."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, previous)
+def test_an_unfinished_run_that_is_going_on(unfinished: Path, csv: Path) -> None:
+    record = (UnfinishedRun(unfinished).directory / "run.json").read_bytes()
+    with UnfinishedRun(unfinished).held(resume=True, overwrite=False):
+        for options in ({}, {"overwrite": True}, {"resume": True}):
+            with pytest.raises(TrainingError, match="is being written by another process; wait for it or choose"):
+                fw.train(csv, label="click", settings=SETTINGS, out=unfinished, progress=False, **options)
+    assert (UnfinishedRun(unfinished).directory / "run.json").read_bytes() == record
+
+
+def test_a_lock_that_cannot_be_taken(unfinished: Path, csv: Path) -> None:
+    lock = UnfinishedRun(unfinished).directory / "lock"
+    lock.unlink(missing_ok=True)
+    lock.mkdir()  # as good as a file system without locks
+    with pytest.raises(TrainingError, match="an unfinished run lies in"):
+        fw.train(csv, label="click", settings=SETTINGS, out=unfinished, progress=False)
+    with pytest.raises(TrainingError, match=f"cannot write beside {unfinished}: "):
+        fw.resume(unfinished, progress=False)
 
 
 @pytest.mark.usefixtures("ctrl_c")

@@ -22,16 +22,18 @@ from fieldwise.data.tables import Source, read_table
 from fieldwise.encoding.calendar import time_keys
 from fieldwise.encoding.encoder import Encoder
 from fieldwise.errors import DataError, FieldwiseError, SchemaError, SettingsError, TrainingError
+from fieldwise.layout import Layout
 from fieldwise.models import registry
-from fieldwise.models.base import count_parameters
+from fieldwise.models.base import CTRModel, count_parameters
 from fieldwise.predictor import Predictor
 from fieldwise.predictor_files import require_free
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
 from fieldwise.schema_inference import infer_schema, remarks
-from fieldwise.settings import Settings, resolve_settings
+from fieldwise.settings import Settings, TrainingSettings, resolve_settings
 from fieldwise.training.evaluation import evaluate_model
 from fieldwise.training.leaks import find_leaks
+from fieldwise.training.plan import reuse, settle
 from fieldwise.training.trainer import Trainer, fill_other
 from fieldwise.unfinished import RunRecord, UnfinishedRun, require_same
 
@@ -108,10 +110,14 @@ def train(
             reporter=reporter,
         )
         if resume and run is not None:
-            columns = run.read().columns
+            began = run.read()
+            columns = began.columns
+            chosen = _with_training(chosen, reuse(chosen.training, began.settings.training))
         prepared = _prepare(tables, schema, chosen)
         for note in prepared.notes:
             reporter.say(note)
+        network = _build(prepared.encoder.layout, chosen)
+        chosen = _with_training(chosen, settle(chosen.training, network))
         if run is not None:
             record = RunRecord(
                 source=_recorded(source),
@@ -125,7 +131,6 @@ def train(
                 environment=environment(),
             )
             if resume:
-                began = run.read()
                 require_same(began, record)
                 if began.environment != record.environment:
                     reporter.say(
@@ -134,7 +139,7 @@ def train(
                     )
             else:
                 run.write(record)
-        predictor = _fit(prepared, columns, chosen, run=run, resume=resume, reporter=reporter)
+        predictor = _fit(network, prepared, columns, chosen, run=run, resume=resume, reporter=reporter)
         if run is not None:
             predictor.save(run.path, overwrite=overwrite or resume)
             if predictor.history.ended != "interrupted":
@@ -219,7 +224,19 @@ def _prepare(tables: _Tables, schema: Schema, settings: Settings) -> _Prepared:
     return _Prepared(encoder, parts, data, tuple(notes))
 
 
+def _build(layout: Layout, settings: Settings) -> CTRModel:
+    """The untrained model; its weights follow from the seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        return registry.build(settings.model, layout, settings.model_settings)
+
+
+def _with_training(settings: Settings, training: TrainingSettings) -> Settings:
+    return settings.model_copy(update={"training": training})
+
+
 def _fit(
+    network: CTRModel,
     prepared: _Prepared,
     columns: list[ColumnRecord],
     settings: Settings,
@@ -228,11 +245,8 @@ def _fit(
     resume: bool,
     reporter: Reporter,
 ) -> Predictor:
-    """Build the model, train it, measure it, and wrap it up."""
+    """Train the model, measure it, and wrap it up."""
     encoder, parts = prepared.encoder, prepared.parts
-    with torch.random.fork_rng():
-        torch.manual_seed(settings.seed)
-        network = registry.build(settings.model, encoder.layout, settings.model_settings)
     parameters = {
         "all": count_parameters(network),
         "without_embeddings": count_parameters(network, embeddings=False),

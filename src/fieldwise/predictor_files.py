@@ -43,7 +43,7 @@ from fieldwise.strict_files import (
 )
 
 FORMAT = "fieldwise predictor"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """To be raised, with an entry in `_MIGRATIONS`, whenever a file comes to hold something that older code refuses."""
 
 MANIFEST = "manifest.json"
@@ -151,6 +151,15 @@ def _from_1(documents: Documents) -> None:
     _add(documents[CARD], "environment", {"device": None, "threads": None})
 
 
+def _from_2(documents: Documents) -> None:
+    """Version 2 knew one way to carry out a step: the reference."""
+    training = documents[SETTINGS].get("training")
+    if isinstance(training, dict):  # else it is refused in its turn
+        reference = {"precision": "float32", "embedding_optimizer": "adam", "allocator": "system"}
+        for name, value in {**reference, "micro_batch": training.get("batch_size")}.items():
+            _add(training, name, value)
+
+
 def _add(document: dict[str, Any], key: str, value: Any) -> None:
     # What is there already would be lost without a word where only the manifest's version number is damaged.
     if key in document:
@@ -158,7 +167,7 @@ def _add(document: dict[str, Any], key: str, value: Any) -> None:
     document[key] = value
 
 
-_MIGRATIONS: dict[int, Callable[[Documents], None]] = {1: _from_1}
+_MIGRATIONS: dict[int, Callable[[Documents], None]] = {1: _from_1, 2: _from_2}
 """Format version -> what turns the documents of that version, in place, into those of the next one."""
 
 

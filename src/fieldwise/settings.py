@@ -10,7 +10,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -44,10 +44,21 @@ class TrainingSettings(BaseModel):
     schedule: `constant`, or a fall to zero over all epochs, `linear` or `cosine`.
     warmup_steps: steps over which the learning rate rises to its full value first.
     clip_norm: the gradient is scaled down to this norm where it is larger; None does not clip.
+    embedding_optimizer: what moves the embedding tables: `adam` over whole tables, `row_adam` and `row_adagrad` over
+        the rows that a batch has read. embedding_learning_rate: theirs, where it is not to be the network's;
+        `row_adagrad` wants about ten times that.
+    embedding_l2, embedding_weight_decay: penalties on rows that were read, on the gradient and beside it.
+    precision: of the network's products in training, `float32` or `bfloat16`. Weights, optimiser, loss, evaluation
+        and prediction are float32 in any case.
+    micro_batch: rows of a batch that pass through the network at a time; their gradients add up to the batch's.
+    allocator: `keep` has the C library keep freed memory for the next step (Linux on the CPU), `system` leaves it
+        as it is.
     monitor: which validation metric decides on the best epoch. patience: epochs without a better one before
         training stops.
     checkpoint_minutes: a checkpoint is written after each epoch and after so many minutes within one.
     device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a CUDA device where there is one.
+
+    `auto` follows the written rule of `fieldwise.training.plan`, never a timing.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -58,6 +69,13 @@ class TrainingSettings(BaseModel):
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warmup_steps: int = Field(default=0, ge=0)
     clip_norm: float | None = Field(default=None, gt=0)
+    embedding_optimizer: Literal["auto", "adam", "row_adam", "row_adagrad"] = "auto"
+    embedding_learning_rate: float | None = Field(default=None, gt=0)
+    embedding_l2: float = Field(default=0.0, ge=0)
+    embedding_weight_decay: float = Field(default=0.0, ge=0)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    micro_batch: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    allocator: Literal["auto", "keep", "system"] = "auto"
     monitor: Literal["log_loss", "auc"] = "log_loss"
     patience: int = Field(default=2, ge=1)
     checkpoint_minutes: float = Field(default=10.0, ge=0)

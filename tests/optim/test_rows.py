@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fieldwise.errors import SettingsError
-from fieldwise.optim.rows import RowAdagrad, RowAdam
+from fieldwise.optim.rows import RowAdagrad, RowAdam, RowGradients, TableAdam, clip_gradients
 
 ROWS, DIM = 12, 3
 
@@ -61,6 +61,52 @@ def test_row_adam_is_sparse_adam_on_any_rows(seed: int) -> None:
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_table_adam_is_adam_on_any_rows(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    batches = [torch.randint(0, ROWS, (4, 2), generator=generator) for _ in range(30)]
+    theirs, ours = table(sparse=False), table(sparse=True)
+    expected = steps(theirs, torch.optim.Adam(theirs.parameters(), lr=0.05), batches)
+    got = steps(ours, TableAdam(ours.parameters(), lr=0.05), batches)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [TableAdam, RowAdam, RowAdagrad])
+def test_repeated_rows_may_stay_repeated(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On CUDA the sums are not brought together, for how many they are is known to the device alone."""
+    batches = every_row(5)
+    together = table(sparse=True)
+    expected = steps(together, kind(together.parameters(), lr=0.1, l2=0.1, weight_decay=0.1), batches)
+
+    def repeated(self: Any, parameter: nn.Parameter, grad: Tensor) -> RowGradients:
+        rows = grad._indices()[0]
+        first = torch.tensor([rows.tolist().index(row) for row in rows.tolist()])
+        return RowGradients(rows, torch.zeros_like(grad._values()).index_add_(0, first, grad._values()), first)
+
+    monkeypatch.setattr(kind, "_sum", repeated)
+    apart = table(sparse=True)
+    got = steps(apart, kind(apart.parameters(), lr=0.1, l2=0.1, weight_decay=0.1), batches)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_clipping_sees_each_row_once() -> None:
+    ids, target = torch.tensor([1, 2, 2, 5, 1]), torch.zeros(5, DIM)
+    dense, sparse = table(sparse=False), table(sparse=True)
+    loss_of(dense, ids, target).backward()  # type: ignore[no-untyped-call]
+    loss_of(sparse, ids, target).backward()  # type: ignore[no-untyped-call]
+    assert dense.weight.grad is not None
+    other = torch.tensor([3.0, 4.0])
+    norm = float(torch.cat([dense.weight.grad.flatten(), other]).norm())
+    optimizer = RowAdagrad(sparse.parameters())
+    sums = optimizer.sum_repeated()
+    assert sorted(optimizer._summed[sparse.weight].rows.tolist()) == [1, 2, 5]
+    clip_gradients([other, *sums], norm / 2)
+    torch.testing.assert_close(other, torch.tensor([1.5, 2.0]), rtol=1e-4, atol=0)
+    assert float(torch.cat([s.flatten() for s in [*sums, other]]).norm()) == pytest.approx(norm / 2, rel=1e-4)
+    clip_gradients([other], 100.0)
+    torch.testing.assert_close(other, torch.tensor([1.5, 2.0]), rtol=1e-4, atol=0)
+
+
 @pytest.mark.parametrize("options", [{"l2": 0.1}, {"weight_decay": 0.1}])
 def test_decay_equals_the_dense_one_on_rows_that_are_read(options: dict[str, float]) -> None:
     dense, sparse = table(sparse=False), table(sparse=True)
@@ -101,7 +147,7 @@ def test_rows_that_were_not_read_never_move(kind: Any, options: dict[str, float]
     assert moved == [3, 7]
 
 
-@pytest.mark.parametrize("kind", [RowAdam, RowAdagrad])
+@pytest.mark.parametrize("kind", [TableAdam, RowAdam, RowAdagrad])
 def test_the_state_is_saved_and_taken_up(kind: Any) -> None:
     batches = every_row(6)
     whole = table(sparse=True)

@@ -88,6 +88,15 @@ def train(
     ] = None,
     label: Label = None,
     model: Annotated[str | None, typer.Option(help="See [bold]fieldwise models[/].", show_default="autoint")] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of the network's products in training: float32 gives the reference numbers, bfloat16 is faster "
+            "where the machine has it in hardware.",
+            show_default="auto",
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -142,7 +151,7 @@ def train(
         out=out,
         label=label,
         model=model,
-        overrides=set_ or [],
+        overrides=[*(set_ or []), *([] if precision is None else [f"training.precision={precision}"])],
         config=config,
         seed=seed,
         schema=schema,
@@ -238,6 +247,46 @@ def demo(
     from fieldwise.cli import demonstration
 
     demonstration.run(dataset, out=out, epochs=epochs, seed=seed, as_json=as_json)
+
+
+@app.command(epilog="Example: fieldwise bench --vocabulary 10k,1m,10m --batch 1024,8192 --out runs/bench")
+def bench(
+    model: Annotated[str, typer.Option(metavar="A,B", help="See [bold]fieldwise models[/].")] = "autoint",
+    fields: Annotated[str, typer.Option(metavar="N,N", help="Categorical fields.")] = "39",
+    vocabulary: Annotated[
+        str, typer.Option(metavar="N,N", help="Rows of the embedding table, over all fields: 10k, 1m, ...")
+    ] = "100k",
+    batch: Annotated[str, typer.Option(metavar="N,N", help="Rows per step.")] = "1024",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting of model or training. May be given again."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.0, help="How long each figure is measured.")] = 5.0,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write bench.json, bench.md and (with the extra 'plots') bench.png there."),
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure how fast this machine trains and predicts, and how much memory it takes.
+
+    Rows are made up; nothing else is. Every combination of the given values is measured, each in a process of its
+    own, beside what the machine itself can do: its rate of matrix products and of copying memory.
+    """
+    from fieldwise.cli import benchmarking
+
+    benchmarking.run(
+        model,
+        fields=fields,
+        vocabulary=vocabulary,
+        batch=batch,
+        overrides=set_ or [],
+        seconds=seconds,
+        out=out,
+        as_json=as_json,
+        quiet=quiet,
+    )
 
 
 @app.command(epilog="Example: fieldwise download movielens-1m --to data")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -30,6 +31,21 @@ class Batch:
 
     def __len__(self) -> int:
         return int(self.categorical.shape[0])
+
+    def split(self, rows: int) -> Iterator[Batch]:
+        """The batch in parts of at most so many rows, in their order; the batch itself where it has no more."""
+        if len(self) <= rows:
+            yield self
+            return
+        for start in range(0, len(self), rows):
+            part = slice(start, start + rows)
+            yield Batch(
+                self.categorical[part],
+                self.numeric[part],
+                tuple(ids[part] for ids in self.multi_valued),
+                label=None if self.label is None else self.label[part],
+                weight=None if self.weight is None else self.weight[part],
+            )
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""

@@ -16,6 +16,9 @@ ZERO_ROW = 0
 """The row of the table that belongs to no field, is zero and is never updated."""
 
 
+_ROWS_AT_A_TIME = 1 << 16
+
+
 class FieldEmbedding(nn.Module):
     """Turns a batch into one vector per field, [B, F, D] in schema order, out of ONE table [V, D].
 
@@ -153,7 +156,10 @@ class FieldEmbedding(nn.Module):
             total = float(shares.sum())
             if total == 0:
                 continue
-            weight[start + OTHER] = ((shares / total) @ weight[tokens].double()).to(weight.dtype)
+            # Piece by piece: a field may have millions of rows, and float64 needs twice their memory.
+            pieces = zip(*(torch.split(whole, _ROWS_AT_A_TIME) for whole in (shares, weight[tokens])), strict=True)
+            mean = torch.stack([share @ rows.double() for share, rows in pieces]).sum(dim=0) / total
+            weight[start + OTHER] = mean.to(weight.dtype)
             filled.append(position)
         return filled
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fieldwise.errors import SettingsError
+from fieldwise.layers.attention import attend
 
 
 class InteractingLayer(nn.Module):
@@ -96,11 +97,20 @@ class InteractingLayer(nn.Module):
         self.norm = nn.LayerNorm(attention_dim, eps=1e-8) if layer_norm else None
         head_dim = attention_dim // num_heads
         self._widths = [head_dim] * (3 * num_heads) + ([attention_dim] if self.residual_projection else [])
+        self._relu_width = self._find_relu_width()
         self.query_scale: Tensor | None
         factors = torch.ones(blocks * attention_dim)
         factors[:attention_dim] = 1.0 / math.sqrt(head_dim)
         self.register_buffer("query_scale", factors if scale else None, persistent=False)
         self.reset_parameters()
+
+    def _find_relu_width(self) -> int | None:
+        """How many of the projected numbers have a ReLU, from the first; None where `attend` does not fit."""
+        relu_heads = self.qkv_activation == "relu"
+        relu_residual = self.residual_projection and self.residual_activation == "relu"
+        if self.output_projection is not None or (relu_residual and not relu_heads):
+            return None
+        return (4 if relu_residual else 3 if relu_heads else 0) * self.attention_dim
 
     def reset_parameters(self) -> None:
         """Draw the weights anew: Glorot-uniform per block, biases zero, gains one."""
@@ -116,7 +126,21 @@ class InteractingLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Field vectors x [B, F, d_in] -> [B, F, W]."""
-        return self._attend(x)[0]
+        if not torch.is_grad_enabled() or self._relu_width is None:
+            return self._attend(x)[0]
+        # The quick form of `_attend`, for training.
+        residual = x if self.residual and not self.residual_projection else None
+        if residual is not None and self.residual_activation == "relu":
+            residual = residual.relu()
+        output = attend(
+            self._project(x),
+            residual,
+            width=self.attention_dim,
+            num_heads=self.num_heads,
+            relu=self._relu_width,
+            dropout=self.dropout if self.training else 0.0,
+        )
+        return output if self.norm is None else self.norm(output)
 
     def forward_with_attention(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward`, and the attention weights [B, H, F, F]: query field by key field, rows add up to 1.
@@ -128,7 +152,12 @@ class InteractingLayer(nn.Module):
 
     def _attend(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The output [B, F, W] and the attention weights of each head, [B, F, F]."""
-        heads, residual = self._project(x)
+        heads = list(torch.split(self._project(x), self._widths, dim=-1))
+        residual = heads.pop() if self.residual_projection else x if self.residual else None
+        if self.qkv_activation == "relu":
+            heads = [head.relu() for head in heads]
+        if residual is not None and self.residual_activation == "relu":
+            residual = residual.relu()
         count = self.num_heads
         attention, mixed = [], []
         # bmm reads the heads where they lie in the fused projection; a [B, H, F, d_h] layout would copy them.
@@ -142,29 +171,16 @@ class InteractingLayer(nn.Module):
         if self.output_projection is not None:
             output = self.output_projection(output)
         if residual is not None:
-            output = output.add_(residual)
-        output = output.relu_()
+            output = output + residual
+        output = output.relu()
         return (output if self.norm is None else self.norm(output)), attention
 
-    def _project(self, x: Tensor) -> tuple[list[Tensor], Tensor | None]:
-        """The 3 H projections [B, F, d_h] (queries, keys, values; queries scaled) and the residual [B, F, W]."""
+    def _project(self, x: Tensor) -> Tensor:
+        """Queries (scaled), keys, values, each head after head, and the residual, [B, F, 3 W or 4 W], before ReLU."""
         weight: Tensor = self.projection.weight
         bias: Tensor | None = self.projection.bias
         if self.query_scale is not None:
             # c > 0, so c ReLU(z) = ReLU(c z): scaling the few weights spares a pass over the attention logits.
             weight = weight * self.query_scale.unsqueeze(-1)
             bias = None if bias is None else bias * self.query_scale
-        # Flat rows: a 3-D product is a view, and changing a view in place costs whole copies in the backward pass.
-        projected = F.linear(x.reshape(-1, self.in_dim), weight, bias)
-        relu_heads, relu_residual = self.qkv_activation == "relu", self.residual_activation == "relu"
-        relu_all = relu_heads and (relu_residual or not self.residual_projection)
-        if relu_all:
-            projected = projected.relu_()
-        projected = projected.view(*x.shape[:-1], sum(self._widths))
-        heads = list(torch.split(projected, self._widths, dim=-1))
-        residual = heads.pop() if self.residual_projection else x if self.residual else None
-        if relu_heads and not relu_all:
-            heads = [head.relu() for head in heads]
-        if residual is not None and relu_residual and not (relu_all and self.residual_projection):
-            residual = residual.relu()
-        return heads, residual
+        return F.linear(x.reshape(-1, self.in_dim), weight, bias).view(*x.shape[:-1], sum(self._widths))

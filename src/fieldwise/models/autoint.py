@@ -117,6 +117,8 @@ class AutoInt(CTRModel):
     Raises SettingsError where heads do not divide the width, or a residual without projection does not fit.
     """
 
+    rows_in_cache = 1024
+
     def __init__(
         self,
         layout: Layout,

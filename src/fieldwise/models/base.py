@@ -19,8 +19,13 @@ class CTRModel(nn.Module, ABC):
     A model is built from a Layout, which is all that it knows of the data, and from keyword-only settings whose
     annotations the registry reads (`fieldwise.models.registry`). It sees ids and numbers, never files or tokens.
 
+    rows_in_cache: how many rows may pass through at once on a CPU before what lies between the layers no longer fits
+        its cache; None where that makes no difference.
+
     Raises SettingsError for a layout without fields.
     """
+
+    rows_in_cache: int | None = None
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
-"""Optimisers for embedding tables whose step touches only the rows that the batch has read.
+"""Optimisers for embedding tables, which are fed the gradients of the rows that a batch has read.
 
 A table of V rows meets a few thousand of them per batch. Dense Adam walks all V rows in every step, because the
-moments of a row that was not read still move it; these optimisers leave such a row and its moments alone, so a
-step costs the same for a thousand rows as for a hundred million. That is another algorithm, not a faster form of
-the same one: the two agree where every row is read in every step.
+moments of a row that was not read still move it. `RowAdam` and `RowAdagrad` leave such a row and its moments alone,
+so a step costs the same for a thousand rows as for a hundred million. That is another algorithm, not a faster form of
+the same one: the two agree where every row is read in every step. `TableAdam` is the dense one, the reference.
 
 The gradients are the sparse ones of `nn.Embedding(sparse=True)`: row numbers [n] and their gradients [n, D], rows
 repeated as often as the batch has read them, the padding row never among them.
@@ -13,81 +13,125 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.adam import adam
 
 from fieldwise.errors import SettingsError
 
 
-class _RowOptimizer(Optimizer):
-    """Sums the gradients of repeated rows and hands (parameter, rows, gradients) to `_update`."""
+@dataclass
+class RowGradients:
+    """The gradients of a batch by table row.
 
-    def __init__(self, params: Iterable[nn.Parameter], defaults: dict[str, Any]) -> None:
-        if not defaults["lr"] > 0:
-            raise SettingsError(f"the learning rate must be above 0, got {defaults['lr']}")
-        for name in ("l2", "weight_decay"):
-            if defaults[name] < 0:
-                raise SettingsError(f"{name} must be at least 0, got {defaults[name]}")
-        super().__init__(params, defaults)
+    rows: int64 [n]. sums: [m, D]; what adds up to the gradient of a row stands there once. places: where to find the
+    sum of each of `rows`; None where row i has sum i.
+    """
+
+    rows: Tensor
+    sums: Tensor
+    places: Tensor | None = None
+
+    def per_row(self) -> Tensor:
+        """The gradient of each of `rows`, [n, D]."""
+        return self.sums if self.places is None else self.sums.index_select(0, self.places)
+
+
+class RowOptimizer(Optimizer):
+    """Sums the gradients of repeated rows and hands them to `_update`, one table after another.
+
+    l2: adds l2 * weight to the gradient of rows that were read. weight_decay: shrinks them by lr * weight_decay.
+    Raises SettingsError for a setting out of range.
+    """
+
+    def __init__(
+        self, params: Iterable[nn.Parameter], *, lr: float, l2: float, weight_decay: float, **defaults: Any
+    ) -> None:
+        if not lr > 0:
+            raise SettingsError(f"the learning rate must be above 0, got {lr}")
+        for name, value in (("l2", l2), ("weight_decay", weight_decay)):
+            if value < 0:
+                raise SettingsError(f"{name} must be at least 0, got {value}")
+        super().__init__(params, {"lr": lr, "l2": l2, "weight_decay": weight_decay, **defaults})
         # Scratch memory to tell repeated rows, one integer per table row; not part of the state.
         self._places: dict[nn.Parameter, Tensor] = {}
+        self._summed: dict[nn.Parameter, RowGradients] = {}
+
+    def sum_repeated(self) -> list[Tensor]:
+        """Sum what belongs to the same row; the sums may be scaled in place before `step`, as clipping does.
+
+        Raises SettingsError for a dense gradient.
+        """
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and parameter not in self._summed:
+                    if not parameter.grad.is_sparse:
+                        raise SettingsError("this optimiser needs sparse gradients: nn.Embedding(..., sparse=True)")
+                    self._summed[parameter] = self._sum(parameter, parameter.grad)
+        return [gradients.sums for gradients in self._summed.values()]
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step on the rows of the batch. Raises SettingsError for a dense gradient."""
+        """One step. Raises SettingsError for a dense gradient."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        self.sum_repeated()
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is None:
+                if (gradients := self._summed.pop(parameter, None)) is None:
                     continue
-                if not parameter.grad.is_sparse:
-                    raise SettingsError("this optimiser needs sparse gradients: nn.Embedding(..., sparse=True)")
-                rows, gradient = self._sum_repeated(parameter)
-                if len(rows):
+                rows, gradient = gradients.rows, gradients.per_row()
+                if group["l2"] or group["weight_decay"]:
                     weight = parameter.index_select(0, rows)
-                    if group["l2"]:
-                        gradient = gradient.add_(weight, alpha=group["l2"])
-                    if group["weight_decay"]:
-                        weight = weight.mul_(1.0 - group["lr"] * group["weight_decay"])
-                    parameter.index_copy_(0, rows, self._update(parameter, group, rows, weight, gradient))
+                    gradient = gradient.add(weight, alpha=group["l2"])
+                    parameter.index_copy_(0, rows, weight.mul_(1.0 - group["lr"] * group["weight_decay"]))
+                self._update(parameter, group, rows, gradient)
         return loss
 
-    def _update(
-        self, parameter: nn.Parameter, group: dict[str, Any], rows: Tensor, weight: Tensor, gradient: Tensor
-    ) -> Tensor:
-        """New weights [u, D] of distinct rows [u] from their old ones and their gradients; may work in place."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients."""
+        self._summed.clear()
+        super().zero_grad(set_to_none)
+
+    def _update(self, parameter: nn.Parameter, group: dict[str, Any], rows: Tensor, gradient: Tensor) -> None:
+        """Move a table in place. rows [n]; gradient [n, D], the same wherever a row is repeated."""
         raise NotImplementedError
 
-    def _sum_repeated(self, parameter: nn.Parameter) -> tuple[Tensor, Tensor]:
-        """Distinct rows [u] of a sparse gradient, and for each the sum of its gradients [u, D]."""
-        assert parameter.grad is not None
-        rows, gradient = parameter.grad._indices()[0], parameter.grad._values()
-        places = self._places.get(parameter)
-        if places is None:
-            places = self._places[parameter] = torch.empty(len(parameter), dtype=torch.int64, device=parameter.device)
+    @torch.no_grad()
+    def _sum(self, parameter: nn.Parameter, grad: Tensor) -> RowGradients:
+        rows, gradient = grad._indices()[0], grad._values()
+        found = self._places.get(parameter)
+        if found is None:
+            found = self._places[parameter] = torch.empty(len(parameter), dtype=torch.int32, device=parameter.device)
         # Each row remembers one place in the batch where it was read. The places that are remembered stand for
         # the distinct rows; which one of several it is does not matter. No sorting, as `unique` would need.
-        order = torch.arange(len(rows), device=rows.device)
-        places[rows] = order
-        chosen = places[rows]
+        order = torch.arange(len(rows), dtype=torch.int32, device=rows.device)
+        found[rows] = order
+        chosen = found.index_select(0, rows)
+        if rows.is_cuda:
+            # How many distinct rows there are is known to the device alone, and asking would wait for it. So all
+            # are kept: repeated rows will be written repeatedly, with the same numbers.
+            places = chosen.long()
+            return RowGradients(rows, torch.zeros_like(gradient).index_add_(0, places, gradient), places)
         distinct = (chosen == order).nonzero().squeeze(1)
-        places[rows[distinct]] = torch.arange(len(distinct), device=rows.device)
-        summed = gradient.new_zeros(len(distinct), gradient.shape[1])
-        summed.index_add_(0, places[rows], gradient)
-        return rows[distinct], summed
+        first = rows.index_select(0, distinct)
+        found[first] = torch.arange(len(distinct), dtype=torch.int32, device=rows.device)
+        sums = gradient.new_zeros(len(distinct), gradient.shape[1])
+        sums.index_add_(0, found.index_select(0, rows), gradient)
+        return RowGradients(first, sums)
 
 
-class RowAdam(_RowOptimizer):
+class RowAdam(RowOptimizer):
     """Adam on the rows that were read; the moments of other rows wait. Bias is corrected by the number of steps.
 
     Kingma & Ba, 2015, algorithm 1, applied to rows [u, D]. lr: learning rate. betas, eps: as in Adam.
-    l2: adds l2 * weight to the gradient of rows that were read. weight_decay: shrinks them by lr * weight_decay.
+    l2, weight_decay: see `RowOptimizer`.
     """
 
     def __init__(
@@ -100,16 +144,10 @@ class RowAdam(_RowOptimizer):
         l2: float = 0.0,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "l2": l2, "weight_decay": weight_decay})
+        super().__init__(params, lr=lr, l2=l2, weight_decay=weight_decay, betas=betas, eps=eps)
 
-    def _update(
-        self, parameter: nn.Parameter, group: dict[str, Any], rows: Tensor, weight: Tensor, gradient: Tensor
-    ) -> Tensor:
-        state = self.state[parameter]
-        if not state:
-            state["step"] = torch.zeros((), dtype=torch.float32)
-            state["exp_avg"] = torch.zeros_like(parameter)
-            state["exp_avg_sq"] = torch.zeros_like(parameter)
+    def _update(self, parameter: nn.Parameter, group: dict[str, Any], rows: Tensor, gradient: Tensor) -> None:
+        state = _adam_state(self.state[parameter], parameter, step_on=torch.device("cpu"))
         state["step"] += 1
         step = int(state["step"])
         beta1, beta2 = group["betas"]
@@ -118,14 +156,15 @@ class RowAdam(_RowOptimizer):
         state["exp_avg"].index_copy_(0, rows, first)
         state["exp_avg_sq"].index_copy_(0, rows, second)
         denominator = second.sqrt_().div_(math.sqrt(1 - beta2**step)).add_(group["eps"])
-        return weight.addcdiv_(first, denominator, value=-group["lr"] / (1 - beta1**step))
+        change = first.div_(denominator).mul_(-group["lr"] / (1 - beta1**step))
+        parameter.index_copy_(0, rows, parameter.index_select(0, rows).add_(change))
 
 
-class RowAdagrad(_RowOptimizer):
+class RowAdagrad(RowOptimizer):
     """Adagrad with one accumulator per row: the mean over D of the squared gradient, summed over steps.
 
     The state is V numbers instead of Adam's 2 V D. lr: learning rate. eps: added to the root.
-    l2, weight_decay: as in `RowAdam`.
+    l2, weight_decay: see `RowOptimizer`.
     """
 
     def __init__(
@@ -137,14 +176,81 @@ class RowAdagrad(_RowOptimizer):
         l2: float = 0.0,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, {"lr": lr, "eps": eps, "l2": l2, "weight_decay": weight_decay})
+        super().__init__(params, lr=lr, l2=l2, weight_decay=weight_decay, eps=eps)
 
-    def _update(
-        self, parameter: nn.Parameter, group: dict[str, Any], rows: Tensor, weight: Tensor, gradient: Tensor
-    ) -> Tensor:
+    def _update(self, parameter: nn.Parameter, group: dict[str, Any], rows: Tensor, gradient: Tensor) -> None:
         state = self.state[parameter]
         if not state:
             state["sum"] = torch.zeros(len(parameter), dtype=parameter.dtype, device=parameter.device)
         total = state["sum"].index_select(0, rows).add_(gradient.square().mean(dim=1))
         state["sum"].index_copy_(0, rows, total)
-        return weight.addcdiv_(gradient, total.sqrt_().add_(group["eps"]).unsqueeze(1), value=-group["lr"])
+        change = gradient.div(total.sqrt_().add_(group["eps"]).unsqueeze(1)).mul_(-group["lr"])
+        parameter.index_copy_(0, rows, parameter.index_select(0, rows).add_(change))
+
+
+class TableAdam(RowOptimizer):
+    """Adam over the whole table, also over rows that were not read: the reference, and the faster one for small V.
+
+    Kingma & Ba, 2015, algorithm 1. lr: learning rate. betas, eps: as in Adam. l2, weight_decay: see `RowOptimizer`;
+    they too concern only rows that were read.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        *,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        l2: float = 0.0,
+        weight_decay: float = 0.0,
+    ) -> None:
+        # "fused" also tells torch that the number of steps belongs on the table's device.
+        super().__init__(params, lr=lr, l2=l2, weight_decay=weight_decay, betas=betas, eps=eps, fused=True)
+        self._dense: dict[nn.Parameter, Tensor] = {}
+
+    def _update(self, parameter: nn.Parameter, group: dict[str, Any], rows: Tensor, gradient: Tensor) -> None:
+        state = _adam_state(self.state[parameter], parameter, step_on=parameter.device)
+        # The gradient of the whole table is kept and made zero row by row: no step pays for its emptiness.
+        dense = self._dense.get(parameter)
+        if dense is None:
+            dense = self._dense[parameter] = torch.zeros_like(parameter)
+        dense.index_copy_(0, rows, gradient)
+        adam(
+            [parameter],
+            [dense],
+            [state["exp_avg"]],
+            [state["exp_avg_sq"]],
+            [],
+            [state["step"]],
+            fused=True,
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=0.0,
+            eps=group["eps"],
+            maximize=False,
+        )
+        dense.index_fill_(0, rows, 0.0)
+
+
+def _adam_state(state: dict[str, Any], parameter: nn.Parameter, *, step_on: torch.device) -> dict[str, Any]:
+    """The moments of a table, zero at first."""
+    if not state:
+        state["step"] = torch.zeros((), dtype=torch.float32, device=step_on)
+        state["exp_avg"] = torch.zeros_like(parameter)
+        state["exp_avg_sq"] = torch.zeros_like(parameter)
+    return state
+
+
+def clip_gradients(gradients: Iterable[Tensor], max_norm: float) -> None:
+    """Scale gradients in place so that their common norm is at most `max_norm`; the norm is not asked for.
+
+    For a table give the sums of `RowOptimizer.sum_repeated`: rows that were not read add nothing to the norm.
+    """
+    gradients = list(gradients)
+    norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+    scale = (max_norm / (norm + 1e-6)).clamp_(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(scale)

@@ -1,8 +1,8 @@
-"""Checkpoints: everything that a training run needs to go on as if it had never stopped, in one file.
+"""Checkpoints: everything that a training run needs to go on as if it had never stopped.
 
-The file is safetensors: the weights, the best weights so far, the optimiser's moments and the states of the random
-generators as tensors, and the position and history as JSON in its header. It is written under another name, flushed
-and renamed, so there is always one whole checkpoint, the old or the new.
+One file holds the weights, the optimisers' moments and the states of the random generators as tensors, and the position
+and history as JSON in its header; another, beside it, the weights of the best epoch. Both are safetensors. Each is
+written under another name, flushed and renamed, so there is always a whole one, the old or the new.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from fieldwise.errors import TrainingError
 from fieldwise.training.history import History
 
-FORMAT = "fieldwise checkpoint 1"
+FORMAT = "fieldwise checkpoint 2"
 
 
 class TrainingState(BaseModel):
@@ -41,7 +41,7 @@ class TrainingState(BaseModel):
 class _Header(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal["fieldwise checkpoint 1"]
+    format: Literal["fieldwise checkpoint 2"]
     state: str
 
 
@@ -50,16 +50,59 @@ def write_checkpoint(path: Path, state: TrainingState, tensors: dict[str, Tensor
 
     Raises TrainingError where it cannot be written; what was there before is then untouched.
     """
+    _write(path, tensors, {"format": FORMAT, "state": state.model_dump_json()})
+
+
+def read_checkpoint(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
+    """Read a checkpoint. Raises TrainingError where it is missing or not whole."""
+    metadata, tensors = _read(path)
+    try:
+        header = _Header.model_validate(metadata)
+        return TrainingState.model_validate_json(header.state), tensors
+    except ValidationError as error:
+        raise TrainingError(f"the checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+class BestWeights:
+    """The weights of the best epoch so far: in a file beside the checkpoint, in memory where there is none.
+
+    A file for each epoch, so that the one that a checkpoint means is there until the next checkpoint is written.
+    """
+
+    def __init__(self, checkpoint: Path | None) -> None:
+        self._checkpoint = checkpoint
+        self._held: dict[str, Tensor] = {}
+
+    def keep(self, epoch: int, weights: dict[str, Tensor]) -> None:
+        """Keep a copy. Raises TrainingError where it cannot be written."""
+        if self._checkpoint is None:
+            self._held = {name: weight.detach().clone() for name, weight in weights.items()}
+        else:
+            _write(self._path(epoch), weights, {})
+
+    def load(self, epoch: int) -> dict[str, Tensor]:
+        """What was kept. Raises TrainingError where the file is missing or not whole."""
+        return self._held if self._checkpoint is None else _read(self._path(epoch))[1]
+
+    def remove_others(self, epoch: int | None) -> None:
+        """Remove what no checkpoint means any more."""
+        if self._checkpoint is not None:
+            for path in self._checkpoint.parent.glob("best-*.safetensors"):
+                if epoch is None or path != self._path(epoch):
+                    path.unlink(missing_ok=True)
+
+    def _path(self, epoch: int) -> Path:
+        assert self._checkpoint is not None
+        return self._checkpoint.with_name(f"best-{epoch}.safetensors")
+
+
+def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     work = path.with_name(f".{path.name}.new")
     try:
-        save_file(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-            work,
-            metadata={"format": FORMAT, "state": state.model_dump_json()},
-        )
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, work, metadata)
         with work.open("rb") as file:
             os.fsync(file.fileno())
         work.replace(path)
@@ -68,16 +111,13 @@ def write_checkpoint(path: Path, state: TrainingState, tensors: dict[str, Tensor
         raise TrainingError(f"cannot write the checkpoint {path}: {error}") from error
 
 
-def read_checkpoint(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
-    """Read a checkpoint. Raises TrainingError where it is missing or not whole."""
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(str(path), framework="pt") as file:
-            header = _Header.model_validate(file.metadata() or {})
-            state = TrainingState.model_validate_json(header.state)
-            return state, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise TrainingError(f"there is no checkpoint {path}") from None
-    except (OSError, SafetensorError, ValidationError) as error:
+    except (OSError, SafetensorError) as error:
         raise TrainingError(f"the checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from error

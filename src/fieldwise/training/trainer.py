@@ -1,4 +1,8 @@
-"""Trainer: fits a model to a data set, watches validation rows, and keeps the best weights."""
+"""Trainer: fits a model to a data set, watches validation rows, and keeps the best weights.
+
+A step in short: the rows of a batch pass through the network in parts that fit the cache, in the precision that the
+plan names; the gradients of the parts add up; tables are moved by an optimiser that knows which rows were read.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +24,29 @@ from fieldwise.data.dataset import Dataset
 from fieldwise.errors import TrainingError
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layout import Layout
+from fieldwise.models.base import CTRModel
+from fieldwise.optim.rows import RowAdagrad, RowAdam, RowOptimizer, TableAdam, clip_gradients
 from fieldwise.reporting import Progress, Reporter
 from fieldwise.settings import TrainingSettings
-from fieldwise.training.checkpoints import TrainingState, read_checkpoint, write_checkpoint
+from fieldwise.training.checkpoints import BestWeights, TrainingState, read_checkpoint, write_checkpoint
 from fieldwise.training.evaluation import evaluate_model
 from fieldwise.training.history import EpochRecord, History, header
 from fieldwise.training.metrics import Metrics
 from fieldwise.training.objectives import Binary, Objective
+from fieldwise.training.plan import describe, keep_freed_memory, settle
+
+TABLE_OPTIMIZERS: dict[str, type[TableAdam | RowAdam | RowAdagrad]] = {
+    "adam": TableAdam,
+    "row_adam": RowAdam,
+    "row_adagrad": RowAdagrad,
+}
 
 
 class Trainer:
     """Trains by Adam with early stopping; after `fit` the model holds the weights of its best epoch.
+
+    settings: `auto` in them is settled for this model and machine (`fieldwise.training.plan`); `self.settings` holds
+        what it came to.
 
     The same seed, data and settings give the same weights on the same machine. Unseen and too rare tokens get
     their meaning before every evaluation (see `FieldEmbedding.fill_other`).
@@ -44,7 +60,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: CTRModel,
         *,
         settings: TrainingSettings | None = None,
         objective: Objective | None = None,
@@ -52,16 +68,18 @@ class Trainer:
         reporter: Reporter | None = None,
         checkpoint: Path | None = None,
     ) -> None:
-        self.settings = settings or TrainingSettings()
-        self.device = resolve_device(self.settings.device)
+        self.settings = settle(settings or TrainingSettings(), model)
+        if self.settings.allocator == "keep":
+            keep_freed_memory()
+        self.device = torch.device(self.settings.device)
         self.model = model.to(self.device)
         self.objective: Objective = objective or Binary()
         self.seed = seed
         self.reporter = reporter or Reporter(enabled=False)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=self.settings.learning_rate, fused=True)
+        self.optimizers = _optimizers(self.model, self.settings)
         self.state = TrainingState()
-        self.best_weights: dict[str, Tensor] | None = None
         self.checkpoint = checkpoint
+        self._best = BestWeights(checkpoint)
         self._written = time.monotonic()
         self._random_states: dict[str, Tensor] | None = None
         self._stop = False
@@ -69,11 +87,12 @@ class Trainer:
     def fit(self, train: Dataset, valid: Dataset | None = None) -> History:
         """Train on `train`; `valid` picks the best epoch, without it the last one counts.
 
-        Ctrl-C ends training after the step under way and keeps the best weights so far (before the first
-        evaluation: the current ones); a second Ctrl-C does not wait for the step.
+        Ctrl-C ends training after the step under way and keeps the best weights so far (without an evaluation: the
+        current ones); a second Ctrl-C does not wait for the step.
         """
         if not len(train):
             raise TrainingError("there are no rows to train on")
+        self.reporter.say(describe(self.settings))
         self.reporter.say(header())
         for record in self.state.history.records:
             self.reporter.say(record.line(best=record.epoch == self.state.history.best_epoch))
@@ -87,19 +106,27 @@ class Trainer:
         except KeyboardInterrupt:
             self.state.history.ended = "interrupted"
             self.reporter.say("interrupted: the best weights so far are kept")
-        if self.best_weights is not None:
-            self.model.load_state_dict(self.best_weights)
+        history = self.state.history
+        # Without validation rows the last epoch is the best, and the model holds it.
+        if history.best_epoch is not None and history.records[-1].valid_log_loss is not None:
+            self.model.load_state_dict(self._best.load(history.best_epoch))
         self.model.eval()
-        return self.state.history
+        return history
+
+    @property
+    def tables(self) -> list[nn.Parameter]:
+        """The embedding tables of the model, [V, D] each."""
+        return _tables(self.model)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint of the run as it stands. Raises TrainingError where it cannot be written."""
         tensors = {f"model.{name}": weight for name, weight in self.model.state_dict().items()}
-        tensors |= {f"best.{name}": weight for name, weight in (self.best_weights or {}).items()}
-        for i, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{i}.{name}": moment for name, moment in moments.items()}
+        for owner, optimizer in self.optimizers.items():
+            for i, moments in optimizer.state_dict()["state"].items():
+                tensors |= {f"{owner}.{i}.{name}": moment for name, moment in moments.items()}
         tensors |= {f"random.{name}": state for name, state in _random_states(self.device).items()}
         write_checkpoint(path, self.state, tensors)
+        self._best.remove_others(self.state.history.best_epoch)
         self._written = time.monotonic()
 
     def restore(self, path: Path) -> None:
@@ -108,21 +135,21 @@ class Trainer:
         Raises TrainingError where the file cannot be read or is of another model.
         """
         state, tensors = read_checkpoint(path)
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}, "random": {}}
+        parts: dict[str, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
-            parts[part][rest] = tensor
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in parts["optimizer"].items():
-            i, _, moment = name.partition(".")
-            moments.setdefault(int(i), {})[moment] = tensor
+            parts.setdefault(part, {})[rest] = tensor
         try:
             self.model.load_state_dict(parts["model"])
-            groups = self.optimizer.state_dict()["param_groups"]
-            self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+            for owner, optimizer in self.optimizers.items():
+                moments: dict[int, dict[str, Tensor]] = {}
+                for name, tensor in parts.get(owner, {}).items():
+                    i, _, moment = name.partition(".")
+                    moments.setdefault(int(i), {})[moment] = tensor
+                groups = optimizer.state_dict()["param_groups"]
+                optimizer.load_state_dict({"state": moments, "param_groups": groups})
         except (RuntimeError, ValueError) as error:
             raise TrainingError(f"{path} is a checkpoint of another model: {str(error).splitlines()[0]}") from error
-        self.best_weights = {name: weight.to(self.device) for name, weight in parts["best"].items()} or None
         self._random_states = parts["random"]
         self.state = state
 
@@ -149,7 +176,7 @@ class Trainer:
         state, size = self.state, self.settings.batch_size
         # An order that follows from seed and epoch alone can be picked up again in the middle.
         order = np.random.default_rng([self.seed, state.epoch]).permutation(len(train))
-        total_steps = math.ceil(len(train) / size) * self.settings.epochs
+        total_steps = self._total_steps(len(train))
         check_every = 1 if self.device.type == "cpu" else 50
         started = time.perf_counter() - state.seconds
         self.model.train()
@@ -163,16 +190,8 @@ class Trainer:
                     raise KeyboardInterrupt
             rows = order[state.rows : state.rows + size]
             batch = train.batch(rows).to(self.device)
-            for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(self.settings, state.step, total_steps)
-            assert batch.label is not None
-            loss = self.objective.loss(self.model(batch), batch.label, batch.weight)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if self.settings.clip_norm is not None:
-                nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
-            self.optimizer.step()
-            loss_sum += loss.detach() * len(rows)
+            loss = self.step(batch, learning_rate(self.settings, state.step, total_steps))
+            loss_sum += loss * len(rows)
             state.rows += len(rows)
             state.step += 1
             # Reading the loss waits for the device, so on a GPU it is read only now and then.
@@ -182,6 +201,40 @@ class Trainer:
                     raise TrainingError(self._explain_nan(train.layout, batch, rows))
             progress.update(len(rows))
         state.seconds = time.perf_counter() - started
+
+    def step(self, batch: Batch, rate: float) -> Tensor:
+        """Move the weights by one batch at a learning rate; its mean loss before that, a scalar without a gradient."""
+        settings, tables = self.settings, self.optimizers.get("tables")
+        for name, optimizer in self.optimizers.items():
+            factor = 1.0
+            if name == "tables" and settings.embedding_learning_rate is not None:
+                factor = settings.embedding_learning_rate / settings.learning_rate
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+            optimizer.zero_grad(set_to_none=True)
+        loss = self._backward(batch)
+        if settings.clip_norm is not None:
+            network = [p.grad for p in _network_parameters(self.model) if p.grad is not None]
+            rows = tables.sum_repeated() if isinstance(tables, RowOptimizer) else []
+            clip_gradients([*network, *rows], settings.clip_norm)
+        for optimizer in self.optimizers.values():
+            optimizer.step()
+        return loss
+
+    def _backward(self, batch: Batch) -> Tensor:
+        """The gradients of a batch's mean loss, summed over its parts, and that loss."""
+        assert isinstance(self.settings.micro_batch, int)
+        total = torch.zeros((), device=self.device)
+        for part in batch.split(self.settings.micro_batch):
+            assert part.label is not None
+            with torch.autocast(
+                self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16", cache_enabled=False
+            ):
+                logit = self.model(part)
+            loss = self.objective.loss(logit.float(), part.label, part.weight) * _share(part, batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
 
     def _checkpoint_is_due(self) -> bool:
         waited = time.monotonic() - self._written
@@ -216,7 +269,7 @@ class Trainer:
             train_loss=state.loss_sum / num_rows,
             valid_log_loss=None if metrics is None else metrics.log_loss,
             valid_auc=None if metrics is None else metrics.auc,
-            learning_rate=self.optimizer.param_groups[0]["lr"],
+            learning_rate=learning_rate(self.settings, state.step - 1, self._total_steps(num_rows)),
             rows_per_s=num_rows / max(state.seconds, 1e-9),
             seconds=state.seconds,
         )
@@ -224,10 +277,14 @@ class Trainer:
         state.history.records.append(record)
         if best:
             state.history.best_epoch = state.epoch
-            self.best_weights = {n: w.detach().clone() for n, w in self.model.state_dict().items()}
+            if metrics is not None:
+                self._best.keep(state.epoch, self.model.state_dict())
         state.waited = 0 if best else state.waited + 1
         state.epoch, state.rows, state.loss_sum, state.seconds = state.epoch + 1, 0, 0.0, 0.0
         self.reporter.say(record.line(best=best))
+
+    def _total_steps(self, num_rows: int) -> int:
+        return math.ceil(num_rows / self.settings.batch_size) * self.settings.epochs
 
     def _is_best(self, record: EpochRecord) -> bool:
         history = self.state.history
@@ -290,16 +347,41 @@ def fill_other(model: nn.Module, counts: Tensor) -> tuple[int, ...]:
     return tuple(sorted(fields))
 
 
-def resolve_device(name: str) -> torch.device:
-    """The device of a name; `auto` is a CUDA device where there is one. Raises TrainingError where it is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise TrainingError(f"device '{name}' cannot be used: {str(error).splitlines()[0]}") from error
-    return device
+def _tables(model: nn.Module) -> list[nn.Parameter]:
+    """The embedding tables of a model, whose gradients name the rows that were read."""
+    tables = [module.table.weight for module in model.modules() if isinstance(module, FieldEmbedding)]
+    return [table for table in tables if isinstance(table, nn.Parameter)]
+
+
+def _network_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """All other weights."""
+    tables = {id(table) for table in _tables(model)}
+    return [p for p in model.parameters() if p.requires_grad and id(p) not in tables]
+
+
+def _optimizers(model: nn.Module, settings: TrainingSettings) -> dict[str, torch.optim.Optimizer]:
+    """An optimiser for the network and one for the embedding tables, by name, where there is something to move."""
+    optimizers: dict[str, torch.optim.Optimizer] = {}
+    if network := _network_parameters(model):
+        optimizers["network"] = torch.optim.Adam(network, lr=settings.learning_rate, fused=True)
+    if tables := _tables(model):
+        for module in model.modules():
+            if isinstance(module, FieldEmbedding):
+                module.table.sparse = True
+        optimizers["tables"] = TABLE_OPTIMIZERS[settings.embedding_optimizer](
+            tables,
+            lr=settings.embedding_learning_rate or settings.learning_rate,
+            l2=settings.embedding_l2,
+            weight_decay=settings.embedding_weight_decay,
+        )
+    return optimizers
+
+
+def _share(part: Batch, batch: Batch) -> Tensor | float:
+    """The weight of a part's mean loss in the mean loss of its batch."""
+    if part.weight is None or batch.weight is None:
+        return len(part) / len(batch)
+    return part.weight.sum() / batch.weight.sum().clamp_min(torch.finfo(torch.float32).tiny)
 
 
 def _broken_field(model: nn.Module, layout: Layout) -> str | None:

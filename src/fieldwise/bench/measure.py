@@ -1,0 +1,168 @@
+"""Measuring: rows per second, memory, and what the machine itself can do."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import platform
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from fieldwise.bench.workload import Case, Workload
+from fieldwise.errors import FieldwiseError
+from fieldwise.training.plan import describe
+from fieldwise.training.trainer import Trainer
+
+_VALID_SHARE = 8
+"""One row in so many validates, where the memory of a whole run is measured."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a case came to.
+
+    step_ms: median time of a training step. train_rows_per_s, predict_rows_per_s: from medians. flops_per_row: matrix
+    products of a training step, per row. peak_mb: highest memory of the process over building, training, validation
+    and a checkpoint. table_mb: the embedding tables. plan: the choices of `fieldwise.training.plan`.
+    """
+
+    step_ms: float
+    train_rows_per_s: float
+    predict_rows_per_s: float
+    flops_per_row: float
+    peak_mb: float
+    table_mb: float
+    plan: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the machine can do: rates of large matrix products, and of copying memory (read plus written)."""
+
+    processor: str
+    device: str
+    threads: int
+    float32_gflops: float
+    bfloat16_gflops: float
+    memory_gb_per_s: float
+
+
+def measure(case: Case, *, seconds: float = 5.0) -> Measurement:
+    """Measure a case in a process of its own, so that its memory is nobody else's.
+
+    seconds: how long training and prediction are measured, each. Raises the FieldwiseError of a case that cannot be.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_measure_here, args=(theirs, case, seconds))
+    process.start()
+    theirs.close()
+    try:
+        result = ours.recv()
+    except EOFError:
+        process.join()
+        raise FieldwiseError(
+            f"measuring ended with exit code {process.exitcode}; was there enough memory for a table of "
+            f"{case.vocabulary:,} rows?"
+        ) from None
+    finally:
+        process.join()
+    if isinstance(result, FieldwiseError):
+        raise result
+    assert isinstance(result, Measurement)
+    return result
+
+
+def measure_machine(*, device: torch.device, seconds: float = 2.0) -> Machine:
+    """What this machine can do."""
+    name = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    size = 2048 if device.type == "cpu" else 8192
+    rates = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a = torch.randn(size, size, device=device).to(dtype)
+        rates[dtype] = 2e-9 * size**3 / _median_time(lambda a=a: a @ a, device, seconds)  # type: ignore[misc]
+    source = torch.empty(1 << 28, dtype=torch.uint8, device=device).fill_(1)
+    target = torch.empty_like(source)
+    copying = _median_time(lambda: target.copy_(source), device, seconds)
+    return Machine(
+        processor=name,
+        device=str(device),
+        threads=torch.get_num_threads(),
+        float32_gflops=rates[torch.float32],
+        bfloat16_gflops=rates[torch.bfloat16],
+        memory_gb_per_s=2e-9 * len(source) / copying,
+    )
+
+
+def _measure_here(pipe: Any, case: Case, seconds: float) -> None:
+    try:
+        pipe.send(_measured(case, seconds))
+    except FieldwiseError as error:
+        pipe.send(type(error)(str(error)))
+    finally:
+        pipe.close()
+
+
+def _measured(case: Case, seconds: float) -> Measurement:
+    workload = Workload(case)
+    device = workload.trainer.device
+    step = _median_time(workload.train_step, device, seconds)
+    predicting = _median_time(workload.predict, device, seconds)
+    with FlopCounterMode(display=False) as counter:
+        workload.train_step()
+    plan = describe(workload.trainer.settings)
+    tables = sum(t.numel() * t.element_size() for t in workload.trainer.tables)
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _peak_of_a_run(workload)
+    return Measurement(
+        step_ms=1e3 * step,
+        train_rows_per_s=case.batch_size / step,
+        predict_rows_per_s=len(workload) / predicting,
+        flops_per_row=counter.get_total_flops() / case.batch_size,
+        peak_mb=peak / 1e6,
+        table_mb=tables / 1e6,
+        plan=plan,
+    )
+
+
+def _peak_of_a_run(workload: Workload) -> float:
+    """Highest memory of this process, in bytes, after an epoch with validation and a checkpoint too."""
+    settings = workload.trainer.settings.model_copy(update={"epochs": 1})
+    model, dataset = workload.trainer.model, workload.dataset
+    del workload.trainer  # a second optimiser beside it would count twice
+    gc.collect()
+    with tempfile.TemporaryDirectory() as directory:
+        trainer = Trainer(model, settings=settings, checkpoint=Path(directory) / "state.safetensors")
+        trainer.fit(dataset, dataset.take(np.arange(len(dataset) // _VALID_SHARE)))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak) if sys.platform == "darwin" else 1024.0 * peak
+
+
+def _median_time(work: Callable[[], object], device: torch.device, seconds: float) -> float:
+    """The median time of a piece of work, after two that do not count; at least three are measured."""
+    times: list[float] = []
+    began = None
+    while len(times) < 5 or time.perf_counter() - (began or 0.0) < seconds:
+        started = time.perf_counter()
+        if len(times) == 2:
+            began = started
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[2:])

@@ -1,0 +1,112 @@
+"""How training steps are carried out on this machine: what `auto` in the training settings stands for.
+
+Some of these choices change the last digits of the numbers, so they follow a rule over the model and the machine, never
+a timing; the same machine always decides alike. What was decided is said once and kept with the run and the predictor.
+
+    device               a CUDA device where there is one, else the CPU
+    precision            bfloat16 where the device multiplies it in hardware (AMX or AVX512-BF16 on the CPU, compute
+                         capability 8 on CUDA), else float32
+    embedding_optimizer  row_adam where the embedding tables have more than 8 rows for every id that a batch reads, else
+                         adam: beyond that, walking whole tables costs more than finding the rows that were read
+    micro_batch          on the CPU the model's own `rows_in_cache`, the whole batch where the model names none or
+                         normalises over the batch; on CUDA the whole batch
+    allocator            keep on Linux with glibc and the CPU, else system
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+
+import torch
+from torch import nn
+
+from fieldwise.errors import TrainingError
+from fieldwise.layers.embeddings import FieldEmbedding
+from fieldwise.models.base import CTRModel
+from fieldwise.settings import TrainingSettings
+
+ROWS_PER_ID = 8
+"""Table rows per id of a batch beyond which `row_adam` is chosen; measured in docs/results/speed.md."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+
+def settle(settings: TrainingSettings, model: CTRModel) -> TrainingSettings:
+    """The same settings with every `auto` replaced, for this model and this machine.
+
+    Raises TrainingError where the device is not there.
+    """
+    device = resolve_device(settings.device)
+    chosen = {"device": str(device)}
+    if settings.precision == "auto":
+        chosen["precision"] = "bfloat16" if multiplies_bfloat16(device) else "float32"
+    if settings.embedding_optimizer == "auto":
+        tables = [module.table.num_embeddings for module in model.modules() if isinstance(module, FieldEmbedding)]
+        ids = settings.batch_size * max(1, len(model.layout.categorical) + len(model.layout.multi_valued))
+        chosen["embedding_optimizer"] = "row_adam" if max(tables, default=0) > ROWS_PER_ID * ids else "adam"
+    if settings.allocator == "auto":
+        chosen["allocator"] = "keep" if device.type == "cpu" and _has_glibc() else "system"
+    part = settings.batch_size
+    if settings.micro_batch != "auto":
+        part = min(part, settings.micro_batch)
+    elif model.rows_in_cache is not None and device.type == "cpu" and not _normalises_over_batch(model):
+        part = min(part, model.rows_in_cache)
+    return settings.model_copy(update={**chosen, "micro_batch": part})
+
+
+def reuse(settings: TrainingSettings, before: TrainingSettings) -> TrainingSettings:
+    """The same settings with every `auto` replaced by what an earlier part of the run came to."""
+    chosen = {name: getattr(before, name) for name, value in settings if value == "auto"}
+    return settings.model_copy(update=chosen)
+
+
+def describe(settings: TrainingSettings) -> str:
+    """The settled choices in one line."""
+    parts = [settings.device, f"{settings.precision} products", f"{settings.embedding_optimizer} for the embeddings"]
+    if settings.micro_batch != settings.batch_size:
+        parts.append(f"batches of {settings.batch_size} in parts of {settings.micro_batch}")
+    return f"training on {', '.join(parts)}"
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of a name; `auto` is a CUDA device where there is one. Raises TrainingError where it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise TrainingError(f"device '{name}' cannot be used: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 matrices in hardware; elsewhere they are slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    # What oneDNN itself asks; torch has no public name for it.
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported())
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep freed memory for the next step instead of giving it back and clearing it again.
+
+    A step takes and frees the same large pieces over and over; by default each of them is mapped anew and cleared by
+    the system. Holds for the whole process and cannot be undone. Does nothing where the C library is not glibc.
+    """
+    if _has_glibc():
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def _normalises_over_batch(model: nn.Module) -> bool:
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+
+
+def _has_glibc() -> bool:
+    return sys.platform == "linux" and platform.libc_ver()[0] == "glibc"
