@@ -2,7 +2,7 @@
 
     python benchmarks/kill_and_resume.py --out runs/kill [--kills 100]
 
-Every round starts `fieldwise train` on the demo's 200,000 rows in a process of its own, sends SIGKILL after a random
+Every round starts `fieldwise train` on 100,000 rows like the demo's in a process of its own, sends SIGKILL after a random
 time (uniform over the length of a whole run, start-up included), resumes with `fieldwise train --resume`, and
 compares `weights.safetensors` byte for byte. A checkpoint is written every second, so most kills fall into the
 middle of an epoch. Rounds that are done stay done: start the script again and it goes on.
@@ -76,7 +76,7 @@ def main() -> None:
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     data, model, log = out / "clicks.csv", out / "model", out / "rounds.jsonl"
-    pyarrow.csv.write_csv(make_click_log().table, data)
+    pyarrow.csv.write_csv(make_click_log(100_000).table, data)
     began = time.monotonic()
     remove(out / "whole")
     subprocess.run(start(data, out / "whole"), check=True, stdout=subprocess.DEVNULL)

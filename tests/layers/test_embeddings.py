@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -217,3 +218,27 @@ def test_a_batch_with_other_columns_is_refused(batch):
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(SettingsError, match=message):
         FieldEmbedding(make_layout("numeric"), **arguments)
+
+
+@pytest.mark.parametrize("missing", ["learned", "zero"])
+def test_sparse_gradients_are_the_dense_ones(missing: Literal["learned", "zero"]) -> None:
+    layout = Layout(
+        (FieldLayout("a", "categorical", 5), FieldLayout("n", "numeric", 2), FieldLayout("m", "multi_valued", 4))
+    )
+    batch = Batch(
+        torch.tensor([[0], [2], [2], [4]]),
+        torch.tensor([[1.0], [math.nan], [2.0], [0.5]]),
+        (torch.tensor([[0, -1], [2, 3], [3, -1], [3, 3]]),),
+    )
+    found = []
+    for sparse in (False, True):
+        torch.manual_seed(0)
+        embedding = FieldEmbedding(layout, 3, missing=missing)
+        embedding.table.sparse = sparse
+        output = embedding(batch)
+        (output * torch.linspace(-1, 1, output.numel()).view_as(output)).sum().backward()  # type: ignore[no-untyped-call]
+        assert embedding.table.weight.grad is not None
+        assert embedding.table.weight.grad.is_sparse == sparse
+        found.append(embedding.table.weight.grad.to_dense())
+    torch.testing.assert_close(found[1], found[0])
+    assert not found[1][0].any()

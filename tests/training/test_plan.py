@@ -182,3 +182,19 @@ def test_models_of_one_kind_of_weight() -> None:
         assert list(trainer.optimizers) == [owner]
         first = float(trainer.step(batch_of(), 0.1))
         assert float(trainer.step(batch_of(), 0.1)) < first
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "row_adam", "row_adagrad"])
+def test_the_padding_row_never_moves(optimizer: Any) -> None:
+    layout = Layout((FieldLayout("a", "categorical", 6), FieldLayout("m", "multi_valued", 6)))
+    settings = TrainingSettings(embedding_optimizer=optimizer, embedding_l2=0.1, embedding_weight_decay=0.1)
+    trainer = Trainer(model_of(layout, missing="zero"), settings=settings)
+    before = trainer.tables[0].detach().clone()
+    lists = torch.tensor([[2, 3, -1], [0, -1, -1], [4, -1, -1]])
+    batch = Batch(torch.tensor([[0], [2], [3]]), torch.zeros(3, 0), (lists,), label=torch.tensor([1.0, 0.0, 1.0]))
+    for _ in range(4):
+        trainer.step(batch, 0.1)
+    moved = (trainer.tables[0] != before).any(dim=1).nonzero().squeeze(1).tolist()
+    # Row 0 is padding; the fields begin at rows 1 and 7.
+    assert moved == [1 + 2, 1 + 3, 7 + 2, 7 + 3, 7 + 4]
+    assert not trainer.tables[0][0].any()

@@ -48,12 +48,17 @@ class Batch:
             )
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device."""
+        """The same batch on another device; from the CPU to a GPU through pinned memory, without waiting."""
+        pinned = torch.device(device).type == "cuda" and self.categorical.device.type == "cpu"
+
+        def move(tensor: Tensor) -> Tensor:
+            return (tensor.pin_memory() if pinned else tensor).to(device, non_blocking=pinned)
+
         return replace(
             self,
-            categorical=self.categorical.to(device, non_blocking=True),
-            numeric=self.numeric.to(device, non_blocking=True),
-            multi_valued=tuple(ids.to(device, non_blocking=True) for ids in self.multi_valued),
-            label=None if self.label is None else self.label.to(device, non_blocking=True),
-            weight=None if self.weight is None else self.weight.to(device, non_blocking=True),
+            categorical=move(self.categorical),
+            numeric=move(self.numeric),
+            multi_valued=tuple(move(ids) for ids in self.multi_valued),
+            label=None if self.label is None else move(self.label),
+            weight=None if self.weight is None else move(self.weight),
         )

@@ -59,16 +59,19 @@ class Dataset:
 
     def batch(self, rows: Rows | slice) -> Batch:
         """The batch of some rows, by number [B] or as a slice."""
-        multi_valued = self.rows.multi_valued
-        if multi_valued and isinstance(rows, slice):
-            rows = np.arange(*rows.indices(len(self)))
         return Batch(
             categorical=_tensor(self.rows.categorical[rows]).long(),
             numeric=_tensor(self.rows.numeric[rows]),
-            multi_valued=tuple(_padded(ragged.take(rows)) for ragged in multi_valued),  # type: ignore[arg-type]
+            multi_valued=self.lists(rows),
             label=None if self.label is None else _tensor(self.label[rows]),
             weight=None if self.weight is None else _tensor(self.weight[rows]),
         )
+
+    def lists(self, rows: Rows | slice) -> tuple[Tensor, ...]:
+        """The ids of each multi-valued field for some rows, padded: int64 [B, K] each."""
+        if self.rows.multi_valued and isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
+        return tuple(_padded(ragged.take(rows)) for ragged in self.rows.multi_valued)  # type: ignore[arg-type]
 
     def digest(self) -> str:
         """A mark of the rows: equal for equal ids, numbers, labels and weights in the same order."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from fieldwise.data.batch import Batch
 from fieldwise.errors import DataError, SettingsError
@@ -17,6 +18,26 @@ ZERO_ROW = 0
 
 
 _ROWS_AT_A_TIME = 1 << 16
+
+
+class _SparseGather(torch.autograd.Function):
+    """Rows of a table, with a sparse gradient. `nn.Embedding` has one too, but it looks for padding among the rows and
+    leaves it out, and on a GPU finding out how many are left means waiting; here the gradient of padding is zero.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, rows: Tensor, padded: bool) -> Tensor:
+        ctx.save_for_backward(rows)
+        ctx.shape, ctx.padded = weight.shape, padded
+        return weight.index_select(0, rows)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (rows,) = ctx.saved_tensors
+        if ctx.padded:
+            grad = grad.masked_fill((rows == ZERO_ROW).unsqueeze(1), 0.0)
+        return torch.sparse_coo_tensor(rows.unsqueeze(0), grad, ctx.shape, check_invariants=False), None, None
 
 
 class FieldEmbedding(nn.Module):
@@ -111,7 +132,7 @@ class FieldEmbedding(nn.Module):
         for local, offset in zip(batch.multi_valued, self._multi_valued_offsets, strict=True):
             rows.append((local + offset).masked_fill_(local < self._lowest_id, ZERO_ROW).view(-1))
 
-        gathered = self.table(rows[0] if len(rows) == 1 else torch.cat(rows))
+        gathered = self._gather(rows[0] if len(rows) == 1 else torch.cat(rows))
         vectors = iter(torch.split(gathered, [len(part) for part in rows]) if len(rows) > 1 else (gathered,))
 
         pieces: dict[Kind, list[Tensor]] = {"categorical": [], "numeric": [], "multi_valued": []}
@@ -177,6 +198,16 @@ class FieldEmbedding(nn.Module):
                 f"the batch has {got[0]} categorical, {got[1]} numeric and {got[2]} multi-valued columns, but the "
                 f"layout has {expected[0]}, {expected[1]} and {expected[2]}; encode it with this model's encoder"
             )
+
+    def _gather(self, rows: Tensor) -> Tensor:
+        """Rows [n] of the table, [n, D]."""
+        gathered: Tensor
+        if not self.table.sparse:
+            gathered = self.table(rows)
+            return gathered
+        padded = self.missing == "zero" or bool(self.layout.multi_valued)
+        gathered = _SparseGather.apply(self.table.weight, rows, padded)  # type: ignore[no-untyped-call]
+        return gathered
 
     def _cut(self, vectors: Tensor, kind: Kind) -> list[Tensor]:
         lengths = self._runs[kind]

@@ -5,8 +5,9 @@ moments of a row that was not read still move it. `RowAdam` and `RowAdagrad` lea
 so a step costs the same for a thousand rows as for a hundred million. That is another algorithm, not a faster form of
 the same one: the two agree where every row is read in every step. `TableAdam` is the dense one, the reference.
 
-The gradients are the sparse ones of `nn.Embedding(sparse=True)`: row numbers [n] and their gradients [n, D], rows
-repeated as often as the batch has read them, the padding row never among them.
+The gradients are sparse ones, as `FieldEmbedding` and `nn.Embedding(sparse=True)` give them: row numbers [n] and
+their gradients [n, D], rows repeated as often as the batch has read them. A padding row is zero and has no gradient, or
+a zero one; either way it stays zero.
 """
 
 from __future__ import annotations

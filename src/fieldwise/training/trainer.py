@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from fieldwise.data.batch import Batch
 from fieldwise.data.dataset import Dataset
+from fieldwise.data.feeding import Feeder
 from fieldwise.errors import TrainingError
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layout import Layout
@@ -155,10 +156,10 @@ class Trainer:
 
     def _run(self, train: Dataset, valid: Dataset | None) -> None:
         state, settings = self.state, self.settings
-        counts = train.id_counts()
+        counts, feeder = train.id_counts(), Feeder(train, self.device)
         while not state.history.ended:
             with self.reporter.rows(len(train), f"epoch {state.epoch}", done=state.rows) as progress:
-                self._train_epoch(train, progress)
+                self._train_epoch(train, feeder, progress)
             fill_other(self.model, counts)
             metrics = None
             if valid is not None and len(valid):
@@ -172,7 +173,7 @@ class Trainer:
             if self.checkpoint is not None:
                 self.save(self.checkpoint)
 
-    def _train_epoch(self, train: Dataset, progress: Progress) -> None:
+    def _train_epoch(self, train: Dataset, feeder: Feeder, progress: Progress) -> None:
         state, size = self.state, self.settings.batch_size
         # An order that follows from seed and epoch alone can be picked up again in the middle.
         order = np.random.default_rng([self.seed, state.epoch]).permutation(len(train))
@@ -189,7 +190,7 @@ class Trainer:
                 if self._stop:
                     raise KeyboardInterrupt
             rows = order[state.rows : state.rows + size]
-            batch = train.batch(rows).to(self.device)
+            batch = feeder.batch(rows)
             loss = self.step(batch, learning_rate(self.settings, state.step, total_steps))
             loss_sum += loss * len(rows)
             state.rows += len(rows)
