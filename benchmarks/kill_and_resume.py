@@ -2,8 +2,8 @@
 
     python benchmarks/kill_and_resume.py --out runs/kill [--kills 100]
 
-Every round starts `fieldwise train` on 100,000 rows like the demo's in a process of its own, sends SIGKILL after a random
-time (uniform over the length of a whole run, start-up included), resumes with `fieldwise train --resume`, and
+Every round starts `fieldwise train` on 100,000 rows like the demo's in a process of its own, sends SIGKILL after a
+random time (uniform over the length of a whole run, start-up included), resumes with `fieldwise train --resume`, and
 compares `weights.safetensors` byte for byte. A checkpoint is written every second, so most kills fall into the
 middle of an epoch. Rounds that are done stay done: start the script again and it goes on.
 """

@@ -2,10 +2,10 @@
 
     FIELDWISE_DATA=... python benchmarks/same_accuracy.py --out runs/same_accuracy [--seeds 3]
 
-Fast is bfloat16 products and the row-wise Adam for the embeddings; the reference is float32 and dense Adam. The network's
-settings are the authors'; 12 passes with a cosine schedule, stopped after 3 without a better validation log loss. Both
-without user and movie ids, as the authors have it, and with them. Runs that are done stay done, and a run that was
-stopped is resumed: start the script again.
+Fast is bfloat16 products and the row-wise Adam for the embeddings; the reference is float32 and dense Adam. The
+network's settings are the authors'; 12 passes with a cosine schedule, stopped after 3 without a better validation log
+loss. Both without user and movie ids, as the authors have it, and with them. Runs that are done stay done, and a run
+that was stopped is resumed: start the script again.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from fieldwise.cli.words import one_or_list, print_json, split_names
 from fieldwise.errors import DataError, suggest
 from fieldwise.predictor import Predictor
 from fieldwise.reporting import Reporter
+from fieldwise.training.plan import keep_freed_memory
 
 PROBABILITY = "probability"
 
@@ -29,6 +30,7 @@ PROBABILITY = "probability"
 def evaluate(model: Path, data: Sequence[str], *, names: str | None, as_json: bool, quiet: bool) -> None:
     """Print the metrics of a saved model on labelled rows."""
     reporter = Reporter(enabled=not quiet)
+    keep_freed_memory()
     predictor = load(model)
     started = time.perf_counter()
     metrics = predictor.evaluate(one_or_list(data), names=split_names(names), reporter=reporter)
@@ -54,6 +56,7 @@ def predict(
     if as_json and out == "-":
         raise DataError("--json prints on standard output, where the predictions go; name a file with --out")
     reporter = Reporter(enabled=not quiet)
+    keep_freed_memory()
     predictor = load(model)
     kept = split_names(keep) or []
     rows = 0

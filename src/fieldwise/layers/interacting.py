@@ -126,9 +126,9 @@ class InteractingLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Field vectors x [B, F, d_in] -> [B, F, W]."""
-        if not torch.is_grad_enabled() or self._relu_width is None:
+        if self._relu_width is None:
             return self._attend(x)[0]
-        # The quick form of `_attend`, for training.
+        # The quick form of `_attend`.
         residual = x if self.residual and not self.residual_projection else None
         if residual is not None and self.residual_activation == "relu":
             residual = residual.relu()

@@ -12,7 +12,6 @@ a zero one; either way it stays zero.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +57,7 @@ class RowOptimizer(Optimizer):
             if value < 0:
                 raise SettingsError(f"{name} must be at least 0, got {value}")
         super().__init__(params, {"lr": lr, "l2": l2, "weight_decay": weight_decay, **defaults})
-        # Scratch memory to tell repeated rows, one integer per table row; not part of the state.
+        # Scratch memory to tell repeated rows on a GPU, one integer per table row; not part of the state.
         self._places: dict[nn.Parameter, Tensor] = {}
         self._summed: dict[nn.Parameter, RowGradients] = {}
 
@@ -107,25 +106,20 @@ class RowOptimizer(Optimizer):
     @torch.no_grad()
     def _sum(self, parameter: nn.Parameter, grad: Tensor) -> RowGradients:
         rows, gradient = grad._indices()[0], grad._values()
+        if not rows.is_cuda:
+            distinct, places = torch.unique(rows, return_inverse=True)
+            return RowGradients(
+                distinct, gradient.new_zeros(len(distinct), gradient.shape[1]).index_add_(0, places, gradient)
+            )
+        # How many distinct rows there are is known to the device alone, and asking would wait for it. So all are kept,
+        # and repeated rows will be written repeatedly, with the same numbers. Each row remembers one place in the batch
+        # where it was read; there its gradients are summed, and which one of several places it is does not matter.
         found = self._places.get(parameter)
         if found is None:
             found = self._places[parameter] = torch.empty(len(parameter), dtype=torch.int32, device=parameter.device)
-        # Each row remembers one place in the batch where it was read. The places that are remembered stand for
-        # the distinct rows; which one of several it is does not matter. No sorting, as `unique` would need.
-        order = torch.arange(len(rows), dtype=torch.int32, device=rows.device)
-        found[rows] = order
-        chosen = found.index_select(0, rows)
-        if rows.is_cuda:
-            # How many distinct rows there are is known to the device alone, and asking would wait for it. So all
-            # are kept: repeated rows will be written repeatedly, with the same numbers.
-            places = chosen.long()
-            return RowGradients(rows, torch.zeros_like(gradient).index_add_(0, places, gradient), places)
-        distinct = (chosen == order).nonzero().squeeze(1)
-        first = rows.index_select(0, distinct)
-        found[first] = torch.arange(len(distinct), dtype=torch.int32, device=rows.device)
-        sums = gradient.new_zeros(len(distinct), gradient.shape[1])
-        sums.index_add_(0, found.index_select(0, rows), gradient)
-        return RowGradients(first, sums)
+        found[rows] = torch.arange(len(rows), dtype=torch.int32, device=rows.device)
+        places = found.index_select(0, rows).long()
+        return RowGradients(rows, torch.zeros_like(gradient).index_add_(0, places, gradient), places)
 
 
 class RowAdam(RowOptimizer):
@@ -145,20 +139,16 @@ class RowAdam(RowOptimizer):
         l2: float = 0.0,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, lr=lr, l2=l2, weight_decay=weight_decay, betas=betas, eps=eps)
+        # "fused" also tells torch that the number of steps belongs on the table's device.
+        super().__init__(params, lr=lr, l2=l2, weight_decay=weight_decay, betas=betas, eps=eps, fused=True)
 
     def _update(self, parameter: nn.Parameter, group: dict[str, Any], rows: Tensor, gradient: Tensor) -> None:
-        state = _adam_state(self.state[parameter], parameter, step_on=torch.device("cpu"))
-        state["step"] += 1
-        step = int(state["step"])
-        beta1, beta2 = group["betas"]
-        first = state["exp_avg"].index_select(0, rows).lerp_(gradient, 1 - beta1)
-        second = state["exp_avg_sq"].index_select(0, rows).mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        state["exp_avg"].index_copy_(0, rows, first)
-        state["exp_avg_sq"].index_copy_(0, rows, second)
-        denominator = second.sqrt_().div_(math.sqrt(1 - beta2**step)).add_(group["eps"])
-        change = first.div_(denominator).mul_(-group["lr"] / (1 - beta1**step))
-        parameter.index_copy_(0, rows, parameter.index_select(0, rows).add_(change))
+        state = _adam_state(self.state[parameter], parameter)
+        tensors = (parameter, state["exp_avg"], state["exp_avg_sq"])
+        weight, first, second = (tensor.index_select(0, rows) for tensor in tensors)
+        _adam(weight, gradient, first, second, state["step"], group)
+        for tensor, moved in zip(tensors, (weight, first, second), strict=True):
+            tensor.index_copy_(0, rows, moved)
 
 
 class RowAdagrad(RowOptimizer):
@@ -206,43 +196,47 @@ class TableAdam(RowOptimizer):
         l2: float = 0.0,
         weight_decay: float = 0.0,
     ) -> None:
-        # "fused" also tells torch that the number of steps belongs on the table's device.
         super().__init__(params, lr=lr, l2=l2, weight_decay=weight_decay, betas=betas, eps=eps, fused=True)
         self._dense: dict[nn.Parameter, Tensor] = {}
 
     def _update(self, parameter: nn.Parameter, group: dict[str, Any], rows: Tensor, gradient: Tensor) -> None:
-        state = _adam_state(self.state[parameter], parameter, step_on=parameter.device)
+        state = _adam_state(self.state[parameter], parameter)
         # The gradient of the whole table is kept and made zero row by row: no step pays for its emptiness.
         dense = self._dense.get(parameter)
         if dense is None:
             dense = self._dense[parameter] = torch.zeros_like(parameter)
         dense.index_copy_(0, rows, gradient)
-        adam(
-            [parameter],
-            [dense],
-            [state["exp_avg"]],
-            [state["exp_avg_sq"]],
-            [],
-            [state["step"]],
-            fused=True,
-            amsgrad=False,
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            lr=group["lr"],
-            weight_decay=0.0,
-            eps=group["eps"],
-            maximize=False,
-        )
+        _adam(parameter, dense, state["exp_avg"], state["exp_avg_sq"], state["step"], group)
         dense.index_fill_(0, rows, 0.0)
 
 
-def _adam_state(state: dict[str, Any], parameter: nn.Parameter, *, step_on: torch.device) -> dict[str, Any]:
+def _adam_state(state: dict[str, Any], parameter: nn.Parameter) -> dict[str, Any]:
     """The moments of a table, zero at first."""
     if not state:
-        state["step"] = torch.zeros((), dtype=torch.float32, device=step_on)
+        state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
         state["exp_avg"] = torch.zeros_like(parameter)
         state["exp_avg_sq"] = torch.zeros_like(parameter)
     return state
+
+
+def _adam(weight: Tensor, gradient: Tensor, first: Tensor, second: Tensor, step: Tensor, group: dict[str, Any]) -> None:
+    """One step of Adam in place, in a single pass over memory."""
+    adam(
+        [weight],
+        [gradient],
+        [first],
+        [second],
+        [],
+        [step],
+        fused=True,
+        amsgrad=False,
+        beta1=group["betas"][0],
+        beta2=group["betas"][1],
+        lr=group["lr"],
+        weight_decay=0.0,
+        eps=group["eps"],
+        maximize=False,
+    )
 
 
 def clip_gradients(gradients: Iterable[Tensor], max_norm: float) -> None:
