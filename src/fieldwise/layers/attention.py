@@ -11,7 +11,6 @@ over a few dozen fields does little arithmetic on many numbers, so time goes by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -32,11 +31,13 @@ class FieldAttention(torch.autograd.Function):
             projected[..., :relu].relu_()
         output = projected.new_empty(*projected.shape[:-1], width)
         saved = []
-        for head, (query, key, value) in enumerate(_heads(projected, width, num_heads)):
+        for head in range(num_heads):
+            # In one piece each: products read them faster, and twice.
+            query, key, value = (part.contiguous() for part in _of_head(projected, head, width, num_heads))
             logits = torch.bmm(query, key.transpose(1, 2))
             precise = torch.promote_types(logits.dtype, torch.float32)
             weights = torch.softmax(logits, dim=-1, dtype=precise).to(logits.dtype)
-            saved.append(weights)
+            saved += [query, key, value, weights]
             if dropout:
                 kept = torch.empty_like(weights).bernoulli_(1.0 - dropout).div_(1.0 - dropout)
                 saved.append(kept)
@@ -62,11 +63,11 @@ class FieldAttention(torch.autograd.Function):
         if projected.shape[-1] > 3 * width:
             result[..., 3 * width :] = grad
         each = iter(saved)
-        heads = zip(_heads(projected, width, num_heads), _heads(result, width, num_heads), strict=True)
-        for head, ((query, key, value), (to_query, to_key, to_value)) in enumerate(heads):
-            weights = next(each)
+        for head in range(num_heads):
+            query, key, value, weights = (next(each) for _ in range(4))
+            to_query, to_key, to_value = _of_head(result, head, width, num_heads)
             kept = next(each) if dropout else None
-            mine = _head(grad, head, width // num_heads)
+            mine = _head(grad, head, width // num_heads).contiguous()
             to_value.copy_(torch.bmm((weights if kept is None else weights * kept).transpose(1, 2), mine))
             to_weights = torch.bmm(mine, value.transpose(1, 2))
             if kept is not None:
@@ -101,11 +102,9 @@ def attend(
     return output
 
 
-def _heads(projected: Tensor, width: int, num_heads: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Query, key and value of each head, [B, F, d_h], where they lie."""
-    size = width // num_heads
-    for head in range(num_heads):
-        yield tuple(_head(projected, block * num_heads + head, size) for block in range(3))  # type: ignore[misc]
+def _of_head(projected: Tensor, head: int, width: int, num_heads: int) -> list[Tensor]:
+    """Query, key and value of a head, [B, F, d_h], where they lie."""
+    return [_head(projected, block * num_heads + head, width // num_heads) for block in range(3)]
 
 
 def _head(tensor: Tensor, number: int, size: int) -> Tensor:
