@@ -23,6 +23,7 @@ import fieldwise as fw
 from fieldwise.errors import DataError, FieldwiseError, SettingsError, TrainingError
 from fieldwise.reporting import Reporter
 from fieldwise.training import plan
+from fieldwise.training.checkpoints import BestWeights
 from fieldwise.training.trainer import Trainer
 from fieldwise.unfinished import UnfinishedRun
 
@@ -381,3 +382,26 @@ def test_sigkill_at_random_moments(csv: Path, tmp_path: Path) -> None:
         for path in (tmp_path / "m").iterdir():
             path.unlink()
         (tmp_path / "m").rmdir()
+
+
+@pytest.mark.parametrize("damage", ["missing", "short"])
+def test_the_best_weights_are_read_back_or_refused(csv: Path, tmp_path: Path, damage: str) -> None:
+    predictor = fw.train(csv, label="click", settings={**SETTINGS, "epochs": 1}, progress=False)
+    best = BestWeights(tmp_path / "state.safetensors")
+    weights = predictor.model.state_dict()
+    best.keep(3, weights)
+    kept = {name: weight.clone() for name, weight in weights.items()}
+    for weight in weights.values():
+        weight.zero_()
+    best.restore(3, weights)
+    assert all(torch.equal(weights[name], kept[name]) for name in kept)
+    best.keep(4, weights)
+    best.remove_others(3)
+    path = tmp_path / "best-3.safetensors"
+    assert [p.name for p in tmp_path.glob("best-*")] == [path.name]
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(TrainingError, match=r"best-3\.safetensors cannot be read: "):
+        best.restore(3, weights)

@@ -14,7 +14,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from fieldwise.errors import TrainingError
+from fieldwise.errors import PredictorFormatError, TrainingError
+from fieldwise.strict_files import open_regular, read_tensor_order, read_tensors
 from fieldwise.training.history import History
 
 FORMAT = "fieldwise checkpoint 2"
@@ -80,9 +81,25 @@ class BestWeights:
         else:
             _write(self._path(epoch), weights, {})
 
-    def load(self, epoch: int) -> dict[str, Tensor]:
-        """What was kept. Raises TrainingError where the file is missing or not whole."""
-        return self._held if self._checkpoint is None else _read(self._path(epoch))[1]
+    def restore(self, epoch: int, weights: dict[str, Tensor]) -> None:
+        """Fill `weights` with what was kept, straight from the file: a large table is not held twice.
+
+        Raises TrainingError where the file is missing or not whole.
+        """
+        if self._checkpoint is None:
+            for name, weight in weights.items():
+                weight.copy_(self._held[name])
+            return
+        path = self._path(epoch)
+        try:
+            with open_regular(path) as file:
+                read = {name: weight.cpu() for name, weight in weights.items()}  # the same tensor on the CPU
+                read_tensors(file, read, read_tensor_order(file, read))
+        except (OSError, PredictorFormatError, ValidationError) as error:
+            raise TrainingError(f"the checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from error
+        for name, weight in weights.items():
+            if read[name] is not weight:
+                weight.copy_(read[name])
 
     def remove_others(self, epoch: int | None) -> None:
         """Remove what no checkpoint means any more."""

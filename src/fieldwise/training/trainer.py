@@ -110,7 +110,8 @@ class Trainer:
         history = self.state.history
         # Without validation rows the last epoch is the best, and the model holds it.
         if history.best_epoch is not None and history.records[-1].valid_log_loss is not None:
-            self.model.load_state_dict(self._best.load(history.best_epoch))
+            with torch.no_grad():
+                self._best.restore(history.best_epoch, self.model.state_dict())
         self.model.eval()
         return history
 
