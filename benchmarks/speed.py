@@ -2,7 +2,8 @@
 
     python benchmarks/speed.py --out runs/speed [--vocabulary 100000,1000000,10000000] [--batch 1024,8192]
 
-Shape: 39 categorical fields of equal size, d = width = 32, 3 layers, 2 heads. Every contender lives in a process of
+Shape: 39 categorical fields of equal size, d = width = 32, 3 layers, 2 heads; ours with the peers' equations, and in
+one line with its own default of biases, ReLUs and layer normalisation. Every contender lives in a process of
 its own; they take turns, and while one computes the others wait. So what the machine does at the time meets all alike,
 and the ratio of the medians is what counts. Shapes that are done stay done: start the script again and it goes on. The
 peers need an environment of their own: see requirements-peers.txt.
@@ -31,18 +32,29 @@ from fieldwise.card import versions
 
 FIELDS, DIM, LAYERS, HEADS = 39, 32, 3, 2
 LARGE = 1_000_000
-OURS: dict[str, dict[str, Any]] = {
-    "fieldwise": {},
-    "fieldwise float32": {"precision": "float32"},
-    "fieldwise float32, dense Adam": {"precision": "float32", "embedding_optimizer": "adam"},
+TURN = 2.0
+SHAPE = {"embedding_dim": DIM, "attention_dim": DIM, "num_layers": LAYERS, "num_heads": HEADS}
+# The equations as printed, which is what the peers compute; our default adds biases, ReLUs and layer normalisation.
+PRINTED = {
+    "scale": False,
+    "qkv_bias": False,
+    "qkv_activation": None,
+    "residual_activation": None,
+    "layer_norm": False,
 }
+OURS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "fieldwise": (PRINTED, {}),
+    "fieldwise float32": (PRINTED, {"precision": "float32"}),
+    "fieldwise, default model": ({}, {}),
+}
+
 Work = dict[str, Callable[[], None]]
 
 
-def build_ours(training: dict[str, Any], vocabulary: int, batch: int) -> tuple[Work, str]:
+def build_ours(name: str, vocabulary: int, batch: int) -> tuple[Work, str]:
     """What there is to time of ours, and the plan."""
-    shape = {"embedding_dim": DIM, "attention_dim": DIM, "num_layers": LAYERS, "num_heads": HEADS}
-    workload = Workload(Case("autoint", FIELDS, vocabulary, batch, shape, training))
+    model_settings, training = OURS[name]
+    workload = Workload(Case("autoint", FIELDS, vocabulary, batch, {**SHAPE, **model_settings}, training))
     settings = workload.trainer.settings
     plan = f"{settings.precision}, {settings.embedding_optimizer}, parts of {settings.micro_batch}"
     return {"train": workload.train_step, "predict": workload.predict}, plan
@@ -72,15 +84,20 @@ def build_peer(name: str, vocabulary: int, batch: int) -> tuple[Work, str]:
 
 
 def serve(pipe: Any, name: str, vocabulary: int, batch: int) -> None:
-    """A contender's process: says its plan, then answers ("train" | "predict", count) with the seconds of each."""
-    work, plan = build_ours(OURS[name], vocabulary, batch) if name in OURS else build_peer(name, vocabulary, batch)
+    """A contender's process: says its plan, then answers "train" or "predict" with the seconds of each time it did so.
+
+    It goes on for `TURN` seconds, at least three times, so that caches that others have emptied count little.
+    """
+    work, plan = build_ours(name, vocabulary, batch) if name in OURS else build_peer(name, vocabulary, batch)
     pipe.send(plan)
-    for what, count in iter(pipe.recv, None):
-        times = []
-        for _ in range(count):
+    for what in iter(pipe.recv, None):
+        times: list[float] = []
+        while len(times) < 3 or sum(times) < TURN:
             started = time.perf_counter()
             work[what]()
             times.append(time.perf_counter() - started)
+            if what == "predict":  # many batches at once
+                break
         pipe.send(times)
 
 
@@ -97,7 +114,7 @@ def compare(names: list[str], vocabulary: int, batch: int, rounds: int) -> dict[
     for number in range(-1, rounds):  # the first round warms up
         for what in ("train", "predict"):
             for name in names:
-                pipes[name].send((what, 3 if what == "train" else 1))
+                pipes[name].send(what)
                 seconds = pipes[name].recv()
                 if number >= 0:
                     times[name][what] += seconds
