@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,14 @@ def data_dir() -> Path:
     if not folder:
         pytest.skip("FIELDWISE_DATA is not set; it names the folder with the raw data sets")
     return Path(folder)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as in a terminal, also where the tests run with it ignored."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 def make_clicks(num_rows: int = 2000, *, seed: int = 0) -> pa.Table:
@@ -58,3 +67,25 @@ def make_clicks(num_rows: int = 2000, *, seed: int = 0) -> pa.Table:
 def clicks() -> pa.Table:
     """2,000 rows of `make_clicks`."""
     return make_clicks()
+
+
+def _write_movielens(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "users.dat").write_text("1::F::1::10::48067\n2::M::56::16::70072\n")
+    (folder / "movies.dat").write_text("1::Toy Story (1995)::Animation|Comedy\n2::Jumanji (1995)::Adventure\n")
+    (folder / "ratings.dat").write_text("1::1::5\n1::2::1\n2::1::4\n2::2::2\n" * 100)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def write_movielens() -> Callable[[Path], Path]:
+    """Writes the files of MovieLens-1M into a new folder: 400 ratings, each of 1 or 2, or of 4 or 5."""
+    return _write_movielens
+
+
+@pytest.fixture
+def movielens(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that such files lie in; the data set `movielens-1m` is read from there."""
+    base = tmp_path_factory.mktemp("data")
+    monkeypatch.setenv("FIELDWISE_DATA", str(base))
+    return _write_movielens(base / "movielens-1m")

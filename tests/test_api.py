@@ -16,9 +16,13 @@ import pyarrow.csv
 import pytest
 
 import fieldwise as fw
+from fieldwise import datasets
 from fieldwise.errors import DataError, FieldwiseError, PredictorFormatError, SchemaError, SettingsError
 
 QUICK: dict[str, Any] = {"epochs": 2, "batch_size": 128, "num_layers": 1, "attention_dim": 8, "embedding_dim": 4}
+
+
+SCHEMA = fw.Schema(label="click", fields={"user": fw.Categorical(), "price": fw.Numeric()})
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +113,12 @@ def test_evaluating_the_training_table_means_its_test_rows(predictor: fw.Predict
     assert predictor.evaluate(clicks.slice(0, 500)).rows == 500
 
 
+def test_no_rows_have_no_predictions(predictor: fw.Predictor, clicks: pa.Table) -> None:
+    for source in ([], clicks.slice(0, 0), [{"user": 1, "device": "a", "price": 1, "tags": "b"}][:0]):
+        assert predictor.predict(source).shape == (0,)
+    assert predictor.predict_rows([]).shape == (0,)
+
+
 def test_a_time_split_and_groups(clicks: pa.Table) -> None:
     table = clicks.append_column("when", pa.array(np.arange(2000)[::-1].copy()))
     predictor = fw.train(
@@ -120,6 +130,8 @@ def test_a_time_split_and_groups(clicks: pa.Table) -> None:
     # The latest rows are the first ones of this table.
     fresh = predictor.evaluate(table)
     assert fresh.rows == 200
+    # With other times it is another table, whose test rows nobody knows.
+    assert predictor.evaluate(table.set_column(5, "when", pa.array(np.arange(2000)))).rows == 2000
     assert fresh.base_rate == pytest.approx(np.mean(table["click"].to_numpy()[:200]))
 
 
@@ -136,6 +148,34 @@ def test_given_validation_and_test_rows(clicks: pa.Table) -> None:
     assert (split.train_rows, split.valid_rows, split.test_rows) == (1500, 0, 0)
     assert predictor.card.metrics["valid"]["rows"] == 300
     assert predictor.card.metrics["test"]["rows"] == 200
+
+
+@pytest.mark.usefixtures("movielens")
+def test_a_built_in_data_set_with_rows_of_ones_own(tmp_path: Path) -> None:
+    plain = fw.train("movielens-1m", model="lr", settings={"epochs": 1}, progress=False)
+    split = plain.card.data.split
+    assert (split.method, split.train_rows, split.valid_rows, split.test_rows) == (None, 320, 40, 40)
+    table = datasets.load_dataset("movielens-1m").table
+    assert plain.evaluate("movielens-1m").rows == 40
+    assert plain.evaluate(table).rows == 400  # which rows were for testing is known to the data set alone
+    own = {"valid": table.slice(0, 30), "test": table.slice(30, 50)}
+    for given in (own, {"valid": own["valid"]}, {"test": own["test"]}):
+        predictor = fw.train("movielens-1m", model="lr", settings={"epochs": 1}, progress=False, **given)
+        split = predictor.card.data.split
+        assert split.train_rows == 320
+        assert split.valid_rows == (0 if "valid" in given else 40)
+        assert split.test_rows == (0 if "test" in given else 40)
+        assert predictor.card.metrics["valid"]["rows"] == (30 if "valid" in given else 40)
+        assert predictor.card.metrics["test"]["rows"] == (50 if "test" in given else 40)
+
+
+def test_a_file_that_is_called_like_a_built_in_data_set(
+    clicks: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pa.csv.write_csv(clicks, tmp_path / "synthetic")
+    monkeypatch.chdir(tmp_path)
+    predictor = fw.train("synthetic", label="click", model="lr", settings={"epochs": 1}, progress=False)
+    assert predictor.evaluate("synthetic").to_dict() == predictor.card.metrics["test"]
 
 
 def test_weights_and_positive_labels(clicks: pa.Table) -> None:
@@ -167,6 +207,11 @@ def test_a_schema_is_used_as_it_stands(clicks: pa.Table, tmp_path: Path) -> None
         ({"label": "user"}, DataError, "expected 0 or 1"),
         ({"label": "click", "fields": {"usr": "numeric"}}, FieldwiseError, "did you mean 'user'"),
         ({"label": "click", "settings": {"split": "time"}}, SchemaError, "needs a time column"),
+        ({"label": "click", "time": "whn"}, FieldwiseError, "'whn'"),
+        ({"label": "click", "time": "device"}, DataError, "time column 'device': row 1: expected a date such as"),
+        ({"label": "click", "time": "price"}, DataError, "has no time; a time-ordered split needs one in every row"),
+        ({"schema": SCHEMA.model_copy(update={"time": "whn"})}, DataError, "the time column 'whn' is missing"),
+        ({"schema": SCHEMA, "fields": {"user": "numeric"}}, SchemaError, "edit the schema itself instead"),
     ],
 )
 def test_wrong_arguments_are_refused_before_training(
@@ -183,6 +228,13 @@ def test_one_class_only_is_refused(clicks: pa.Table) -> None:
         fw.train(table, label="click", progress=False)
 
 
+def test_no_rows_are_refused(clicks: pa.Table) -> None:
+    with pytest.raises(DataError, match="no source was given"):
+        fw.train([], label="click", progress=False)
+    with pytest.raises(DataError, match="a Table in memory: there are no rows"):
+        fw.train(clicks.slice(0, 0), schema=SCHEMA, progress=False)
+
+
 def test_an_existing_directory_is_refused_before_training(clicks: pa.Table, tmp_path: Path) -> None:
     fw.train(clicks, label="click", model="lr", settings={"epochs": 1}, out=tmp_path / "m", progress=False)
     with pytest.raises(PredictorFormatError, match="exists already; choose another name, or replace it"):
@@ -196,9 +248,12 @@ def test_an_existing_directory_is_refused_before_training(clicks: pa.Table, tmp_
 
 
 def test_importing_is_light() -> None:
-    code = "import sys, fieldwise; print([m for m in ('torch', 'pyarrow', 'sklearn', 'socket') if m in sys.modules])"
+    # What is there before is not ours: a coverage run, for one, brings modules into every process.
+    code = "import sys; before = {*sys.modules}; import fieldwise; print(*{*sys.modules} - before)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    imported = set(done.stdout.split())
+    assert "fieldwise" in imported
+    assert not imported & {"torch", "numpy", "pyarrow", "sklearn", "pydantic", "typer", "socket"}
     assert set(fw.__all__) <= set(dir(fw))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         fw.nothing  # noqa: B018

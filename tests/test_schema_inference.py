@@ -608,7 +608,7 @@ def test_examples_are_cut() -> None:
 # ---- real data
 
 DATA = Path(os.environ.get("FIELDWISE_DATA", ""))
-needs_data = pytest.mark.skipif("FIELDWISE_DATA" not in os.environ, reason="FIELDWISE_DATA is not set")
+needs_data = pytest.mark.skipif(not os.environ.get("FIELDWISE_DATA"), reason="FIELDWISE_DATA is not set")
 
 
 def read_as_text(path: Path, names: list[str], delimiter: str) -> pa.Table:

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from fieldwise.errors import SettingsError
+from fieldwise.layout import Layout
+from fieldwise.models import registry
+from fieldwise.models.logistic_regression import LogisticRegression
 from fieldwise.settings import Settings, parse_override, resolve_settings
 
 
@@ -80,6 +83,20 @@ def test_wrong_settings_are_named(arguments: dict[str, Any], message: str) -> No
     with pytest.raises(SettingsError) as error:
         resolve_settings(**arguments)
     assert message in str(error.value)
+
+
+def test_a_name_of_two_sections_is_ambiguous(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+
+    @registry.register("impatient", summary="a model with a setting that training has too")
+    class Impatient(LogisticRegression):
+        def __init__(self, layout: Layout, *, patience: int = 1) -> None:
+            super().__init__(layout)
+
+    with pytest.raises(SettingsError, match=r"'patience' is ambiguous; say (\w+)\.patience or (\w+)\.patience"):
+        resolve_settings(model="impatient", overrides={"patience": 3})
+    settings = resolve_settings(model="impatient", overrides={"training.patience": 3})
+    assert (settings.training.patience, settings.model_settings["patience"]) == (3, 1)
 
 
 @pytest.mark.parametrize(

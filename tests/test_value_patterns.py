@@ -245,9 +245,11 @@ def test_quantities_have_their_shape(name: str) -> None:
         ([1, 2, 900], [900, 10, 3], True),
         ([1, 2, 900], [10, 10, 30], False),
         ([0, 50], [60, 40], False),
+        ([1, 1e307], [1, 2], False),
+        ([1, 1e307], [9, 1], True),
     ],
 )
-def test_heavy_tail(values: list[int], counts: list[int], expected: bool) -> None:
+def test_heavy_tail(values: list[float], counts: list[int], expected: bool) -> None:
     assert heavy_tail(np.array(values, np.float64), np.array(counts, np.int64)) == expected
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
@@ -105,6 +106,7 @@ def forms(table: pa.Table, folder: Path) -> Iterator[tuple[str, Any]]:
     if pa.types.is_string(x.type):
         for kind in (pa.large_string(), pa.string_view(), pa.binary(), pa.binary_view()):
             yield f"Arrow, {kind}", table.set_column(place, "x", x.cast(kind))
+        yield "Arrow, run-end encoded", table.set_column(place, "x", pc.run_end_encode(x))
         yield "pandas, categorical", pandas.astype({"x": "category"})
         yield "pandas, string", pandas.astype({"x": "string"})
         yield "Polars, Categorical", polars.with_columns(pl.col("x").cast(pl.Categorical))
@@ -278,10 +280,16 @@ def test_what_frames_put_into_gaps_is_missing(gap: Any) -> None:
         ([{"x": 1}, {"z": 1}], "row 2 has no 'x'; give None for a missing value"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns are called 'a'"),
         (pd.DataFrame({"x": [[1], "a"]}), "column 'x': expected one text"),
-        (pd.Series([1, 2]), "the Series cannot be read as a table"),
+        (np.arange(2), "cannot read rows from a ndarray; expected a path"),
     ],
 )
 def test_what_is_no_table_is_named(source: Any, message: str) -> None:
     with pytest.raises(DataError) as error:
         read_table(source)
     assert message in str(error.value)
+
+
+def test_a_series_is_no_table() -> None:
+    # Newer versions of pandas offer a series as an Arrow stream, older ones do not; the one is as clear as the other.
+    with pytest.raises(DataError, match=r"the Series cannot be read as a table|cannot read rows from a Series"):
+        read_table(pd.Series([1, 2]))

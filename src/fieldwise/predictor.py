@@ -101,14 +101,14 @@ class Predictor:
         """AUC, log loss and the other metrics over the rows of a source that has the label.
 
         A table that the predictor was trained on is recognised, and only its recorded test rows are used.
-        A data set known by name is loaded and treated likewise.
+        A built-in data set, given by name, is loaded and treated likewise.
         Raises DataError as `predict` does, and where the label is missing or is not 0/1.
         """
         from fieldwise import datasets
 
         reporter = reporter or Reporter(enabled=False)
         own_split = None
-        if isinstance(source, str) and source in datasets.names():
+        if datasets.is_built_in(source):
             named = datasets.load_dataset(source)
             table, own_split = named.table, named.split
         else:

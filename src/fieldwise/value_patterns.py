@@ -338,7 +338,7 @@ def heavy_tail(values: Floats, counts: Counts) -> bool:
     cumulative = np.cumsum(counts[order])
     median = magnitude[order][np.searchsorted(cumulative, cumulative[-1] / 2)]
     largest = magnitude.max()
-    if largest < 20 or largest <= 20 * median:
+    if largest < 20 or largest / 20 <= median:  # 20 medians could be infinite
         return False
     scaled = magnitude / largest
     centred = scaled - np.average(scaled, weights=counts)

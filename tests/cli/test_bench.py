@@ -17,13 +17,14 @@ from fieldwise.layout import FIRST_TOKEN
 SMALL = ["--fields", "4", "--batch", "64", "--seconds", "0", "--set", "num_layers=1", "--set", "device=cpu"]
 
 
-def test_two_cases_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_cases_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(measuring, "_median_time", lambda work, device, seconds: (work(), 0.5)[1])
     monkeypatch.setattr("fieldwise.cli.benchmarking.measure", lambda case, seconds: measuring._measured(case, seconds))
     out = tmp_path / "bench"
-    done = CliRunner().invoke(app, ["bench", *SMALL, "--vocabulary", "1k,0.002m", "--out", str(out), "--json"])
-    assert done.exit_code == 0, done.output
-    printed = json.loads(done.stdout)
+    app(["bench", *SMALL, "--vocabulary", "1k,0.002m", "--out", str(out), "--json"], standalone_mode=False)
+    printed = json.loads(capsys.readouterr().out)
     cases = printed["cases"]
     assert [case["vocabulary"] for case in cases] == [1000, 2000]
     assert printed["machine"]["memory_gb_per_s"] > 0

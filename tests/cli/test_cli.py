@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,8 @@ import pytest
 
 import fieldwise as fw
 from fieldwise import cli
+from fieldwise.cli import demonstration
+from fieldwise.datasets.synthetic import make_click_log
 
 QUICK = [f"--set={s}" for s in ("epochs=2", "batch_size=128", "num_layers=1", "attention_dim=8", "embedding_dim=4")]
 
@@ -89,6 +96,28 @@ def test_predictions_as_parquet_and_on_standard_output(run: Any, folder: Path, t
     assert piped.stderr == b""
 
 
+def test_several_files_are_one_prediction(run: Any, folder: Path, tmp_path: Path) -> None:
+    new = pa.csv.read_csv(folder / "new.csv").append_column("shop", pa.array(range(50)))
+    for name, piece in (("a.csv", new.slice(0, 20)), ("b.csv", new.slice(20))):
+        pa.csv.write_csv(piece, tmp_path / name)
+    expected = fw.load(folder / "model").predict(folder / "new.csv")
+    for out, read in (("p.csv", pa.csv.read_csv), ("p.parquet", pa.parquet.read_table)):
+        done = run("predict", folder / "model", tmp_path / "a.csv", tmp_path / "b.csv", "--out", tmp_path / out)
+        assert done.code == 0, done.err
+        np.testing.assert_allclose(read(tmp_path / out)["probability"], expected)
+        assert done.err.count("columns that the model does not read: shop") == 1
+        assert "user: 10 of 50 values are not in the vocabulary" in done.err
+
+
+def test_kept_lists_are_written_as_text(run: Any, folder: Path, tmp_path: Path) -> None:
+    rows = pa.csv.read_csv(folder / "new.csv").slice(0, 3).append_column("seen", pa.array([["a", "b"], [], None]))
+    pa.parquet.write_table(rows, tmp_path / "new.parquet")
+    done = run("predict", folder / "model", tmp_path / "new.parquet", "--keep", "seen", "--out", tmp_path / "p.csv")
+    assert done.code == 0, done.err
+    written = [line.rpartition(",")[0] for line in (tmp_path / "p.csv").read_text().splitlines()]
+    assert written == ['"seen"', "\"['a', 'b']\"", '"[]"', ""]
+
+
 def test_evaluate(run: Any, folder: Path) -> None:
     done = run("evaluate", folder / "model", folder / "clicks.csv", "--json")
     figures = json.loads(done.out)
@@ -112,6 +141,17 @@ def test_inspect_a_table_and_use_its_schema(run: Any, folder: Path, tmp_path: Pa
     assert trained.err == ""
     as_json = run("inspect", folder / "clicks.csv", "--label", "click", "--field", "user=ignore", "--json")
     assert "user" not in json.loads(as_json.out)["schema"]["fields"]
+
+
+def test_a_built_in_data_set_brings_its_own_label(run: Any, movielens: Path, tmp_path: Path) -> None:
+    shown = json.loads(run("inspect", "movielens-1m", "--json").out)
+    assert (shown["rows"], shown["schema"]["label"]) == (400, "liked")
+    done = run("train", "movielens-1m", "--out", tmp_path / "m", "--model", "lr", "--set", "epochs=1", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["metrics"]["test"]["rows"] == 40
+    evaluated = run("evaluate", tmp_path / "m", "movielens-1m", "--json")
+    assert json.loads(evaluated.out)["rows"] == 40
+    assert "its 40 test rows only" in evaluated.err
 
 
 def test_inspect_a_model(run: Any, folder: Path) -> None:
@@ -148,6 +188,12 @@ def test_no_header(run: Any, folder: Path, tmp_path: Path) -> None:
         (["train", "{f}/clicks.csv", "--label", "click", "--out", "{t}/m", "--model", "autoimt"], "autoint"),
         (["train", "{f}/clicks.csv", "--label", "click", "--out", "{f}/model"], "--overwrite"),
         (["train", "{f}/clicks.csv", "--label", "click", "--out", "{t}/m", "--schema", "{f}/no.json"], "no.json"),
+        (["train", "--label", "click", "--out", "{t}/m"], "name the DATA to train on, for example: fieldwise train"),
+        (["train", "{f}/clicks.csv", "--label", "click"], "name the place to save the model in: --out MODEL"),
+        (["train", "--resume", "{t}/m"], "there is no unfinished run beside"),
+        (["train", "--resume", "{t}/m", "--out", "{t}/n"], "goes on in its own place; leave --out away"),
+        (["train", "--resume", "{t}/m", "--set", "epochs=3"], "--resume needs nothing else"),
+        (["train", "{f}/clicks.csv", "--label", "click", "--out", "{f}/clicks.csv/m"], "Not a directory"),
         (["predict", "{f}/model", "{f}/new.csv", "--keep", "usr", "--out", "{t}/p.csv"], "did you mean 'user'?"),
         (["predict", "{f}/model", "{t}/short.csv", "--out", "{t}/p.csv"], "column 'device' is missing"),
         (["predict", "{f}/none", "{f}/new.csv"], "there is no such directory"),
@@ -185,24 +231,99 @@ def test_ctrl_c_saves_the_best_so_far(run: Any, folder: Path, tmp_path: Path, mo
     assert done.code == 130
     assert "interrupted: the best weights so far are kept" in done.err
     assert fw.load(tmp_path / "m").history.best_epoch == 1
+    assert f"to go on: fieldwise train --resume {tmp_path / 'm'}" in done.err
+
+    monkeypatch.setattr(Trainer, "_train_epoch", train_epoch)
+    again = ("train", folder / "clicks.csv", "--label", "click", "--out", tmp_path / "m", "--model", "lr")
+    assert "setting 'seed' was 0 and is 1" in run(*again, "--resume", tmp_path / "m", "--seed", 1).err
+    resumed = run(*again, "--resume", tmp_path / "m")
+    assert resumed.code == 0, resumed.err
+    assert "resuming in epoch 2" in resumed.err
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
-def test_download(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_while_predicting_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fieldwise", "predict", str(folder / "model"), "-", "--out", str(tmp_path / "p")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:
+        while not list(tmp_path.iterdir()):  # the file that it writes to until the rows are all there
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        printed = process.communicate()
+    assert (process.returncode, *printed) == (130, b"", b"")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_has_seen_enough(folder: Path) -> None:
+    rows = [str(folder / "clicks.csv")] * 10  # more than a pipe holds
+    command = [sys.executable, "-m", "fieldwise", "predict", str(folder / "model"), *rows, "--quiet"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b'"probability"\n'
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+@pytest.fixture
+def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demonstration, "make_click_log", lambda *, seed: make_click_log(2000, seed=seed))
+
+
+def commands_of(text: str) -> list[list[str]]:
+    """The commands that a text shows, without `fieldwise` in front."""
+    return [shlex.split(line)[1:] for line in text.splitlines() if line.startswith("  fieldwise ")]
+
+
+@pytest.mark.usefixtures("small_demo")
+def test_demo(run: Any, tmp_path: Path) -> None:
+    done = run("demo", "--epochs", 1, "--out", tmp_path / "demo")
+    assert done.code == 0, done.err
+    assert "a click log of 2,000 rows with planted interactions" in done.out
+    for row in ("lr", "autoint", "best possible"):
+        assert re.search(rf"^\s*{row} +0\.\d{{4}} +0\.\d{{4}}", done.out, re.MULTILINE), done.out
+    assert "predicted 1,000 new rows" in done.out
+    assert re.search(r"^  user: \d+ of 1,000 values are not in the vocabulary", done.out, re.MULTILINE)
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == {"autoint", "lr", "clicks.csv", "new.csv"}
+    inspect, predict, train = commands_of(done.out)
+    assert "table rows" in run(*inspect).out
+    assert len(run(*predict).out.splitlines()) == 1 + 1000
+    assert train == ["train", "YOUR.csv", "--label", "YOUR_LABEL", "--out", "model"]
+
+
+@pytest.mark.usefixtures("small_demo")
+def test_the_figures_of_the_demo(run: Any, tmp_path: Path) -> None:
+    done = run("demo", "--epochs", 1, "--seed", 3, "--out", tmp_path / "demo", "--json")
+    figures = json.loads(done.out)
+    assert figures["autoint"] == fw.load(tmp_path / "demo" / "autoint").card.metrics["test"]
+    assert figures["lr"]["auc"] < figures["bayes_auc"]
+    assert figures["bayes_auc"] == pytest.approx(make_click_log(2000, seed=3).bayes_auc)
+    assert "done in" in done.err
+
+
+@pytest.mark.usefixtures("movielens")
+def test_demo_on_a_built_in_data_set(run: Any, tmp_path: Path) -> None:
+    done = run("demo", "--dataset", "movielens-1m", "--epochs", 1, "--out", tmp_path / "demo")
+    assert done.code == 0, done.err
+    assert "best possible" not in done.out
+    _, evaluate = commands_of(done.out)
+    assert "AUC" in run(*evaluate).out
+
+
+def test_download(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_movielens: Callable[[Path], Path]
+) -> None:
     from fieldwise.datasets import movielens
 
-    def fetch(base: Path, **options: Any) -> Path:
-        folder = base / "ml-1m"
-        folder.mkdir(parents=True)
-        (folder / "users.dat").write_text("1::F::1::10::48067\n2::M::56::16::70072\n")
-        (folder / "movies.dat").write_text("1::Toy Story (1995)::Animation|Comedy\n2::Jumanji (1995)::Adventure\n")
-        (folder / "ratings.dat").write_text("1::1::5\n1::2::1\n2::1::4\n2::2::2\n" * 5)
-        return folder
-
-    monkeypatch.setattr(movielens, "fetch", fetch)
+    monkeypatch.setattr(movielens, "fetch", lambda base, **options: write_movielens(base / "ml-1m"))
     monkeypatch.delenv("FIELDWISE_DATA", raising=False)
     assert "give one (--to DIR)" in run("download", "movielens-1m").err
     done = run("download", "movielens-1m", "--to", tmp_path / "data")
-    assert done.out == f"movielens-1m: 20 rows, 6 fields; use it with FIELDWISE_DATA={tmp_path / 'data'}\n"
+    assert done.out == f"movielens-1m: 400 rows, 6 fields; use it with FIELDWISE_DATA={tmp_path / 'data'}\n"
     assert "has no option" in run("download", "synthetic").err
 
 

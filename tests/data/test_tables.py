@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -67,6 +68,7 @@ def test_data_frames_and_python_values() -> None:
     columns = TABLE.to_pydict()
     for source in (TABLE, columns, TABLE.to_pylist(), pl.DataFrame(columns), pd.DataFrame(columns)):
         assert read_table(source).to_pydict() == columns
+    assert read_table({name: TABLE[name] for name in TABLE.column_names}).to_pydict() == columns
     indexed = pd.DataFrame(columns).set_index(pd.Index([5, 6, 9]))
     assert read_table(indexed).column_names == ["user", "n"]
 
@@ -130,6 +132,10 @@ def test_what_is_not_there_or_no_table(tmp_path: Path) -> None:
         read_table(tmp_path / "none.csv")
     with pytest.raises(DataError, match="it is a directory"):
         read_table(tmp_path)
+    with pytest.raises(DataError, match=r"a\.csv/b: Not a directory$"):
+        read_table(write(tmp_path / "a.csv", CSV) / "b")
+    with pytest.raises(DataError, match="no source was given"):
+        read_table([])
     with pytest.raises(DataError, match="cannot read rows from a int"):
         read_table(3)
     with pytest.raises(DataError, match="cannot be read as a table"):
@@ -214,6 +220,16 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
 
     monkeypatch.setattr(tables, "_form", changing)
     with pytest.raises(DataError, match=rf"{name}: it changed while it was being read"):
+        read_table(path)
+
+
+def test_a_disk_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(file: io.BufferedReader) -> str:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    path = write(tmp_path / "a.csv", CSV)
+    monkeypatch.setattr(tables, "_form", failing)
+    with pytest.raises(DataError, match=r"a\.csv: Input/output error$"):
         read_table(path)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import random
@@ -138,6 +139,16 @@ def test_damaged_files_are_named(tmp_path: Path, file: str, text: str, message: 
     folder = write(tmp_path / "ml")
     (folder / file).write_text(text, encoding="iso-8859-1")
     with pytest.raises(DataError, match=message):
+        movielens.load(folder)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    folder = write(tmp_path / "ml")
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(DataError, match=r"cannot read .*users\.dat: Permission denied"):
         movielens.load(folder)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fieldwise.datasets import describe, load_dataset, names
+from fieldwise.datasets import describe, is_built_in, load_dataset, names
 from fieldwise.errors import DataError, SettingsError
 
 
@@ -49,6 +49,18 @@ def test_unknown_names_and_options_suggest() -> None:
         describe("qqq")
     with pytest.raises(SettingsError, match=r"'synthetic' has no option 'rows'; did you mean 'num_rows'\?"):
         load_dataset("synthetic", options={"rows": 5})
+
+
+def test_a_file_is_preferred_to_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert is_built_in("synthetic")
+    assert not any(map(is_built_in, ("synthetic.csv", Path("synthetic"), ["synthetic"], None)))
+    place = tmp_path / "synthetic"
+    place.mkdir()  # no table can be read from a folder
+    assert is_built_in("synthetic")
+    place.rmdir()
+    place.touch()
+    assert not is_built_in("synthetic")
 
 
 def test_listing_the_names_imports_no_loader() -> None:

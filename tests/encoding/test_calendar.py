@@ -48,6 +48,14 @@ def test_no_date_is_named_by_its_row() -> None:
         part_column(pa.chunked_array([["2026-01-31", "soon"]]), "hour")
 
 
+@pytest.mark.parametrize("value", [datetime.time(8), datetime.timedelta(hours=8), 8, 8.5])
+def test_a_time_of_day_and_a_number_are_no_dates(value: object) -> None:
+    with pytest.raises(DataError, match="expected a date"):
+        part_of(value, "hour")
+    with pytest.raises(DataError, match="row 1: expected a date"):
+        part_column(pa.chunked_array([pa.array([value])]), "hour")
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -62,7 +70,22 @@ def test_times_sort(values: list[object]) -> None:
     assert np.argsort(time_keys(pa.chunked_array([pa.array(values)]))).tolist() == [1, 2, 0]
 
 
-@pytest.mark.parametrize("values", [["2026-01-31", None], ["2026-01-31", ""], ["2026-01-31", "soon"]])
-def test_a_row_without_a_time_is_named(values: list[str | None]) -> None:
+@pytest.mark.parametrize(
+    "values", [["2026-01-31", None], ["2026-01-31", ""], ["2026-01-31", "soon"], ["1", "nan"], [1.5, float("nan")]]
+)
+def test_a_row_without_a_time_is_named(values: list[object]) -> None:
     with pytest.raises(DataError, match="row 2"):
-        time_keys(pa.chunked_array([pa.array(values, pa.string())]))
+        time_keys(pa.chunked_array([pa.array(values)]))
+
+
+@pytest.mark.parametrize("value", [["2026-01-31"], {"day": 31}, b"\xff"])
+def test_a_column_that_cannot_be_sorted_by_time_is_refused(value: object) -> None:
+    with pytest.raises(DataError, match="expected dates or numbers, got a column of type"):
+        time_keys(pa.chunked_array([pa.array([value])]))
+
+
+def test_durations_sort_and_times_of_day_do_not() -> None:
+    seconds = [datetime.timedelta(seconds=s) for s in (3, 1, 2)]
+    assert np.argsort(time_keys(pa.chunked_array([pa.array(seconds)]))).tolist() == [1, 2, 0]
+    with pytest.raises(DataError, match="row 1: expected a date"):
+        time_keys(pa.chunked_array([pa.array([datetime.time(8)])]))

@@ -164,8 +164,45 @@ def test_text_needs_a_separator_to_be_multi_valued() -> None:
     with pytest.raises(DataError, match="column 't': expected a list column, got string"):
         Encoder.fit(pa.table({"t": ["a|b"]}), schema)
     encoder = Encoder.fit(pa.table({"t": [["a"]]}), schema)
-    with pytest.raises(DataError, match="expected a list of values, got the text 'a'"):
-        encoder.encode_rows([{"t": "a"}])
+    for value in ("a", b"a", 3):
+        with pytest.raises(DataError, match=f"column 't': expected a list of values, got {value!r}"):
+            encoder.encode_rows([{"t": value}])
+
+
+@pytest.mark.parametrize(
+    ("value", "ids"),
+    [
+        ("7|a", [2, 3]),
+        (b"7|a", [2, 3]),
+        (["7", "a"], [2, 3]),
+        (7, [2]),
+        (7.0, [2]),
+        (-7, [OTHER]),
+        (datetime.date(2026, 1, 31), [OTHER]),
+        (math.nan, [MISSING]),
+        (None, [MISSING]),
+    ],
+)
+def test_one_value_of_any_type_is_a_list_of_one(value: Any, ids: list[int]) -> None:
+    schema = Schema(label="y", fields={"t": MultiValued(separator="|")})
+    encoder = Encoder.fit(pa.table({"t": ["7|a", "7"]}), schema)
+    table = pa.table({"t": pa.array([value], from_pandas=True)})
+    for encoded in (encoder.encode(table), encoder.encode_rows([{"t": value}])):
+        assert encoded.multi_valued[0].values.tolist() == ids
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [([{"a": 1}], pa.struct([("a", pa.int64())])), ([b"\xff"], pa.binary()), ([[("a", 1)]], None)],
+)
+def test_what_is_neither_text_nor_list_is_refused(values: list[Any], kind: pa.DataType | None) -> None:
+    schema = Schema(label="y", fields={"t": MultiValued(separator="|")})
+    encoder = Encoder.fit(pa.table({"t": ["a|b"]}), schema)
+    column = pa.array(values, kind or pa.map_(pa.string(), pa.int64()))
+    with pytest.raises(DataError, match=r"column 't': expected text or lists of values, got a column of type"):
+        encoder.encode(pa.table({"t": column}))
+    with pytest.raises(DataError, match=r"column 't': (expected one text|bytes that are not UTF-8)"):
+        encoder.encode_rows([{"t": values[0] if kind else dict(values[0])}])
 
 
 def test_a_state_that_does_not_fit_its_schema_is_refused() -> None:

@@ -91,6 +91,13 @@ def test_what_is_no_single_value_is_refused(value: object) -> None:
         token(value)
 
 
+def test_bytes_that_are_no_text_are_refused() -> None:
+    with pytest.raises(DataError, match=r"bytes that are not UTF-8 text: b'\\xff'"):
+        token(b"\xff")
+    with pytest.raises(DataError, match="bytes that are not UTF-8 text"):
+        token_column(pa.chunked_array([pa.array([b"text", b"\xff"])]))
+
+
 ZONE = zoneinfo.ZoneInfo("Europe/Berlin")
 texts = st.text(alphabet=st.sampled_from(list("aé\u0301e0 1.-\tTrueFALSE|")), max_size=8) | st.sampled_from(
     [

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from fieldwise.data.batch import PADDING, Batch
+from fieldwise.errors import SettingsError
 from fieldwise.layers.interacting import InteractingLayer
 from fieldwise.layout import MISSING, OTHER, FieldLayout, Layout
 from fieldwise.models import CTRModel, build, count_parameters, presets, resolve
@@ -96,6 +97,10 @@ def test_published_parameter_counts():
     paper = build("autoint", CRITEO, resolve("autoint", preset="paper", settings={"wide": True}))
     assert isinstance(paper, AutoInt)
     assert paper.parameter_count(convention="paper") == paper.parameter_count(convention="code") == 39_361
+    with pytest.raises(SettingsError, match="convention must be 'paper' or 'code', got 'papers'"):
+        paper.parameter_count(convention="papers")  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="readout must be 'last' or 'all', got 'first'"):
+        AutoInt(CRITEO, readout="first")  # type: ignore[arg-type]
 
 
 def test_counted_parameters_with_and_without_tables():

@@ -33,7 +33,7 @@ def run(
     if len(target) == 1 and Path(target[0]).is_dir():
         _show_model(load(target[0]), as_json=as_json)
         return
-    if len(target) == 1 and target[0] in datasets.names() and not Path(target[0]).exists():
+    if len(target) == 1 and datasets.is_built_in(target[0]):
         named = datasets.load_dataset(target[0])
         table, label = named.table, label or named.schema.label
     else:

@@ -1,4 +1,4 @@
-"""Built-in data sets by name: `names()`, `describe(name)`, `load_dataset(name)`.
+"""Built-in data sets by name: `names()`, `is_built_in(source)`, `describe(name)`, `load_dataset(name)`.
 
 Each loader is a function with keyword-only arguments, which are its options. The modules behind the loaders are
 imported when a loader runs, never before.
@@ -16,12 +16,17 @@ from fieldwise.errors import DataError, SettingsError, suggest
 if TYPE_CHECKING:
     from fieldwise.datasets.base import NamedDataset
 
-__all__ = ["describe", "load_dataset", "names"]
+__all__ = ["describe", "is_built_in", "load_dataset", "names"]
 
 
 def names() -> tuple[str, ...]:
     """The names of the built-in data sets."""
     return tuple(_ENTRIES)
+
+
+def is_built_in(source: object) -> bool:
+    """Whether a source means a built-in data set: its name, unless a file of that name lies here."""
+    return isinstance(source, str) and source in _ENTRIES and (not Path(source).exists() or Path(source).is_dir())
 
 
 def describe(name: str) -> str:

@@ -55,7 +55,7 @@ def part_column(column: pa.ChunkedArray, part: CalendarPart) -> pa.ChunkedArray:
     Raises DataError with the row (the first is 1) of the first value that is no date.
     """
     times = column = plain_column(column)
-    if not pa.types.is_temporal(column.type):
+    if not _is_date(column.type):
         try:
             # Arrow reads the common forms; offsets such as +02:00 and "/" are left to the slow path.
             texts = pc.utf8_trim(column.cast(pa.string()), characters=BLANKS)
@@ -73,16 +73,18 @@ def time_keys(column: pa.ChunkedArray) -> npt.NDArray[np.generic]:
     Raises DataError with the row of a value that is missing or cannot be placed in time.
     """
     if column.null_count:
-        row = column.is_null().index(True).as_py() + 1
-        raise DataError(f"row {row} has no time; a time-ordered split needs one in every row")
+        raise _no_time(column.is_null().index(True).as_py())
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        return np.asarray(column.to_numpy())
-    if pa.types.is_temporal(column.type):
+        return _numbers_in_time(np.asarray(column.to_numpy()))
+    if _is_date(column.type):
         return np.asarray(column.cast(pa.timestamp("us", getattr(column.type, "tz", None))).cast(pa.int64()))
-    texts = pc.utf8_trim(column.cast(pa.string()), characters=BLANKS)
+    try:
+        texts = pc.utf8_trim(column.cast(pa.string()), characters=BLANKS)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # such as a list, or bytes that are no text
+        raise DataError(f"expected dates or numbers, got a column of type {column.type}") from None
     for target in (pa.int64(), pa.float64()):
         try:
-            return np.asarray(texts.cast(target))
+            return _numbers_in_time(np.asarray(texts.cast(target)))
         except pa.ArrowInvalid:
             continue
     keys = np.empty(len(column))
@@ -92,10 +94,27 @@ def time_keys(column: pa.ChunkedArray) -> npt.NDArray[np.generic]:
         except DataError as error:
             raise DataError(f"row {row + 1}: {error}") from None
         if when is None:
-            raise DataError(f"row {row + 1} has no time; a time-ordered split needs one in every row")
+            raise _no_time(row)
         # Moments without a zone count as UTC, so that a table sorts alike on every machine.
         keys[row] = (when if when.tzinfo else when.replace(tzinfo=datetime.UTC)).timestamp()
     return keys
+
+
+def _numbers_in_time(keys: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    # NaN would be sorted behind the latest row.
+    missing = np.isnan(keys)
+    if missing.any():
+        raise _no_time(int(np.argmax(missing)))
+    return keys
+
+
+def _no_time(row: int) -> DataError:
+    return DataError(f"row {row + 1} has no time; a time-ordered split needs one in every row")
+
+
+def _is_date(kind: pa.DataType) -> bool:
+    """Whether a type holds dates, with or without a time; times of day and durations have no calendar part."""
+    return bool(pa.types.is_date(kind) or pa.types.is_timestamp(kind))
 
 
 def _part_column_by_value(column: pa.ChunkedArray, part: CalendarPart) -> pa.ChunkedArray:

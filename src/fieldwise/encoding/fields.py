@@ -197,8 +197,11 @@ def _split_column(column: pa.ChunkedArray, separator: str | None) -> tuple[Token
     elif separator is None:
         raise DataError(f"expected a list column, got {kind}; for text, name the separator of the values")
     else:
-        lists = pc.split_pattern(column.cast(pa.string()), separator)
-        return _split_column(lists, None)
+        try:
+            texts = column.cast(pa.string())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # such as a struct, or bytes that are no text
+            raise DataError(f"expected text or lists of values, got a column of type {kind}") from None
+        return _split_column(pc.split_pattern(texts, separator), None)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return token_column(pa.chunked_array([members]) if isinstance(members, pa.Array) else members), offsets
 
@@ -206,13 +209,12 @@ def _split_column(column: pa.ChunkedArray, separator: str | None) -> tuple[Token
 def _split_value(value: Any, separator: str | None) -> Iterable[Any]:
     if is_missing(value):
         return ()
-    if isinstance(value, str):
-        if separator is None:
-            raise DataError(f"expected a list of values, got the text {value!r:.60}")
-        return value.split(separator)
     if isinstance(value, list | tuple | set | frozenset | np.ndarray):
         return list(value)
-    return (value,)
+    if separator is None:
+        raise DataError(f"expected a list of values, got {value!r:.60}")
+    text = value if isinstance(value, str) else token(value)
+    return () if text is None else text.split(separator)
 
 
 def _finite(x: numbers.Numbers, report: EncodingReport, name: str) -> numbers.Numbers:

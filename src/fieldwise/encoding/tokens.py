@@ -94,7 +94,7 @@ def token(value: Any) -> str | None:
 
 
 def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The same values in an ordinary form of storage: dictionaries decoded; views, and bytes that are text, as text.
+    """The same values in an ordinary form of storage: no dictionaries, runs or views, and bytes that are text as text.
 
     (Parquet files of some writers do not say which bytes are text.)
     """
@@ -104,6 +104,8 @@ def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
         empty = _without_views(pa.array([], kind.value_type))
         decoded = [_without_views(chunk.dictionary).take(chunk.indices) for chunk in column.chunks]
         return plain_column(pa.chunked_array(decoded, type=empty.type))
+    if pa.types.is_run_end_encoded(kind):
+        return plain_column(pc.run_end_decode(column))
     column = _without_views(column)
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         try:
