@@ -119,6 +119,9 @@ def _draw(path: Path, results: Results) -> bool:
             ys = [result.train_rows_per_s for _, result in points]
             axes.plot(xs, ys, marker="o", label=f"{key[0]}, {shown.replace('batch_size', 'batch')}")
         axes.set_xscale("log")
+        ticks = sorted({getattr(case, name) for case, _ in results})
+        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        axes.set_xticks([], minor=True)
         axes.set_ylim(bottom=0)
         axes.set_xlabel(_AXES[name])
         axes.set_ylabel("training rows per second")
