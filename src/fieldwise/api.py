@@ -294,11 +294,7 @@ def _recorded(source: Source | None) -> str | list[str] | None:
         return [part for part in parts if isinstance(part, str)] if None not in parts else None
     if not isinstance(source, str | Path) or str(source) == "-":
         return None
-    return str(source) if _is_built_in(source) else str(Path(source).absolute())
-
-
-def _is_built_in(source: Source) -> bool:
-    return isinstance(source, str) and source in datasets.names() and not Path(source).exists()
+    return str(source) if datasets.is_built_in(source) else str(Path(source).absolute())
 
 
 @dataclass(frozen=True)
@@ -323,7 +319,7 @@ def _read(
 ) -> _Tables:
     valid_table = None if valid is None else read_table(valid, names=names)
     test_table = None if test is None else read_table(test, names=names)
-    if _is_built_in(source):
+    if datasets.is_built_in(source):
         named = datasets.load_dataset(source)
         return _Tables(source, named.table, valid_table, test_table, named.schema, named.split, named.notes)
     table = read_table(source, names=names)

@@ -109,3 +109,12 @@ def test_a_row_that_is_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.M
     path.write_bytes(b"a,b\n1,2\n" + b"x" * (1 << 21) + b",2\n3,4\n")
     with pytest.raises(DataError, match=r"a\.csv: a row is longer than 1 MB; is a quote not closed\?"):
         read_table(path)
+
+
+@pytest.mark.parametrize("size", [1, 6, 1 << 20])
+def test_a_byte_order_mark_within_the_file_is_part_of_its_cell(
+    tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_files, "SEGMENT_BYTES", size)
+    table = read(tmp_path / "a.csv", "\ufeffa,b\n1,2\n\ufeff3,4\n".encode())
+    assert table == {"a": ["1", "\ufeff3"], "b": ["2", "4"]}

@@ -145,6 +145,8 @@ def _last_line_end(data: bytes) -> int:
 
 
 def _parse(rows: bytes, columns: list[str], separator: str) -> pa.Table:
+    if rows.startswith(_BYTE_ORDER_MARK):
+        rows = b"\n" + rows  # Arrow drops the mark at the very beginning, where it is part of a cell by now
     return pa.csv.read_csv(
         pa.BufferReader(rows),
         pa.csv.ReadOptions(column_names=columns, block_size=len(rows) + 1),
