@@ -1,4 +1,5 @@
-"""The command line: `fieldwise train`, `predict`, `evaluate`, `inspect`, `models`, `demo`.
+"""The command line: `fieldwise train`, `predict`, `evaluate`, `inspect`, `models`, `demo`,
+`bench`, `download`.
 
 The commands parse words and print; everything else is done by the library.
 """

@@ -60,6 +60,7 @@ class RowOptimizer(Optimizer):
         # Scratch memory to tell repeated rows on a GPU, one integer per table row; not part of the state.
         self._places: dict[nn.Parameter, Tensor] = {}
         self._summed: dict[nn.Parameter, RowGradients] = {}
+        self._dense: dict[nn.Parameter, Tensor] = {}  # the gradient of a whole table, where `_update` wants one
 
     def sum_repeated(self) -> list[Tensor]:
         """Sum what belongs to the same row; the sums may be scaled in place before `step`, as clipping does.
@@ -122,12 +123,8 @@ class RowOptimizer(Optimizer):
         return RowGradients(rows, torch.zeros_like(gradient).index_add_(0, places, gradient), places)
 
 
-class RowAdam(RowOptimizer):
-    """Adam on the rows that were read; the moments of other rows wait. Bias is corrected by the number of steps.
-
-    Kingma & Ba, 2015, algorithm 1, applied to rows [u, D]. lr: learning rate. betas, eps: as in Adam.
-    l2, weight_decay: see `RowOptimizer`.
-    """
+class _Adam(RowOptimizer):
+    """What both forms of Adam share."""
 
     def __init__(
         self,
@@ -141,6 +138,14 @@ class RowAdam(RowOptimizer):
     ) -> None:
         # "fused" also tells torch that the number of steps belongs on the table's device.
         super().__init__(params, lr=lr, l2=l2, weight_decay=weight_decay, betas=betas, eps=eps, fused=True)
+
+
+class RowAdam(_Adam):
+    """Adam on the rows that were read; the moments of other rows wait. Bias is corrected by the number of steps.
+
+    Kingma & Ba, 2015, algorithm 1, applied to rows [u, D]. lr: learning rate. betas, eps: as in Adam.
+    l2, weight_decay: see `RowOptimizer`.
+    """
 
     def _update(self, parameter: nn.Parameter, group: dict[str, Any], rows: Tensor, gradient: Tensor) -> None:
         state = _adam_state(self.state[parameter], parameter)
@@ -179,25 +184,12 @@ class RowAdagrad(RowOptimizer):
         parameter.index_copy_(0, rows, parameter.index_select(0, rows).add_(change))
 
 
-class TableAdam(RowOptimizer):
+class TableAdam(_Adam):
     """Adam over the whole table, also over rows that were not read: the reference, and the faster one for small V.
 
     Kingma & Ba, 2015, algorithm 1. lr: learning rate. betas, eps: as in Adam. l2, weight_decay: see `RowOptimizer`;
     they too concern only rows that were read.
     """
-
-    def __init__(
-        self,
-        params: Iterable[nn.Parameter],
-        *,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        l2: float = 0.0,
-        weight_decay: float = 0.0,
-    ) -> None:
-        super().__init__(params, lr=lr, l2=l2, weight_decay=weight_decay, betas=betas, eps=eps, fused=True)
-        self._dense: dict[nn.Parameter, Tensor] = {}
 
     def _update(self, parameter: nn.Parameter, group: dict[str, Any], rows: Tensor, gradient: Tensor) -> None:
         state = _adam_state(self.state[parameter], parameter)
