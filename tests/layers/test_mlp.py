@@ -61,7 +61,7 @@ def test_dropout_acts_in_training_only():
 
 
 def test_batch_norm_stands_before_the_relu():
-    network = MLP(3, (4, 4), batch_norm=True, dropout=0.1)
+    network = MLP(3, (4, 4), norm="batch", dropout=0.1)
     kinds = [type(layer).__name__ for layer in network.layers]
     assert kinds == ["Linear", "BatchNorm", "ReLU", "Dropout"] * 2
     torch.manual_seed(0)
@@ -70,7 +70,7 @@ def test_batch_norm_stands_before_the_relu():
 
 
 def test_a_training_batch_of_one_row_uses_the_running_statistics():
-    network = MLP(3, (4,), batch_norm=True)
+    network = MLP(3, (4,), norm="batch")
     x = torch.randn(1, 3)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     trained = network(x)
@@ -90,3 +90,20 @@ def test_a_training_batch_of_one_row_uses_the_running_statistics():
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(SettingsError, match=message):
         MLP(3, **arguments)
+
+
+def test_layer_norm_stands_between_weights_and_bias_and_has_no_gain():
+    torch.manual_seed(0)
+    network = MLP(3, (4,), norm="layer", head=False)
+    assert sum(parameter.numel() for parameter in network.parameters()) == 3 * 4 + 4
+    ((weight, bias),) = linears(network)
+    x = torch.randn(5, 3)
+    product = x.double().numpy() @ weight.T
+    centred = product - product.mean(axis=1, keepdims=True)
+    normal = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(network(x).detach().numpy(), np.maximum(normal + bias, 0.0), atol=1e-5)
+
+
+def test_an_unknown_norm_is_refused():
+    with pytest.raises(SettingsError, match="norm must be"):
+        MLP(3, (4,), norm="group")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,8 +45,21 @@ class BatchNorm(nn.BatchNorm1d):
         return super().forward(input)
 
 
+class LayerNormLinear(nn.Linear):
+    """A linear layer that normalises each row before its bias: (x W^T - mean) / sqrt(variance + eps) + b.
+
+    As in the MLPs of AIM and AutoFIS (Zhu et al.; Liu et al., KDD 2020): no gain, for the next layer's weights can take
+    that role, and a bias that the normalisation cannot remove.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """From x [..., in_features] to [..., out_features]."""
+        normal = F.layer_norm(F.linear(input, self.weight), (self.out_features,))
+        return normal if self.bias is None else normal + self.bias
+
+
 class MLP(nn.Module):
-    """Linear -> (batch norm) -> ReLU -> dropout for each hidden layer, then a linear layer to one unit.
+    """Linear -> (norm) -> ReLU -> dropout for each hidden layer, then a linear layer to one unit.
 
     Initialised as in the AutoInt authors' code: weights and hidden biases from N(0, 2 / (fan_in + fan_out)). The
     last bias is zero; the authors draw it from N(0, 1), which only shifts the first logits at random.
@@ -53,8 +67,9 @@ class MLP(nn.Module):
     in_dim: width of the input.
     hidden: widths of the hidden layers; may be empty.
     dropout: share of hidden units that training drops, in [0, 1).
-    batch_norm: before each ReLU. PyTorch's momentum of 0.1, where the authors' TensorFlow decay of 0.995 would leave
-        evaluation on the initial statistics for the first hundreds of steps.
+    norm: of each hidden layer before its ReLU: `batch`, `layer` (see `LayerNormLinear`) or None. Batch normalisation
+        has PyTorch's momentum of 0.1, where the AutoInt authors' TensorFlow decay of 0.995 would leave evaluation on the
+        initial statistics for the first hundreds of steps.
     head: whether the linear layer to one unit ends the network; without it `out_dim` is the last hidden width.
 
     Raises SettingsError for a width below 1 or a dropout out of range.
@@ -66,7 +81,7 @@ class MLP(nn.Module):
         hidden: Sequence[int],
         *,
         dropout: float = 0.0,
-        batch_norm: bool = False,
+        norm: Literal["batch", "layer"] | None = None,
         head: bool = True,
     ) -> None:
         super().__init__()
@@ -74,13 +89,15 @@ class MLP(nn.Module):
             raise SettingsError(f"layer widths must be at least 1, got {in_dim} and hidden layers {tuple(hidden)}")
         if not 0.0 <= dropout < 1.0:
             raise SettingsError(f"dropout is the share to drop and must be in [0, 1), got {dropout}")
+        if norm not in ("batch", "layer", None):
+            raise SettingsError(f"norm must be 'batch', 'layer' or None, got {norm!r}")
         layers: list[nn.Module] = []
         width = in_dim
         for next_width in hidden:
-            linear = nn.Linear(width, next_width)
+            linear = (LayerNormLinear if norm == "layer" else nn.Linear)(width, next_width)
             init_glorot_normal(linear, normal_bias=True)
             layers.append(linear)
-            if batch_norm:
+            if norm == "batch":
                 layers.append(BatchNorm(next_width))
             layers.append(nn.ReLU())
             if dropout:

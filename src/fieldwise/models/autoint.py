@@ -174,7 +174,8 @@ class AutoInt(CTRModel):
         self.dnn: MLP | None = None
         if dnn_hidden:
             in_dim = len(layout) * embedding_dim
-            self.dnn = MLP(in_dim, dnn_hidden, dropout=dnn_dropout, batch_norm=dnn_batch_norm)
+            norm: Literal["batch"] | None = "batch" if dnn_batch_norm else None
+            self.dnn = MLP(in_dim, dnn_hidden, dropout=dnn_dropout, norm=norm)
         self.wide: FieldEmbedding | None = None
         if wide:
             self.wide = FieldEmbedding(layout, 1, missing=missing, pooling=pooling, init_std=0.001)
