@@ -68,8 +68,8 @@ class MLP(nn.Module):
     hidden: widths of the hidden layers; may be empty.
     dropout: share of hidden units that training drops, in [0, 1).
     norm: of each hidden layer before its ReLU: `batch`, `layer` (see `LayerNormLinear`) or None. Batch normalisation
-        has PyTorch's momentum of 0.1, where the AutoInt authors' TensorFlow decay of 0.995 would leave evaluation on the
-        initial statistics for the first hundreds of steps.
+        has PyTorch's momentum of 0.1, where the AutoInt authors' TensorFlow decay of 0.995 would leave evaluation on
+        the initial statistics for the first hundreds of steps.
     head: whether the linear layer to one unit ends the network; without it `out_dim` is the last hidden width.
 
     Raises SettingsError for a width below 1 or a dropout out of range.
