@@ -98,6 +98,10 @@ class Settings(BaseModel):
     data: DataSettings = DataSettings()
     seed: int = Field(default=0, ge=0)
 
+    def with_training(self, training: TrainingSettings) -> Settings:
+        """The same settings with others for training."""
+        return self.model_copy(update={"training": training})
+
 
 def resolve_settings(
     *,

@@ -1,0 +1,1 @@
+"""Recipes: procedures that turn prepared rows into a fitted model."""
