@@ -1,0 +1,100 @@
+"""DeepFM: its parts worked out one by one, published counts, presets."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from fieldwise.layout import FieldLayout, Layout
+from fieldwise.models import CTRModel, build, count_parameters, presets, resolve
+from fieldwise.models.deepfm import DeepFM
+
+AVAZU_24 = Layout(tuple(FieldLayout(f"f{i}", "categorical", 4) for i in range(24)))
+ONE = Layout((FieldLayout("only", "categorical", 8),))
+
+
+def scattered(layout: Layout, **settings: object) -> DeepFM:
+    """A model in float64 with every parameter well away from its start."""
+    model = build("deepfm", layout, settings).double().eval()
+    assert isinstance(model, DeepFM)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.4)
+            if name.endswith("table.weight"):
+                parameter[0] = 0.0
+    return model
+
+
+def factorisation_machine(model: DeepFM, batch) -> torch.Tensor:
+    """First order and pairs [B], pair by pair."""
+    vectors, weights = model.embedding.embedding(batch).split([model.embedding.dim, 1], dim=2)
+    logit = model.embedding.bias + weights.sum(dim=(1, 2))
+    for i, j in itertools.combinations(range(len(model.layout)), 2):
+        logit = logit + (vectors[:, i] * vectors[:, j]).sum(dim=1)
+    return logit
+
+
+@pytest.mark.parametrize("kinds", ["mixed", "categorical", "numeric", "multi_valued"])
+def test_without_hidden_layers_it_is_the_factorisation_machine(layouts, make_batch, kinds):
+    layout, batch = layouts[kinds], make_batch(layouts[kinds], 9)
+    model = scattered(layout, dnn_hidden=())
+    assert model.dnn is None
+    torch.testing.assert_close(model(batch), factorisation_machine(model, batch))
+
+
+def test_a_silent_head_leaves_the_factorisation_machine(layouts, make_batch):
+    layout, batch = layouts["mixed"], make_batch(layouts["mixed"], 9)
+    model = scattered(layout)
+    with torch.no_grad():
+        model.dnn.head.weight.zero_()
+        model.dnn.head.bias.zero_()
+    torch.testing.assert_close(model(batch), factorisation_machine(model, batch))
+
+
+def test_logits_of_pairs_and_network_are_added_over_the_same_vectors(layouts, make_batch):
+    layout, batch = layouts["mixed"], make_batch(layouts["mixed"], 9)
+    model = scattered(layout, dnn_hidden=(7, 5))
+    vectors, _ = model.embedding(batch)
+    deep = vectors.flatten(1)
+    for layer in (0, 2):
+        deep = (deep @ model.dnn.layers[layer].weight.T + model.dnn.layers[layer].bias).clamp(min=0)
+    deep = deep @ model.dnn.head.weight[0] + model.dnn.head.bias
+    torch.testing.assert_close(model(batch), factorisation_machine(model, batch) + deep)
+
+
+def test_without_pairs_it_is_wide_and_deep(make_batch):
+    # One field has no pairs: what is left is the first order and the network.
+    batch = make_batch(ONE, 6)
+    model = scattered(ONE)
+    vectors, first_order = model.embedding(batch)
+    torch.testing.assert_close(model(batch), first_order + model.dnn(vectors.flatten(1)))
+
+
+def test_published_parameter_counts():
+    model = build("deepfm", AVAZU_24, resolve("deepfm", preset="aim-avazu"))
+    assert isinstance(model, DeepFM)
+    assert sum(parameter.numel() for parameter in model.dnn.parameters()) == 2_636_201
+    assert count_parameters(model, embeddings=False) == 2_636_201 + 1
+    assert count_parameters(model) == 2_636_201 + 1 + AVAZU_24.num_rows * (40 + 1)
+
+
+def test_presets_are_those_of_the_papers():
+    assert set(presets("deepfm")) == {"autoint-paper", "aim-avazu", "aim-criteo"}
+    autoint = resolve("deepfm", preset="autoint-paper")
+    assert (autoint["embedding_dim"], autoint["dnn_hidden"], autoint["dnn_norm"]) == (16, [400, 400], None)
+    for name, dim in (("aim-avazu", 40), ("aim-criteo", 20)):
+        chosen = resolve("deepfm", preset=name)
+        assert (chosen["embedding_dim"], chosen["dnn_hidden"], chosen["dnn_norm"]) == (dim, [700] * 5, "layer")
+        assert chosen["missing"] == "zero"
+
+
+def test_each_pair_is_counted_once_and_no_field_with_itself(make_batch):
+    # Trap of the identity: without its factor of one half every pair would count twice.
+    layout = Layout((FieldLayout("a", "categorical", 8), FieldLayout("b", "categorical", 8)))
+    batch = make_batch(layout, 5)
+    model: CTRModel = scattered(layout, dnn_hidden=())
+    vectors, first_order = model.embedding(batch)
+    torch.testing.assert_close(model(batch) - first_order, (vectors[:, 0] * vectors[:, 1]).sum(dim=1))
