@@ -84,7 +84,7 @@ def test_a_cross_layer_by_hand():
 def test_matrix_cross_equals_a_loop_over_coordinates():
     layer, x_0, x = MatrixCross(WIDTH), draw(3, WIDTH), draw(3, WIDTH, seed=1)
     randomise(layer)
-    w, b = layer.linear.weight, layer.linear.bias
+    w, b = layer.linear.weight.detach(), layer.linear.bias.detach()
     expected = [
         [x_0[r, i] * (sum(w[i, j] * x[r, j] for j in range(WIDTH)) + b[i]) + x[r, i] for i in range(WIDTH)]
         for r in range(3)
