@@ -21,7 +21,7 @@ class FirstOrderEmbedding(nn.Module):
     where two tables would mean two. w and the bias start at zero, as in logistic regression, for there is no symmetry
     to break; the vectors are drawn from N(0, init_std^2).
 
-    layout, missing, pooling: see `FieldEmbedding`. dim: D, at least 1.
+    layout, missing, pooling: see `FieldEmbedding`. dim: D; 0 leaves the first-order weights alone.
     Raises SettingsError for an argument out of range.
     """
 

@@ -27,3 +27,15 @@ def inner_products(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
     # One product of small matrices and a gather: the pairs' vectors [B, P, D] are never laid out.
     gram = torch.bmm(x, x.transpose(1, 2)).flatten(1)
     return gram.index_select(1, first * x.shape[1] + second)
+
+
+def weighted_pairs(x: Tensor, weights: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Sum over pairs p of weights_p <x_first_p, x_second_p>, [B, F, D] and [P] -> [B].
+
+    With the weights of the pairs in a matrix R [F, F], zero elsewhere, it is the sum of all numbers of (R x) * x: one
+    product of matrices for the whole batch, and neither the pairs' vectors nor their products are laid out.
+    """
+    size, fields, _ = x.shape
+    matrix = weights.new_zeros(fields * fields).index_copy(0, first * fields + second, weights).view(fields, fields)
+    columns = x.transpose(0, 1).flatten(1)  # [F, B D]
+    return (torch.mm(matrix, columns) * columns).view(fields, size, x.shape[2]).sum(dim=(0, 2))
