@@ -48,9 +48,7 @@ class CompressedInteraction(nn.Module):
             last = layer == len(widths) - 1
             below = 0 if last else width // 2 if split_half else width
             self.kept.append(below)
-        self.out_dim = sum(
-            len(self._pooled(filters, kept)) for filters, kept in zip(self.filters, self.kept, strict=True)
-        )
+        self.out_dim = sum(widths) - (sum(self.kept) if split_half else 0)
         """P, the numbers per row."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,8 +57,8 @@ class CompressedInteraction(nn.Module):
         for filters, kept in zip(self.filters, self.kept, strict=True):
             products = torch.einsum("bhd,bfd->bhfd", state, x)
             rows = torch.einsum("ohf,bhfd->bod", filters, products)
-            pooled.append(self._pooled(rows.transpose(0, 1), kept).transpose(0, 1).sum(dim=2))
-            state = rows[:, :kept]
+            state, ending = self._roles(rows, kept, dim=1)
+            pooled.append(ending.sum(dim=2))
         return torch.cat(pooled, dim=1)
 
     def read_out(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -80,12 +78,12 @@ class CompressedInteraction(nn.Module):
         logit = torch.zeros(len(x), dtype=precise, device=x.device)
         start = 0
         for filters, kept in zip(self.filters, self.kept, strict=True):
-            pooled = self._pooled(filters, kept)
+            going, pooled = self._roles(filters, kept, dim=0)
             shares = (weight[start : start + len(pooled)] @ pooled.flatten(1)).view(pooled.shape[1:])  # u [H, F]
             start += len(pooled)
             logit = logit + (F.linear(fields, shares) * state).sum(dim=(1, 2), dtype=precise)
             if kept:
-                state = _compress(state, fields, filters[:kept])
+                state = _compress(state, fields, going)
         return logit
 
     def extra_repr(self) -> str:
@@ -93,9 +91,13 @@ class CompressedInteraction(nn.Module):
         widths = tuple(len(filters) for filters in self.filters)
         return f"fields={self.filters[0].shape[2]}, widths={widths}, split_half={self.split_half}"
 
-    def _pooled(self, rows: Tensor, kept: int) -> Tensor:
-        """Those of a layer's rows that are pooled."""
-        return rows[kept:] if self.split_half else rows
+    def _roles(self, rows: Tensor, kept: int, *, dim: int) -> tuple[Tensor, Tensor]:
+        """Of a layer's rows, those that go on to the next layer, and those that are pooled."""
+        if not self.split_half:
+            return rows, rows
+        # One split, not two slices: the gradient of a slice is as large as the whole.
+        going, pooled = torch.split(rows, [kept, rows.shape[dim] - kept], dim)
+        return going, pooled
 
 
 def _compress(state: Tensor, fields: Tensor, filters: Tensor) -> Tensor:

@@ -79,7 +79,8 @@ class XDeepFM(CTRModel):
     Raises SettingsError where a layer is too narrow to be split.
     """
 
-    rows_in_cache = 128
+    # Larger parts are no faster, but their products take memory: [512 D, H F] is 64 MB in bfloat16 at the defaults.
+    rows_in_cache = 512
 
     def __init__(
         self,
