@@ -59,7 +59,7 @@ class FiGNN(CTRModel):
     Raises SettingsError where the heads do not divide D.
     """
 
-    rows_in_cache = 256
+    rows_in_cache = 1024
 
     def __init__(
         self,

@@ -56,7 +56,7 @@ class IPNN(CTRModel):
     dnn_dropout, dnn_norm: see `MLP`. missing, pooling: see `FieldEmbedding`.
     """
 
-    rows_in_cache = 256
+    rows_in_cache = 1024
 
     def __init__(
         self,

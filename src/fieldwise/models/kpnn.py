@@ -47,7 +47,7 @@ class KPNN(CTRModel):
     dnn_dropout, dnn_norm: see `MLP`. missing, pooling: see `FieldEmbedding`.
     """
 
-    rows_in_cache = 128
+    rows_in_cache = 512
 
     def __init__(
         self,

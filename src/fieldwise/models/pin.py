@@ -56,7 +56,7 @@ class PIN(CTRModel):
     missing, pooling: see `FieldEmbedding`.
     """
 
-    rows_in_cache = 128
+    rows_in_cache = 512
 
     def __init__(
         self,
