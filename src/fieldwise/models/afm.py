@@ -10,7 +10,7 @@ Interactions via Attention Networks", IJCAI 2017, arXiv 1708.04617.
                + p . sum over pairs of a_ij h_ij                                      [B]        p: [D]
 
 The softmax runs over the pairs of a row, not over coordinates, and its weights add up to 1: where attention is even,
-as at first, the pairs count 1 / P of what they count in FM, so embeddings may need a larger learning rate.
+as at first, the pairs count 1 / P of what they count in FM.
 
 Where the paper, the authors' code and this file differ:
 
