@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fieldwise._version import __version__
 
 if TYPE_CHECKING:
-    from fieldwise.api import load, resume, train
+    from fieldwise.api import compare, load, resume, train
     from fieldwise.errors import FieldwiseError
     from fieldwise.predictor import Predictor
     from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
@@ -29,6 +29,7 @@ __all__ = [
     "Predictor",
     "Schema",
     "__version__",
+    "compare",
     "load",
     "resume",
     "train",
@@ -41,6 +42,7 @@ _HOMES = {
     "Numeric": "fieldwise.schema",
     "Predictor": "fieldwise.predictor",
     "Schema": "fieldwise.schema",
+    "compare": "fieldwise.api",
     "load": "fieldwise.api",
     "resume": "fieldwise.api",
     "train": "fieldwise.api",

@@ -1,4 +1,4 @@
-"""The verbs as functions: `train`, `resume` and `load`. There is one way to train, and it is here."""
+"""The verbs as functions: `train`, `resume`, `load` and `compare`. There is one way to train, and it is here."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from fieldwise import datasets
 from fieldwise.card import Card, environment, versions
+from fieldwise.comparison.grid import compare
 from fieldwise.data.tables import Source
 from fieldwise.errors import SettingsError, TrainingError
 from fieldwise.predictor import Predictor
@@ -21,6 +22,8 @@ from fieldwise.schema import Schema
 from fieldwise.settings import Settings, resolve_settings
 from fieldwise.training.plan import reuse, settle
 from fieldwise.unfinished import RunRecord, UnfinishedRun, require_same
+
+__all__ = ["compare", "load", "resume", "train"]
 
 
 def train(

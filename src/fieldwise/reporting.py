@@ -35,6 +35,12 @@ class Reporter:
         self.stream = stream or (sys.stdout if _is_notebook(sys.stdout) else sys.stderr)
         self.shows_bars = enabled and (self.stream.isatty() or _is_notebook(self.stream))
 
+    def bars_only(self) -> Reporter:
+        """The same without words: for work of which the caller says what there is to say."""
+        quiet = Reporter(self.stream, enabled=False)
+        quiet.shows_bars = self.shows_bars
+        return quiet
+
     def say(self, text: str = "") -> None:
         """Print a line, above the bar if one is shown."""
         if self.enabled:

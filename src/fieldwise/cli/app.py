@@ -51,6 +51,25 @@ SchemaFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print figures as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there already.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A setting: epochs=3, model.num_heads=4, preset=reference, data.min_count=5. May be given again.",
+    ),
+]
+Valid = Annotated[
+    list[str] | None, typer.Option(metavar="DATA", help="Validation rows of their own. May be given again.")
+]
+Test = Annotated[list[str] | None, typer.Option(metavar="DATA", help="Test rows of their own. May be given again.")]
+Time = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Split by this column: the latest rows validate and test.")
+]
+Group = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Measure GAUC too: AUC within each value of this column.")
+]
+Weight = Annotated[str | None, typer.Option(metavar="COLUMN", help="The weight of each row.")]
 Seed = Annotated[
     int | None,
     typer.Option(help="Decides split, initial weights, order of rows and dropout.", show_default="0"),
@@ -97,14 +116,7 @@ def train(
             show_default="auto",
         ),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="A setting: epochs=3, model.num_heads=4, preset=reference, data.min_count=5. May be given again.",
-        ),
-    ] = None,
+    set_: Set = None,
     config: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A TOML file with the sections model, training and data, and seed."),
@@ -114,19 +126,11 @@ def train(
     field: FieldOption = None,
     names: Names = None,
     positive: Positive = None,
-    valid: Annotated[
-        list[str] | None, typer.Option(metavar="DATA", help="Validation rows of their own. May be given again.")
-    ] = None,
-    test: Annotated[
-        list[str] | None, typer.Option(metavar="DATA", help="Test rows of their own. May be given again.")
-    ] = None,
-    time: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Split by this column: the latest rows validate and test.")
-    ] = None,
-    group: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Measure GAUC too: AUC within each value of this column.")
-    ] = None,
-    weight: Annotated[str | None, typer.Option(metavar="COLUMN", help="The weight of each row.")] = None,
+    valid: Valid = None,
+    test: Test = None,
+    time: Time = None,
+    group: Group = None,
+    weight: Weight = None,
     overwrite: Overwrite = False,
     resume: Annotated[
         Path | None,
@@ -204,6 +208,127 @@ def predict(
     prediction.predict(model, data, out=out, keep=keep, names=names, as_json=as_json, quiet=quiet)
 
 
+@app.command(
+    epilog="Example: fieldwise compare clicks.csv --label click --models lr,fm,lightgbm,autoint --out runs/compare"
+)
+def compare(
+    data: Data,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Models ([bold]fieldwise models[/]), lightgbm, catboost (extra 'gbdt'), or sections of --config.",
+            show_default="all sections of --config",
+        ),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Where tables, pictures and runs go; what is done there stays done."),
+    ] = Path("runs/compare"),
+    label: Label = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each model.")] = 5,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The model that differences are taken to.", show_default="lr, else the first"
+        ),
+    ] = None,
+    tune: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Try N settings of each model on the validation rows first (extra 'tune')."
+        ),
+    ] = 0,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A TOML file with the sections models.NAME, training and data, and base."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting of training or data, for all. May be given again."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Decides the split, and is the first of the seeds.", show_default="0")
+    ] = None,
+    schema: SchemaFile = None,
+    field: FieldOption = None,
+    names: Names = None,
+    positive: Positive = None,
+    valid: Valid = None,
+    test: Test = None,
+    time: Time = None,
+    group: Group = None,
+    weight: Weight = None,
+    published: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATASET",
+            help="Whose published figures to show beside: criteo, avazu, kdd12, movielens-1m.",
+            show_default="a built-in data set's own",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew, forgetting what is done in --out.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train many models on the same rows, with several seeds each, and hold them against each other.
+
+    Split and encoding are the same for all; the best epoch is chosen by the validation rows; the test rows are looked
+    at once per run. Stopped at any moment, the same command goes on. LightGBM and CatBoost take part as what one
+    would use instead.
+    """
+    from fieldwise.cli import comparing
+
+    comparing.run(
+        data,
+        models=models,
+        seeds=seeds,
+        config=config,
+        overrides=set_ or [],
+        base=base,
+        tune=tune,
+        label=label,
+        seed=seed,
+        schema=schema,
+        fields=field or [],
+        names=names,
+        positive=positive,
+        valid=valid,
+        test=test,
+        time=time,
+        group=group,
+        weight=weight,
+        published=published,
+        out=out,
+        overwrite=overwrite,
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+@app.command(epilog="Example: fieldwise results runs/compare --base fm")
+def results(
+    comparisons: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="What fieldwise compare has written.", show_default=False)
+    ],
+    base: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Take differences to this model instead.", show_default=False)
+    ] = None,
+    changes: Annotated[
+        bool,
+        typer.Option("--changes", help="What joint models add to their single ones, on average over the comparisons."),
+    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what comparisons have found, also while they run."""
+    from fieldwise.cli import comparing
+
+    comparing.results(comparisons, base=base, changes=changes, markdown=markdown, as_json=as_json)
+
+
 @app.command(epilog="Example: fieldwise inspect clicks.csv --label click --out schema.json")
 def inspect(
     target: Annotated[list[str], typer.Argument(metavar="DATA|MODEL", help="A table of clicks, or a saved model.")],
@@ -221,12 +346,26 @@ def inspect(
     inspection.run(target, label=label, fields=field or [], names=names, out=out, as_json=as_json)
 
 
-@app.command()
-def models(as_json: AsJson = False) -> None:
+@app.command(epilog="Example: fieldwise models --shape criteo")
+def models(
+    shape: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATASET",
+            help="Count parameters at a published data set's sizes (criteo, avazu, kdd12, movielens-1m), with the "
+            "settings of the AutoInt paper.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """List the models, a line each, with their presets."""
     from fieldwise.cli import inspection
 
-    inspection.list_models(as_json=as_json)
+    if shape is None:
+        inspection.list_models(as_json=as_json)
+    else:
+        inspection.count_at(shape, as_json=as_json)
 
 
 @app.command(epilog="Example: fieldwise demo --dataset movielens-1m")

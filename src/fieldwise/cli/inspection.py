@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import typer
@@ -12,6 +13,7 @@ from fieldwise import datasets
 from fieldwise.api import load
 from fieldwise.card import summary_rows
 from fieldwise.cli.words import one_or_list, parse_fields, print_json, split_names
+from fieldwise.comparison.sizes import sizes_at
 from fieldwise.data.tables import read_table
 from fieldwise.errors import SchemaError
 from fieldwise.models import registry
@@ -70,6 +72,20 @@ def list_models(*, as_json: bool) -> None:
         return
     rows = [(n, registry.summary(n), ", ".join(registry.presets(n))) for n in registry.names()]
     Reporter(sys.stdout).table("Models", ("name", "what it is", "presets"), rows)
+
+
+def count_at(shape: str, *, as_json: bool) -> None:
+    """Print the parameters of all models at a published data set's sizes."""
+    sizes = sizes_at(shape)
+    if as_json:
+        print_json([asdict(size) for size in sizes])
+        return
+    header = ("name", "settings", "parameters without embeddings", "printed in the paper", "parameters")
+    rows = [
+        (s.model, s.preset or "defaults", f"{s.without_embeddings:,}", s.printed, f"{s.all:,}")
+        for s in sorted(sizes, key=lambda size: size.without_embeddings)
+    ]
+    Reporter(sys.stdout).table(f"Parameters at the sizes of {shape}", header, rows)
 
 
 def download(dataset: str, *, to: Path | None) -> None:

@@ -113,6 +113,11 @@ def settings_model(name: str) -> type[BaseModel]:
     return _settings_model(name)
 
 
+def require(name: str) -> None:
+    """Raise SettingsError where the library of one of `NAMES` is not installed."""
+    _imported(name)
+
+
 def resolve(name: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Complete settings, ready for JSON: the defaults, over them the given ones. Raises SettingsError as `fit` does."""
     return _validated(name, settings).model_dump()

@@ -1,0 +1,200 @@
+"""Contenders: the models of a comparison with their settings, from names and from a settings file.
+
+The file has what `fieldwise train --config` knows, and a section for every contender:
+
+    base = "lr"                           # differences are to this one
+    [training]                            # for all networks
+    epochs = 50
+    [models.autoint]                      # the registered model `autoint`
+    preset = "reference"
+    dropout = 0.4
+    [models."without residual"]           # a name of one's own needs `name`, the registered one
+    name = "autoint"
+    residual = false
+    training = { patience = 5 }           # for this one only
+    tune = { dropout = [0.0, 0.2, 0.4], "training.learning_rate" = { low = 1e-4, high = 3e-3, log = true } }
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fieldwise.errors import SettingsError, suggest
+from fieldwise.models import registry
+from fieldwise.recipes import boosting
+from fieldwise.settings import DataSettings, Settings, resolve_settings
+from fieldwise.tuning import Choice, Range, default_ranges, parse_range
+
+
+class Contender(BaseModel):
+    """A model that takes part.
+
+    name: how tables call it. model: a registered model, or an external one (`lightgbm`, `catboost`). settings: those
+    that are not at their defaults, by dotted name; of an external model by its own names. ranges: what tuning may
+    choose from, by dotted name.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    model: str
+    settings: dict[str, Any] = {}
+    ranges: dict[str, Choice | Range] = {}
+
+    @property
+    def is_external(self) -> bool:
+        """Whether it is no network of ours, but trees by another library."""
+        return self.model in boosting.NAMES
+
+    def resolve(self, seed: int, chosen: Mapping[str, Any] | None = None) -> Settings:
+        """A network's complete settings for one run, with what tuning has chosen. Raises SettingsError."""
+        return resolve_settings(model=self.model, overrides={**self.settings, **(chosen or {})}, seed=seed)
+
+    def resolve_external(self, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """An external model's complete settings, with what tuning has chosen. Raises SettingsError."""
+        return boosting.resolve(self.model, {**self.settings, **(chosen or {})})
+
+
+class Plan(BaseModel):
+    """Who is compared, and how the rows are prepared for all of them.
+
+    base: whose figures differences are taken to. ours: names of those that are held against the best of the others.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    contenders: list[Contender]
+    base: str
+    ours: list[str]
+    data: DataSettings = DataSettings()
+
+
+class _File(BaseModel):
+    """A settings file as it is written."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base: str | None = None
+    ours: list[str] | None = None
+    training: dict[str, Any] = {}
+    data: DataSettings = DataSettings()
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+OURS = ("autoint", "autoint+", "aim")
+"""Registered models that count as ours where nobody says otherwise."""
+
+
+def plan(
+    models: Sequence[str] | None = None,
+    *,
+    config: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    base: str | None = None,
+    tune: bool = False,
+) -> Plan:
+    """Settle who takes part, from names, a file and settings for all; every setting is checked here.
+
+    models: names of registered or external models, or of sections of the file; default: all sections of the file.
+    overrides: settings of `training` and `data` for all networks, by dotted or bare name; they win over the file's.
+    base: default is the file's, else `lr` where it takes part, else the first contender.
+    tune: gives contenders without ranges of their own the usual ones.
+    Raises SettingsError, naming the contender or the setting.
+    """
+    file = _File() if config is None else _read(Path(config))
+    names = list(dict.fromkeys(models or file.models))
+    if not names:
+        raise SettingsError("name the models to compare, for example --models lr,fm,autoint,autoint+")
+    common, data = _split_overrides(overrides or {})
+    shared = {**{f"training.{name}": value for name, value in file.training.items()}, **common}
+    contenders = []
+    for name in names:
+        contender = _contender(name, file.models.get(name, {}), shared, known=file.models)
+        if tune and not contender.ranges:
+            contender = contender.model_copy(update={"ranges": default_ranges(contender.model)})
+        contenders.append(contender)
+        try:
+            if contender.is_external:
+                contender.resolve_external()
+            else:
+                contender.resolve(seed=0)
+        except SettingsError as error:
+            raise SettingsError(f"{name}: {error}") from error
+    base = base or file.base or ("lr" if "lr" in names else names[0])
+    if base not in names:
+        raise SettingsError(f"the base '{base}' does not take part; {suggest(base, names)}")
+    ours = file.ours if file.ours is not None else [c.name for c in contenders if c.model in OURS]
+    if unknown := [name for name in ours if name not in names and name not in file.models]:
+        raise SettingsError(f"ours: '{unknown[0]}' does not take part; {suggest(unknown[0], names)}")
+    return Plan(
+        contenders=contenders,
+        base=base,
+        ours=[name for name in ours if name in names],
+        data=file.data.model_copy(update=DataSettings(**{**file.data.model_dump(), **data}).model_dump()),
+    )
+
+
+def _contender(
+    name: str, section: Mapping[str, Any], shared: Mapping[str, Any], *, known: Mapping[str, Any]
+) -> Contender:
+    section = dict(section)
+    model = section.pop("name", name)
+    ranges, training = section.pop("tune", {}), section.pop("training", {})
+    if model not in registry.names() and model not in boosting.NAMES:
+        raise SettingsError(f"unknown model '{model}'; {suggest(model, [*registry.names(), *boosting.NAMES, *known])}")
+    external = model in boosting.NAMES
+    prefix = "" if external else "model."
+    settings = {f"{prefix}{key}": value for key, value in section.items()}
+    if external and training:
+        raise SettingsError(f"[models.{name}]: '{model}' is no network of ours and has no section training")
+    if not external:
+        settings = {**shared, **settings, **{f"training.{key}": value for key, value in training.items()}}
+    try:
+        parsed = {_dotted(key, external): parse_range(key, value) for key, value in ranges.items()}
+        return Contender(name=name, model=model, settings=settings, ranges=parsed)
+    except SettingsError as error:
+        raise SettingsError(f"[models.{name}]: {error}") from error
+
+
+def _dotted(name: str, external: bool) -> str:
+    return name if external or "." in name else f"model.{name}"
+
+
+def _split_overrides(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings for all networks by dotted name, and those of the data by bare name."""
+    common, data = {}, {}
+    for name, value in overrides.items():
+        section, dot, bare = name.partition(".")
+        if section == "data" or (not dot and name in DataSettings.model_fields):
+            data[bare or name] = value
+            if data.keys() - DataSettings.model_fields.keys():
+                raise SettingsError(f"unknown setting '{name}'; {suggest(bare, DataSettings.model_fields)}")
+        elif section == "model":
+            raise SettingsError(f"'{name}' would be for every model; settings of one stand in its section of the file")
+        else:
+            common[name] = value
+    return common, data
+
+
+def _read(path: Path) -> _File:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _File.model_validate(content)
+    except OSError as error:
+        raise SettingsError(f"cannot read the settings file {path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            known = DataSettings.model_fields if where.startswith("data.") else _File.model_fields
+            raise SettingsError(
+                f"{path}: unknown entry '{where}'; {suggest(where.rpartition('.')[2], known)}"
+            ) from error
+        raise SettingsError(f"{path}: '{where}' cannot be {first['input']!r}: {first['msg'].lower()}") from error
+    except ValueError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error

@@ -1,0 +1,184 @@
+"""Comparisons from end to end, on a small planted click log: the same rows for all, done stays done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fieldwise as fw
+from fieldwise.comparison import grid
+from fieldwise.comparison.tables import read
+from fieldwise.errors import SettingsError, TrainingError
+from fieldwise.training.trainer import Trainer
+
+FAST = {"epochs": 2, "batch_size": 128, "device": "cpu", "learning_rate": 0.01}
+
+
+@pytest.fixture(scope="module")
+def clicks() -> dict[str, list]:
+    generator = np.random.default_rng(0)
+    user, item = generator.integers(0, 8, 1500), generator.integers(0, 8, 1500)
+    price = generator.normal(size=1500)
+    chance = 1 / (1 + np.exp(-(np.where(user < 4, 2.0, -2.0) + price)))
+    return {
+        "user": [f"u{i}" for i in user],
+        "item": [f"i{i}" for i in item],
+        "price": price.tolist(),
+        "click": (generator.random(1500) < chance).astype(int).tolist(),
+    }
+
+
+def compare(clicks: dict[str, list], **changes):
+    arguments = {"label": "click", "models": ["lr", "autoint"], "seeds": 2, "settings": FAST, "progress": False}
+    return fw.compare(clicks, **{**arguments, **changes})
+
+
+def test_every_contender_with_every_seed_on_the_same_rows(clicks: dict[str, list], tmp_path: Path) -> None:
+    found = compare(clicks, out=tmp_path / "out")
+    assert [(r.contender, r.seed) for r in found.runs] == [("lr", 0), ("autoint", 0), ("lr", 1), ("autoint", 1)]
+    assert found.rows == {"train": 1200, "valid": 150, "test": 150}
+    for run in found.runs:
+        assert run.error is None
+        assert run.metrics["test"]["rows"] == 150
+        assert len({r.metrics["test"]["base_rate"] for r in found.runs}) == 1
+        assert run.settings["training"]["precision"] in ("float32", "bfloat16")
+        assert run.settings["seed"] == run.seed
+        assert run.history is not None
+        assert run.train_rows_per_s > 0
+        assert run.predict_rows_per_s > 0
+        assert run.environment.threads
+    lr, autoint = found.summaries()
+    assert lr.auc.mean > 0.75
+    assert autoint.auc.values[0] != autoint.auc.values[1]
+    assert read(tmp_path / "out") == found
+
+
+def test_a_run_is_the_one_that_train_makes(clicks: dict[str, list]) -> None:
+    found = compare(clicks, models=["autoint"], seeds=1)
+    predictor = fw.train(clicks, label="click", model="autoint", settings=FAST, seed=0, progress=False)
+    assert found.runs[0].metrics == predictor.card.metrics
+    assert found.runs[0].parameters == predictor.card.parameters
+
+
+def test_what_is_done_stays_done_and_the_grid_can_grow(
+    clicks: dict[str, list], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = compare(clicks, models=["lr"], seeds=1, out=tmp_path)
+    monkeypatch.setattr(grid, "fit", pytest.fail)
+    assert compare(clicks, models=["lr"], seeds=1, out=tmp_path).runs == first.runs
+    monkeypatch.undo()
+    grown = compare(clicks, out=tmp_path)
+    assert len(grown.runs) == 4
+    assert grown.runs[0] == first.runs[0]
+
+
+@pytest.mark.parametrize("stops_at", [3, 4, 5])
+def test_a_comparison_that_was_stopped_ends_with_the_same_numbers(
+    clicks: dict[str, list], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops_at: int
+) -> None:
+    """Every run has two epochs, and a checkpoint after each: the second run is stopped in the middle, or at its end."""
+    saved = []
+    save = Trainer.save
+
+    def stop(trainer: Trainer, path: Path) -> None:
+        save(trainer, path)
+        saved.append(path)
+        if len(saved) == stops_at:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        compare(clicks, out=tmp_path)
+    assert len(read(tmp_path).runs) == (stops_at - 1) // 2
+    assert len(list(tmp_path.glob("runs/*.unfinished"))) == 1
+    monkeypatch.undo()
+    resumed, whole = compare(clicks, out=tmp_path), compare(clicks)
+    assert [r.metrics for r in resumed.runs] == [r.metrics for r in whole.runs]
+    assert not list(tmp_path.glob("runs/*.unfinished"))
+
+
+def test_other_rows_other_settings_and_other_things_are_refused(clicks: dict[str, list], tmp_path: Path) -> None:
+    compare(clicks, models=["lr"], seeds=1, out=tmp_path)
+    with pytest.raises(SettingsError, match="on other rows"):
+        compare({name: column[:1400] for name, column in clicks.items()}, models=["lr"], seeds=1, out=tmp_path)
+    with pytest.raises(SettingsError, match="another seed for the split"):
+        compare(clicks, models=["lr"], seeds=1, out=tmp_path, seed=1)
+    with pytest.raises(SettingsError, match=r"training.epochs = 2, and now 3 is wanted"):
+        compare(clicks, models=["lr"], seeds=1, out=tmp_path, settings={**FAST, "epochs": 3})
+    anew = compare(clicks, models=["lr"], seeds=1, out=tmp_path, settings={**FAST, "epochs": 3}, overwrite=True)
+    assert anew.runs[0].epochs == 3
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("years of work", encoding="utf-8")
+    with pytest.raises(SettingsError, match="no comparison"):
+        compare(clicks, models=["lr"], seeds=1, out=other, overwrite=True)
+    assert (other / "thesis.txt").exists()
+
+
+def test_a_run_that_fails_is_recorded_and_the_others_go_on(
+    clicks: dict[str, list], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = grid.fit
+
+    def fails(network, parts, settings, **more):
+        if settings.model == "lr" and settings.seed == 0:
+            raise TrainingError("the loss is not a number")
+        return fit(network, parts, settings, **more)
+
+    monkeypatch.setattr(grid, "fit", fails)
+    found = compare(clicks, out=tmp_path)
+    assert [run.error for run in found.runs] == ["the loss is not a number", None, None, None]
+    assert found.summaries()[0].failed == 1
+    monkeypatch.undo()
+    # Failed runs are tried again.
+    assert all(run.error is None for run in compare(clicks, out=tmp_path).runs)
+
+
+def test_settings_that_contradict_each_other_are_found_before_any_training(
+    clicks: dict[str, list], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('[models.lr]\n[models.wrong]\nname = "autoint"\nnum_heads = 5\n', encoding="utf-8")
+    monkeypatch.setattr(grid, "fit", pytest.fail)
+    with pytest.raises(SettingsError, match=r"wrong: .*num_heads must divide"):
+        compare(clicks, models=None, config=file)
+
+
+def test_a_comparison_without_test_rows_is_refused(clicks: dict[str, list]) -> None:
+    with pytest.raises(SettingsError, match="needs validation and test rows"):
+        compare(clicks, settings={**FAST, "data.test_fraction": 0})
+
+
+def test_tuning_chooses_by_validation_rows_alone(
+    clicks: dict[str, list], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna", reason="optuna is not installed")
+    looked = []
+    evaluate = grid.evaluate_model
+    monkeypatch.setattr(
+        grid, "evaluate_model", lambda network, rows, *more: looked.append(1) or evaluate(network, rows, *more)
+    )
+    file = tmp_path / "c.toml"
+    file.write_text('[models.lr]\ntune = { "training.learning_rate" = [0.01, 1e-6] }\n', encoding="utf-8")
+    found = compare(
+        clicks, models=None, config=file, tune=3, out=tmp_path / "out", settings={"epochs": 2, "device": "cpu"}
+    )
+    assert len(looked) == 2  # once per run, never per trial
+    assert all(run.tuned == {"training.learning_rate": 0.01} for run in found.runs)
+    assert all(run.settings["training"]["learning_rate"] == 0.01 for run in found.runs)
+    trials = json.loads((tmp_path / "out" / "tuning" / "lr" / "trials.json").read_text(encoding="utf-8"))
+    assert len(trials["trials"]) == 3
+
+
+def test_trees_stand_beside_on_the_same_rows(clicks: dict[str, list], tmp_path: Path) -> None:
+    pytest.importorskip("lightgbm", reason="lightgbm is not installed")
+    found = compare(clicks, models=["lr", "lightgbm"], seeds=1, out=tmp_path)
+    lr, trees = found.runs
+    assert trees.metrics["test"]["base_rate"] == lr.metrics["test"]["base_rate"]
+    assert trees.metrics["test"]["auc"] > 0.75
+    assert trees.parameters["all"] > 0
+    assert found.summaries()[1].parameters_without_embeddings is None
+    assert compare(clicks, models=["lr", "lightgbm"], seeds=1, out=tmp_path).runs == found.runs
