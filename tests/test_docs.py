@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 
 import fieldwise as fw
 from fieldwise import cli
+from fieldwise.comparison.contenders import plan
 from fieldwise.layout import FieldLayout, Layout
 from fieldwise.models import registry
 from fieldwise.settings import resolve_settings
@@ -116,3 +119,85 @@ def test_a_built_in_data_set_from_training_to_its_test_split(data_dir: Path, tmp
     metrics = fw.load(tmp_path / "m").evaluate("movielens-1m")
     assert metrics.rows == 73_902
     assert metrics.to_dict() == predictor.card.metrics["test"]
+
+
+class TestYourOwnModel:
+    """docs/your-own-model.md: the file, and every command that the page shows."""
+
+    PAGE = ROOT / "docs" / "your-own-model.md"
+
+    @pytest.fixture
+    def module(self, in_folder_with_clicks: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        code, _ = blocks(self.PAGE, "python")
+        assert len(code.splitlines()) <= 45
+        (in_folder_with_clicks / "gated_fm.py").write_text(code)
+        monkeypatch.syspath_prepend(str(in_folder_with_clicks))
+        yield in_folder_with_clicks
+        registry._entries.pop("gated_fm", None)
+        sys.modules.pop("gated_fm", None)
+
+    def test_python(self, module: Path) -> None:
+        _, usage = blocks(self.PAGE, "python")
+        usage = usage.replace("seeds=3", "seeds=1, settings={'epochs': 1}")
+        namespace: dict[str, object] = {}
+        exec(compile(usage, "your-own-model.md", "exec"), namespace)  # noqa: S102
+        assert [run.contender for run in namespace["comparison"].runs] == ["fm", "gated_fm"]
+        assert fw.load("model").settings.model == "gated_fm"
+
+    def test_commands(self, module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for command in blocks(self.PAGE, "bash")[0].strip().splitlines():
+            short = ["--seeds", "1", "--set", "epochs=1"] if "compare" in command else []
+            monkeypatch.setattr(sys, "argv", [*shlex.split(command), *short])
+            with pytest.raises(SystemExit) as stop:
+                cli.main()
+            assert not stop.value.code
+        assert (module / "predictions.csv").exists()
+        assert fw.load("gated").settings.model_settings["reduction"] == 1
+
+    def test_contract(self, module: Path) -> None:
+        command = shlex.split(blocks(self.PAGE, "bash")[1])
+        paths = os.pathsep.join([str(module), *sys.path])
+        done = subprocess.run(
+            [sys.executable, "-m", *command, "-q", "-p", "no:cacheprovider"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": paths},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 19
+
+
+def test_a_module_that_cannot_be_imported_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["fieldwise", "--import", "no_such_module", "models"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 1
+    assert "--import no_such_module" in capsys.readouterr().err
+
+
+def test_the_settings_of_a_comparison(tmp_path: Path) -> None:
+    whole, ranges = blocks(ROOT / "docs" / "compare.md", "toml")
+    path = tmp_path / "compare.toml"
+    path.write_text(whole)
+    found = plan(config=path)
+    assert [contender.model for contender in found.contenders] == ["fm", "autoint", "autoint", "lightgbm"]
+    assert found.contenders[2].resolve(seed=0).training.learning_rate == 5e-4
+    path.write_text(ranges)
+    assert set(plan(config=path).contenders[0].ranges) == {"model.dnn_dropout", "training.learning_rate"}
+
+
+def test_the_python_of_comparing(in_folder_with_clicks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks(ROOT / "docs" / "compare.md", "python")
+    exec(compile(code.replace("seeds=3", "seeds=1, settings={'epochs': 1}"), "compare.md", "exec"), {})  # noqa: S102
+    assert capsys.readouterr().out.splitlines()[-1].startswith("autoint 0.")
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "examples" / "movielens-1m").glob("*.toml")), ids=lambda path: path.stem
+)
+def test_the_settings_files_of_movielens(path: Path) -> None:
+    assert len(plan(config=path).contenders) > 1

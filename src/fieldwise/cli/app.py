@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fieldwise._version import __version__
+from fieldwise.errors import SettingsError
 
 app = typer.Typer(
     name="fieldwise",
@@ -82,13 +85,32 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
+def _import(module: str) -> None:
+    """Import a module of the user's. As with `python -m`, the current folder is looked in first."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise SettingsError(f"--import {module}: {error}; name a module, such as my_model for my_model.py") from error
+
+
 @app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
+    import_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            metavar="MODULE",
+            help="A Python module with models of your own, of the current folder or installed. May be given again.",
+        ),
+    ] = None,
 ) -> None:
-    pass
+    for module in import_ or []:
+        _import(module)
 
 
 @app.command(epilog="Example: fieldwise train clicks.csv --label click --out model --set epochs=5")
