@@ -78,3 +78,14 @@ def test_settings_that_cannot_be():
     for widths in [(), (4, 0)]:
         with pytest.raises(SettingsError, match="at least 1 unit"):
             MicroNetworks(3, 3, widths)
+
+
+def test_lower_precision_products_change_little():
+    layer = make(5, (4, 2)).float()
+    x = torch.randn(64, 5, 3, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = layer(x)
+    output.float().square().sum().backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+    torch.testing.assert_close(output.float(), layer(x), atol=0.06, rtol=0.06)

@@ -7,6 +7,7 @@ import itertools
 import pytest
 import torch
 
+from fieldwise.layers.products import pooled_pairs
 from fieldwise.layout import FieldLayout, Layout
 from fieldwise.models import CTRModel, build, count_parameters, presets, resolve
 from fieldwise.models.deepfm import DeepFM
@@ -43,6 +44,9 @@ def test_without_hidden_layers_it_is_the_factorisation_machine(layouts, make_bat
     model = scattered(layout, dnn_hidden=())
     assert model.dnn is None
     torch.testing.assert_close(model(batch), factorisation_machine(model, batch))
+    machine = build("fm", layout).double().eval()
+    machine.load_state_dict(model.state_dict())
+    assert torch.equal(model(batch), machine(batch))
 
 
 def test_a_silent_head_leaves_the_factorisation_machine(layouts, make_batch):
@@ -65,12 +69,20 @@ def test_logits_of_pairs_and_network_are_added_over_the_same_vectors(layouts, ma
     torch.testing.assert_close(model(batch), factorisation_machine(model, batch) + deep)
 
 
-def test_without_pairs_it_is_wide_and_deep(make_batch):
-    # One field has no pairs: what is left is the first order and the network.
-    batch = make_batch(ONE, 6)
-    model = scattered(ONE)
-    vectors, first_order = model.embedding(batch)
-    torch.testing.assert_close(model(batch), first_order + model.dnn(vectors.flatten(1)))
+def test_without_pairs_it_is_wide_and_deep(layouts, make_batch):
+    layout, batch = layouts["mixed"], make_batch(layouts["mixed"], 9)
+    model, wide_deep = scattered(layout), build("wide_deep", layout).double().eval()
+    wide_deep.load_state_dict(model.state_dict())
+    vectors, _ = model.embedding(batch)
+    torch.testing.assert_close(model(batch) - pooled_pairs(vectors).sum(dim=1), wide_deep(batch))
+
+
+def test_one_field_has_no_pairs(make_batch):
+    batch, model = make_batch(ONE, 6), scattered(ONE)
+    wide_deep = build("wide_deep", ONE).double().eval()
+    wide_deep.load_state_dict(model.state_dict())
+    torch.testing.assert_close(model(batch), wide_deep(batch))
+    assert model(make_batch(ONE, 0)).shape == (0,)
 
 
 def test_published_parameter_counts():

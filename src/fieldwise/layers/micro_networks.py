@@ -57,7 +57,7 @@ class MicroNetworks(nn.Module):
             if number:
                 hidden = hidden.relu().transpose(0, 1)
             hidden = torch.bmm(hidden, weight).transpose(0, 1)  # [B, P, width]
-            if self.layer_norm:
-                hidden = F.layer_norm(hidden, bias.shape)
-            hidden = hidden + bias
+            # In the precision of the product, as a linear layer adds its own: mixed, the sum would be the slowest step.
+            shift = bias.to(hidden.dtype)
+            hidden = F.layer_norm(hidden, bias.shape, bias=shift) if self.layer_norm else hidden + shift
         return hidden
