@@ -133,6 +133,11 @@ def test_trees_have_ranges_whose_every_end_they_accept(name: str) -> None:
             assert boosting.resolve(name, {setting.removeprefix("model."): value})
 
 
+def test_sizes_are_searched_around_a_models_own_default() -> None:
+    assert default_ranges("autoint")["model.embedding_dim"] == Choice(choices=[8, 16, 32, 64])
+    assert default_ranges("autoint")["model.attention_dim"] == Choice(choices=[32, 64, 128, 256])
+
+
 def test_a_network_beside_the_attention_is_searched_only_where_there_is_one() -> None:
     assert "model.dnn_hidden" in default_ranges("autoint+")
     assert not [name for name in default_ranges("autoint") if name.startswith("model.dnn_")]

@@ -102,12 +102,15 @@ def parse_range(name: str, value: Any) -> Choice | Range:
 
 # ---- the ranges that nobody named
 
+_SIZES = ("embedding_dim", "attention_dim")
+"""Settings with a range around the model's own default, from half of it to four times: a field-aware model, which keeps
+a vector per pair of fields, has another idea of small and large than the others."""
+
 _DROPOUT = Choice(choices=[0.0, 0.1, 0.2, 0.3, 0.5])
 _NETWORK: dict[str, Choice | Range] = {
-    "embedding_dim": Choice(choices=[8, 16, 32, 64]),
     "num_layers": Range(low=1, high=4),
+    "num_steps": Range(low=1, high=4),
     "num_heads": Choice(choices=[1, 2, 4]),
-    "attention_dim": Choice(choices=[32, 64, 128]),
     "dropout": _DROPOUT,
     "embedding_dropout": _DROPOUT,
     "attention_dropout": _DROPOUT,
@@ -116,7 +119,16 @@ _NETWORK: dict[str, Choice | Range] = {
     "dnn_dropout": _DROPOUT,
     "dnn_norm": Choice(choices=[None, "layer", "batch"]),
     "dnn_batch_norm": Choice(choices=[False, True]),
+    "pooled_norm": Choice(choices=[None, "batch"]),
     "wide": Choice(choices=[False, True]),
+    "first_order": Choice(choices=[False, True]),
+    "linear": Choice(choices=["LW", "FeLV", "FiLV"]),
+    "order": Choice(choices=[2, 3, 4]),
+    "rank": Choice(choices=[None, 32, 128]),
+    "structure": Choice(choices=["parallel", "stacked"]),
+    "width": Choice(choices=[100, 200, 400]),
+    "cin_widths": Choice(choices=[[100, 100], [200, 200], [100, 100, 100], [200, 200, 200]]),
+    "sub_widths": Choice(choices=[[20, 5], [40, 5], [40, 10]]),
 }
 """By the name of a model's setting; a model is searched over those that it has."""
 
@@ -163,6 +175,12 @@ def default_ranges(model: str) -> dict[str, Choice | Range]:
     settings = registry.settings_model(model).model_fields
     # A network that is empty by default belongs to another registered model: autoint+ beside autoint.
     has_network = "dnn_hidden" not in settings or bool(settings["dnn_hidden"].default)
-    own = [name for name in settings if name in _NETWORK and (has_network or not name.startswith("dnn_"))]
-    ranges = {f"model.{name}": _NETWORK[name] for name in own}
+    ranges: dict[str, Choice | Range] = {}
+    for name, field in settings.items():
+        if name in _SIZES:
+            ranges[f"model.{name}"] = Choice(
+                choices=[max(1, field.default // 2), *(field.default * n for n in (1, 2, 4))]
+            )
+        elif name in _NETWORK and (has_network or not name.startswith("dnn_")):
+            ranges[f"model.{name}"] = _NETWORK[name]
     return ranges | {f"training.{name}": _TRAINING[name] for name in TrainingSettings.model_fields if name in _TRAINING}

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fieldwise.errors import DataError, SettingsError
+from fieldwise.errors import DataError, SettingsError, TrainingError
 from fieldwise.recipes import boosting
 from fieldwise.recipes.boosting import NAMES, Boosted
 from fieldwise.recipes.raw_columns import MOST_TOKENS, RawColumns
@@ -156,6 +156,19 @@ def test_the_same_seed_gives_the_same_predictions(name: str) -> None:
     first, again, other = (fit(name, settings=random, seed=seed).predict(fresh) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
+
+
+@both
+def test_large_seeds_are_seeds_too(name: str) -> None:
+    assert fit(name, settings=FEW | {"max_rounds": 2}, seed=2**40 + 1).rounds >= 1
+
+
+@pytest.mark.parametrize("name", [installed("catboost")])
+def test_what_the_library_refuses_is_told_in_its_own_words(name: str) -> None:
+    schema = Schema.model_validate({"fields": {"price": "numeric"}, "label": "click"})
+    constant = table().set_column(2, "price", pa.array(np.ones(1500)))
+    with pytest.raises(TrainingError, match=r"catboost gave up: .*constant"):
+        fit(name, schema=schema, train=constant)
 
 
 @both
@@ -342,7 +355,17 @@ def test_lists_become_a_column_per_frequent_token_and_their_number() -> None:
     read = columns.rows(pa.table({"tags": ["b|new", "a|a", "", None]}))
     # By falling count: a (3), b (2).
     np.testing.assert_array_equal(read.numbers, [[0, 1, 2], [1, 0, 2], [0, 0, 0], [0, 0, 0]])
-    assert read.categorical.shape == (4, 0)
+
+
+def test_the_set_of_a_list_is_a_token_whatever_its_order() -> None:
+    schema = Schema.model_validate({"fields": {"tags": {"kind": "multi_valued", "separator": "|"}}, "label": "click"})
+    columns = RawColumns.fit(pa.table({"tags": ["b|a|b", "a|b", "a", None]}), schema)
+    read = columns.rows(pa.table({"tags": ["a|b", "b|a|a", "a", "", "b", "new", "a|new"]})).categorical[:, 0]
+    seen = read[:4]
+    assert seen[0] == seen[1] == 2
+    assert len(set(seen.tolist())) == 3
+    assert read[4:].tolist() == [1, 1, 1]
+    assert len(columns.tokens()[0]) == 3
 
 
 def test_only_the_most_frequent_tokens_of_lists_get_columns() -> None:

@@ -9,7 +9,7 @@ L. Prokhorenkova et al.: "CatBoost: unbiased boosting with categorical features"
                                                                    and per combination of tokens
     missing token     a token of its own                           a token of its own
     unseen token      the side of a split that lists no tokens     the prior: a token that no row was seen with
-    multi-valued      a column for each of the 64 most frequent tokens, and the number of tokens
+    multi-valued      the set of tokens as one token; a column for each of the 64 most frequent ones; their number
 
 What many tokens do: LightGBM gives bins to a column's most frequent tokens until they cover 99 % of a sample of the
 rows (or `max_bin` are used), and takes all others for one; a split puts at most `max_cat_threshold` of them aside.
@@ -196,6 +196,7 @@ def fit(
         raise DataError("there are no training rows")
     if label.min() == label.max():
         raise DataError(f"every training row has the label {label[0]:.0f}; a model needs rows with and without clicks")
+    seed %= 2**31  # beyond it LightGBM reads another number
     reporter = reporter or Reporter(enabled=False)
     if not valid.num_rows:
         reporter.say(f"{name}: no validation rows to stop by, so {chosen.fixed_rounds} rounds are trained")

@@ -1,4 +1,4 @@
-"""Raw columns for decision trees: tokens as codes, numbers as they are, lists as a column per frequent token.
+"""Raw columns for decision trees: tokens as codes, numbers as they are, lists both whole and member by member.
 
 Trees choose their own thresholds and group tokens by themselves, so nothing is scaled, cut into buckets or thrown
 together here: a numeric field's `transform` and `buckets` and every `min_count` are left aside. What counts as
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fieldwise.encoding.encoded import EncodingReport, Ragged
 from fieldwise.encoding.fields import CategoricalEncoding, MultiValuedEncoding
@@ -40,6 +41,20 @@ class RawRows:
 
 
 @dataclass(frozen=True, eq=False)
+class _Lists:
+    """A multi-valued field. members: its tokens. whole: each set of tokens as a token of its own."""
+
+    members: MultiValuedEncoding
+    whole: CategoricalEncoding
+
+    @classmethod
+    def fit(cls, name: str, spec: MultiValued, column: pa.ChunkedArray) -> _Lists:
+        members = MultiValuedEncoding.fit(name, spec.model_copy(update={"min_count": 1}), column, min_count=1)
+        sets = _sets(members.encode(column, EncodingReport()))
+        return cls(members, CategoricalEncoding.fit(name, Categorical(), sets, min_count=1))
+
+
+@dataclass(frozen=True, eq=False)
 class RawColumns:
     """What was learned from the training rows, tokens only, and how a table becomes `RawRows` by it.
 
@@ -47,7 +62,7 @@ class RawColumns:
     """
 
     schema: Schema
-    encodings: dict[str, CategoricalEncoding | MultiValuedEncoding | None]
+    encodings: dict[str, CategoricalEncoding | _Lists | None]
 
     @classmethod
     def fit(cls, table: pa.Table, schema: Schema) -> RawColumns:
@@ -55,7 +70,7 @@ class RawColumns:
 
         Raises DataError, naming the column, where it is missing or not of the field's kind.
         """
-        encodings: dict[str, CategoricalEncoding | MultiValuedEncoding | None] = {}
+        encodings: dict[str, CategoricalEncoding | _Lists | None] = {}
         for name, spec in schema.fields.items():
             with _column(table, schema.column_of(name)) as column:
                 match spec:
@@ -63,15 +78,15 @@ class RawColumns:
                         every = spec.model_copy(update={"min_count": 1})
                         encodings[name] = CategoricalEncoding.fit(name, every, column, min_count=1)
                     case MultiValued():
-                        every_member = spec.model_copy(update={"min_count": 1})
-                        encodings[name] = MultiValuedEncoding.fit(name, every_member, column, min_count=1)
+                        encodings[name] = _Lists.fit(name, spec, column)
                     case Numeric():
                         encodings[name] = None
         return cls(schema, encodings)
 
     def tokens(self) -> list[pa.StringArray]:
         """The tokens of each categorical column of `RawRows`, the first one having the id `FIRST_TOKEN`."""
-        return [e.vocabulary.tokens for e in self.encodings.values() if isinstance(e, CategoricalEncoding)]
+        known = [e.whole if isinstance(e, _Lists) else e for e in self.encodings.values() if e is not None]
+        return [encoding.vocabulary.tokens for encoding in known]
 
     def rows(self, table: pa.Table) -> RawRows:
         """All rows of a table. Raises DataError, naming the column (and the row), for what cannot be read."""
@@ -81,9 +96,10 @@ class RawColumns:
             with _column(table, self.schema.column_of(name)) as column:
                 if isinstance(encoding, CategoricalEncoding):
                     categorical.append(encoding.encode(column, EncodingReport()))
-                elif isinstance(encoding, MultiValuedEncoding):
-                    lists = encoding.encode(column, EncodingReport())
-                    numbers += _token_columns(lists, min(MOST_TOKENS, len(encoding.vocabulary.tokens)))
+                elif isinstance(encoding, _Lists):
+                    lists = encoding.members.encode(column, EncodingReport())
+                    categorical.append(encoding.whole.encode(_sets(lists), EncodingReport()))
+                    numbers += _token_columns(lists, min(MOST_TOKENS, len(encoding.members.vocabulary.tokens)))
                 else:
                     values = number_column(column)
                     numbers.append(np.where(np.isinf(values), np.nan, values))
@@ -92,6 +108,18 @@ class RawColumns:
             np.column_stack(categorical) if categorical else np.empty((n, 0), np.int32),
             np.column_stack(numbers) if numbers else np.empty((n, 0)),
         )
+
+
+def _sets(lists: Ragged) -> pa.ChunkedArray:
+    """The set of ids that each row holds, as text, so that order and repetition do not count: "3 17"."""
+    row = np.repeat(np.arange(len(lists)), np.diff(lists.offsets))
+    order = np.lexsort((lists.values, row))
+    row, ids = row[order], lists.values[order]
+    first = np.ones(len(ids), dtype=bool)
+    first[1:] = (row[1:] != row[:-1]) | (ids[1:] != ids[:-1])
+    offsets = np.searchsorted(row[first], np.arange(len(lists) + 1)).astype(np.int64)
+    members = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(ids[first]).cast(pa.string()))
+    return pa.chunked_array([pc.binary_join(members, " ")])
 
 
 def _token_columns(lists: Ragged, most: int) -> list[npt.NDArray[np.float64]]:
