@@ -44,11 +44,8 @@ from fieldwise.layers.first_order import FirstOrderEmbedding
 from fieldwise.layers.pair_attention import PairAttention
 from fieldwise.layers.products import pooled_pairs
 from fieldwise.layout import Layout
-from fieldwise.models.base import CTRModel
+from fieldwise.models.base import CTRModel, Dropout, Width
 from fieldwise.models.registry import register
-
-Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
-Width = Annotated[int, Field(ge=1, le=65_536)]
 
 _PUBLISHED = {"missing": "zero", "pooling": "mean"}
 

@@ -43,12 +43,8 @@ from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layers.interacting import InteractingLayer
 from fieldwise.layers.mlp import MLP, init_glorot_normal
 from fieldwise.layout import Layout
-from fieldwise.models.base import CTRModel, count_parameters
+from fieldwise.models.base import CTRModel, Dropout, Hidden, Width, count_parameters
 from fieldwise.models.registry import register
-
-Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
-# The upper bounds are far beyond any use; they keep a predictor file from asking for networks without end.
-Width = Annotated[int, Field(ge=1, le=65_536)]
 
 _PUBLISHED = {
     "embedding_dim": 16,
@@ -137,7 +133,7 @@ class AutoInt(CTRModel):
         layer_norm: bool = True,
         dropout: Dropout = 0.0,
         embedding_dropout: Dropout = 0.0,
-        dnn_hidden: Annotated[tuple[Width, ...], Field(max_length=64)] = (),
+        dnn_hidden: Hidden = (),
         dnn_dropout: Dropout = 0.0,
         dnn_batch_norm: bool = False,
         wide: bool = False,

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from fieldwise.data.batch import Batch
 from fieldwise.errors import SettingsError
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layout import Layout
+
+# The upper bounds are far beyond any use; they keep a predictor file from asking for networks without end.
+Width = Annotated[int, Field(ge=1, le=65_536)]
+"""A setting: the numbers of a vector or the units of a layer."""
+Hidden = Annotated[tuple[Width, ...], Field(max_length=64)]
+"""A setting: the widths of a feed-forward network's hidden layers; none for no such network."""
+Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
+"""A setting: the share that training drops."""
 
 
 class CTRModel(nn.Module, ABC):

@@ -34,11 +34,8 @@ from fieldwise.layers.cross import VectorCross
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layers.mlp import MLP, init_glorot_normal
 from fieldwise.layout import Layout
-from fieldwise.models.base import CTRModel
+from fieldwise.models.base import CTRModel, Dropout, Hidden, Width
 from fieldwise.models.registry import register
-
-Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
-Width = Annotated[int, Field(ge=1, le=65_536)]
 
 _AUTOINT = {"embedding_dim": 16, "num_layers": 3, "missing": "zero"}
 
@@ -68,7 +65,7 @@ class DCN(CTRModel):
         *,
         embedding_dim: Width = 16,
         num_layers: Annotated[int, Field(ge=0, le=256)] = 3,
-        dnn_hidden: Annotated[tuple[Width, ...], Field(max_length=64)] = (),
+        dnn_hidden: Hidden = (),
         dnn_dropout: Dropout = 0.0,
         dnn_norm: Literal["batch", "layer"] | None = None,
         missing: Literal["learned", "zero"] = "learned",

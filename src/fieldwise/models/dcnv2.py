@@ -32,11 +32,8 @@ from fieldwise.layers.cross import LowRankCross, MatrixCross
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layers.mlp import MLP, init_glorot_normal
 from fieldwise.layout import Layout
-from fieldwise.models.base import CTRModel
+from fieldwise.models.base import CTRModel, Dropout, Hidden, Width
 from fieldwise.models.registry import register
-
-Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
-Width = Annotated[int, Field(ge=1, le=65_536)]
 
 
 @register(
@@ -63,7 +60,7 @@ class DCNV2(CTRModel):
         experts: Annotated[int, Field(ge=1, le=1024)] = 4,
         expert_activation: Literal["tanh", "relu"] | None = "tanh",
         structure: Literal["parallel", "stacked"] = "parallel",
-        dnn_hidden: Annotated[tuple[Width, ...], Field(max_length=64)] = (400, 400),
+        dnn_hidden: Hidden = (400, 400),
         dnn_dropout: Dropout = 0.0,
         dnn_norm: Literal["batch", "layer"] | None = None,
         missing: Literal["learned", "zero"] = "learned",

@@ -36,11 +36,8 @@ from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layers.mlp import init_glorot_normal
 from fieldwise.layers.residual import ResidualLayer, ResidualUnit
 from fieldwise.layout import Layout
-from fieldwise.models.base import CTRModel
+from fieldwise.models.base import CTRModel, Dropout, Width
 from fieldwise.models.registry import register
-
-Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
-Width = Annotated[int, Field(ge=1, le=65_536)]
 
 _AUTOINT = {"embedding_dim": 16, "variant": "width100", "num_layers": 4, "width": 100, "missing": "zero"}
 

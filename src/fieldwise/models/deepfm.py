@@ -25,9 +25,8 @@ Presets: `autoint-paper` is how the AutoInt paper set its joint models (two laye
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
 from torch import Tensor
 
 from fieldwise.data.batch import Batch
@@ -35,11 +34,8 @@ from fieldwise.layers.first_order import FirstOrderEmbedding
 from fieldwise.layers.mlp import MLP
 from fieldwise.layers.products import pooled_pairs
 from fieldwise.layout import Layout
-from fieldwise.models.base import CTRModel
+from fieldwise.models.base import CTRModel, Dropout, Hidden, Width
 from fieldwise.models.registry import register
-
-Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
-Width = Annotated[int, Field(ge=1, le=65_536)]
 
 _AIM = {"dnn_hidden": (700,) * 5, "dnn_dropout": 0.0, "dnn_norm": "layer", "missing": "zero", "pooling": "mean"}
 
@@ -72,7 +68,7 @@ class DeepFM(CTRModel):
         layout: Layout,
         *,
         embedding_dim: Width = 16,
-        dnn_hidden: Annotated[tuple[Width, ...], Field(max_length=64)] = (400, 400),
+        dnn_hidden: Hidden = (400, 400),
         dnn_dropout: Dropout = 0.0,
         dnn_norm: Literal["batch", "layer"] | None = None,
         missing: Literal["learned", "zero"] = "learned",

@@ -39,10 +39,8 @@ from fieldwise.layers.graph import FieldGraph
 from fieldwise.layers.interacting import InteractingLayer
 from fieldwise.layers.mlp import init_glorot_normal
 from fieldwise.layout import Layout
-from fieldwise.models.base import CTRModel
+from fieldwise.models.base import CTRModel, Width
 from fieldwise.models.registry import register
-
-Width = Annotated[int, Field(ge=1, le=65_536)]
 
 
 @register(

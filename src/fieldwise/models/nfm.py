@@ -22,9 +22,8 @@ Preset: `autoint-paper`, the AutoInt paper's one hidden layer of 200 units with 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
 from torch import Tensor, nn
 
 from fieldwise.data.batch import Batch
@@ -33,11 +32,8 @@ from fieldwise.layers.first_order import FirstOrderEmbedding
 from fieldwise.layers.mlp import MLP, BatchNorm
 from fieldwise.layers.products import pooled_pairs
 from fieldwise.layout import Layout
-from fieldwise.models.base import CTRModel
+from fieldwise.models.base import CTRModel, Dropout, Hidden, Width
 from fieldwise.models.registry import register
-
-Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
-Width = Annotated[int, Field(ge=1, le=65_536)]
 
 
 @register(
@@ -61,7 +57,7 @@ class NFM(CTRModel):
         embedding_dim: Width = 16,
         pooled_norm: Literal["batch"] | None = None,
         pooled_dropout: Dropout = 0.0,
-        dnn_hidden: Annotated[tuple[Width, ...], Field(max_length=64)] = (400, 400),
+        dnn_hidden: Hidden = (400, 400),
         dnn_dropout: Dropout = 0.0,
         dnn_norm: Literal["batch", "layer"] | None = None,
         missing: Literal["learned", "zero"] = "learned",

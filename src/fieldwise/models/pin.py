@@ -35,11 +35,8 @@ from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layers.micro_networks import MicroNetworks
 from fieldwise.layers.mlp import MLP
 from fieldwise.layout import Layout
-from fieldwise.models.base import CTRModel
+from fieldwise.models.base import CTRModel, Dropout, Hidden, Width
 from fieldwise.models.registry import register
-
-Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
-Width = Annotated[int, Field(ge=1, le=65_536)]
 
 
 @register(
@@ -66,7 +63,7 @@ class PIN(CTRModel):
         sub_widths: Annotated[tuple[Width, ...], Field(min_length=1, max_length=64)] = (40, 5),
         sub_layer_norm: bool = True,
         raw_embeddings: bool = False,
-        dnn_hidden: Annotated[tuple[Width, ...], Field(max_length=64)] = (400, 400),
+        dnn_hidden: Hidden = (400, 400),
         dnn_dropout: Dropout = 0.0,
         dnn_norm: Literal["batch", "layer"] | None = None,
         missing: Literal["learned", "zero"] = "learned",

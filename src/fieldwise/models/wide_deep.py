@@ -23,20 +23,16 @@ Preset `autoint-paper` is the joint model of AutoInt's table 5; the sizes of its
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
 from torch import Tensor
 
 from fieldwise.data.batch import Batch
 from fieldwise.layers.first_order import FirstOrderEmbedding
 from fieldwise.layers.mlp import MLP
 from fieldwise.layout import Layout
-from fieldwise.models.base import CTRModel
+from fieldwise.models.base import CTRModel, Dropout, Hidden, Width
 from fieldwise.models.registry import register
-
-Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
-Width = Annotated[int, Field(ge=1, le=65_536)]
 
 
 @register(
@@ -56,7 +52,7 @@ class WideDeep(CTRModel):
         layout: Layout,
         *,
         embedding_dim: Width = 16,
-        dnn_hidden: Annotated[tuple[Width, ...], Field(max_length=64)] = (400, 400),
+        dnn_hidden: Hidden = (400, 400),
         dnn_dropout: Dropout = 0.0,
         dnn_norm: Literal["batch", "layer"] | None = None,
         missing: Literal["learned", "zero"] = "learned",

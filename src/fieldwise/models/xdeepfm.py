@@ -42,11 +42,8 @@ from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layers.first_order import FirstOrderEmbedding
 from fieldwise.layers.mlp import MLP, init_glorot_normal
 from fieldwise.layout import Layout
-from fieldwise.models.base import CTRModel
+from fieldwise.models.base import CTRModel, Dropout, Hidden, Width
 from fieldwise.models.registry import register
-
-Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
-Width = Annotated[int, Field(ge=1, le=65_536)]
 
 _AUTOINT = {"embedding_dim": 16, "cin_widths": (200, 200, 200), "split_half": True, "missing": "zero"}
 _AIM_AVAZU = {"embedding_dim": 40, "cin_widths": (100,) * 2, "dnn_hidden": (700,) * 5, "missing": "zero"}
@@ -90,7 +87,7 @@ class XDeepFM(CTRModel):
         cin_widths: Annotated[tuple[Width, ...], Field(min_length=1, max_length=64)] = (200, 200, 200),
         split_half: bool = True,
         first_order: bool = False,
-        dnn_hidden: Annotated[tuple[Width, ...], Field(max_length=64)] = (),
+        dnn_hidden: Hidden = (),
         dnn_dropout: Dropout = 0.0,
         dnn_norm: Literal["batch", "layer"] | None = None,
         missing: Literal["learned", "zero"] = "learned",
