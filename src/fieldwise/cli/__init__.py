@@ -1,5 +1,5 @@
 """The command line: `fieldwise train`, `predict`, `evaluate`, `inspect`, `models`, `demo`,
-`bench`, `download`.
+`bench`, `compare`, `results`, `download`.
 
 The commands parse words and print; everything else is done by the library.
 """
