@@ -70,7 +70,7 @@ def test_one_field_interacts_with_itself(make_batch):
     layout = Layout((FieldLayout("only", "categorical", 8),))
     model, batch = make(layout, "cin", cin_widths=(1,)), make_batch(layout, 4)
     squares = model.embedding(batch).square().sum(dim=(1, 2))
-    expected = squares * float(model.interaction.filters[0]) * float(model.readout.weight) + model.readout.bias
+    expected = squares * model.interaction.filters[0].flatten() * model.readout.weight[0] + model.readout.bias
     torch.testing.assert_close(model(batch), expected)
 
 
