@@ -82,7 +82,7 @@ class _File(BaseModel):
     base: str | None = None
     ours: list[str] | None = None
     training: dict[str, Any] = {}
-    data: DataSettings = DataSettings()
+    data: dict[str, Any] = {}
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
@@ -110,8 +110,9 @@ def plan(
     names = list(dict.fromkeys(models or file.models))
     if not names:
         raise SettingsError("name the models to compare, for example --models lr,fm,autoint,autoint+")
-    common, data = _split_overrides(overrides or {})
+    common, prepared = _split_overrides(overrides or {})
     shared = {**{f"training.{name}": value for name, value in file.training.items()}, **common}
+    data = resolve_settings(overrides={f"data.{name}": v for name, v in {**file.data, **prepared}.items()}).data
     contenders = []
     for name in names:
         contender = _contender(name, file.models.get(name, {}), shared, known=file.models)
@@ -135,7 +136,7 @@ def plan(
         contenders=contenders,
         base=base,
         ours=[name for name in ours if name in names],
-        data=file.data.model_copy(update=DataSettings(**{**file.data.model_dump(), **data}).model_dump()),
+        data=data,
     )
 
 
@@ -172,8 +173,6 @@ def _split_overrides(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict
         section, dot, bare = name.partition(".")
         if section == "data" or (not dot and name in DataSettings.model_fields):
             data[bare or name] = value
-            if data.keys() - DataSettings.model_fields.keys():
-                raise SettingsError(f"unknown setting '{name}'; {suggest(bare, DataSettings.model_fields)}")
         elif section == "model":
             raise SettingsError(f"'{name}' would be for every model; settings of one stand in its section of the file")
         else:
