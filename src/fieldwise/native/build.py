@@ -1,0 +1,124 @@
+"""Compiling a C++ source of this package with the system's compiler, and keeping the result for later processes.
+
+The library lies in `$XDG_CACHE_HOME/fieldwise/kernels` (or `~/.cache/...`) under a name made from the source, the flags
+and the compiler, so a change of any of them compiles anew. A library is code: it is loaded only from a folder and a file
+that belong to the user and that nobody else can write, and only if it is whole.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+import tempfile
+from pathlib import Path
+
+FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC")
+COMPILERS = ("c++", "g++", "clang++")
+PATIENCE = 300.0
+"""Seconds that a compiler may take."""
+
+
+class BuildError(Exception):
+    """A kernel cannot be had here; the message says why."""
+
+
+def load_library(source: Path, flags: tuple[str, ...] = ()) -> ctypes.CDLL:
+    """The library made of a C++ source, from the cache or newly compiled.
+
+    source: a file that includes nothing but what comes with the compiler. flags: beyond `FLAGS`.
+    Raises BuildError where there is no compiler, it fails, or the cache folder cannot be used.
+    """
+    compiler = find_compiler()
+    try:
+        text = source.read_bytes()
+        folder = _cache_folder()
+        library = folder / f"{source.stem}-{_name(text, compiler, flags)}.so"
+        for fresh in (False, True):
+            if fresh or not _is_whole(library):
+                _compile(source, library, compiler, flags)
+            try:
+                return ctypes.CDLL(str(library))
+            except OSError:
+                # Whole, but of another system perhaps, where home directories are shared: once more, then give up.
+                if fresh:
+                    raise
+    except OSError as error:
+        raise BuildError(f"{error.strerror or error}: {error.filename}" if error.filename else str(error)) from error
+    raise AssertionError
+
+
+def find_compiler() -> list[str]:
+    """The command of the C++ compiler: `$CXX`, or the first of the usual names. Raises BuildError."""
+    if named := shlex.split(os.environ.get("CXX", "")):
+        found = shutil.which(named[0])
+        if found is None:
+            raise BuildError(f"the C++ compiler '{named[0]}' that CXX names is not there")
+        return [found, *named[1:]]
+    for name in COMPILERS:
+        if found := shutil.which(name):
+            return [found]
+    raise BuildError("no C++ compiler found; install g++ or clang++, or name one in CXX")
+
+
+def _cache_folder() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(root):  # as the standard wants it
+        try:
+            root = str(Path.home() / ".cache")
+        except RuntimeError as error:
+            raise BuildError("there is no home directory to keep compiled kernels in") from error
+    folder = Path(root) / "fieldwise" / "kernels"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _require_own(folder)
+    return folder
+
+
+def _require_own(path: Path) -> None:
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise BuildError(f"{path} is a link, belongs to somebody else or can be written by others")
+
+
+def _name(text: bytes, compiler: list[str], flags: tuple[str, ...]) -> str:
+    version = _run([*compiler, "--version"])
+    digest = hashlib.sha256()
+    for part in (text, " ".join([*compiler, *FLAGS, *flags]).encode(), version.encode()):
+        digest.update(len(part).to_bytes(8) + part)
+    return digest.hexdigest()[:32]
+
+
+def _is_whole(library: Path) -> bool:
+    """Whether a library is there as it was written: loading half of one could end the process."""
+    try:
+        _require_own(library)
+        content = library.read_bytes()
+    except FileNotFoundError:
+        return False
+    return hashlib.sha256(content[:-32]).digest() == content[-32:]
+
+
+def _compile(source: Path, library: Path, compiler: list[str], flags: tuple[str, ...]) -> None:
+    """Write a library, all or nothing, with its SHA-256 behind its end, where the loader does not look."""
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        made = Path(folder) / "made.so"
+        _run([*compiler, *FLAGS, *flags, str(source), "-o", str(made)])
+        content = made.read_bytes()
+        made.write_bytes(content + hashlib.sha256(content).digest())
+        made.chmod(0o700)
+        os.replace(made, library)
+
+
+def _run(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"{command[0]} took longer than {PATIENCE:.0f} s") from error
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if "error" in line.lower()] or done.stderr.splitlines()
+        raise BuildError(f"{command[0]} failed: {lines[0].strip() if lines else f'status {done.returncode}'}")
+    return done.stdout
