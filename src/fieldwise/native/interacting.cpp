@@ -93,11 +93,13 @@ INLINE U interleave(U a, U b, int from) {
 // [sixteen of a, sixteen of b] as bfloat16, not yet in pairs.
 INLINE U halves(V a, V b) { return (U)_mm512_cvtne2ps_pbh(b, a); }
 
-INLINE U pack(V a, V b) {
+// The same in pairs.
+INLINE U paired(U halves) {
     alignas(64) static const uint16_t INDEX[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
                                                    8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-    return _mm512_permutexvar_epi16(_mm512_load_si512(INDEX), halves(a, b));
+    return _mm512_permutexvar_epi16(_mm512_load_si512(INDEX), halves);
 }
+INLINE U pack(V a, V b) { return paired(halves(a, b)); }
 
 INLINE V first(U pair) { return _mm512_castsi512_ps(_mm512_slli_epi32(pair, 16)); }
 INLINE V second(U pair) { return _mm512_castsi512_ps(_mm512_and_si512(pair, _mm512_set1_epi32(int(0xffff0000)))); }
@@ -106,14 +108,13 @@ INLINE V second(U pair) { return _mm512_castsi512_ps(_mm512_and_si512(pair, _mm5
 INLINE __mmask32 positive(U pair) { return _mm512_cmpgt_epi16_mask(pair, _mm512_setzero_si512()); }
 INLINE U where(__mmask32 mask, U pair) { return _mm512_maskz_mov_epi16(mask, pair); }
 
-// 2^t for t <= 0, relative error 1e-7: t = n + r with r in [0, 1). Far below zero it is zero, NaN stays NaN.
+// 2^t for t <= 0, relative error 3e-6: t = n + r with r in [0, 1). Far below zero it is zero, NaN stays NaN.
 INLINE V exp2_of(V t) {
     const V r = _mm512_reduce_ps(t, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-    V p = _mm512_fmadd_ps(all(0.00187757647f), r, all(0.00898934063f));
-    p = _mm512_fmadd_ps(p, r, all(0.0558263175f));
-    p = _mm512_fmadd_ps(p, r, all(0.240153611f));
-    p = _mm512_fmadd_ps(p, r, all(0.693153083f));
-    p = _mm512_fmadd_ps(p, r, all(1.0f));
+    V p = _mm512_fmadd_ps(all(0.0135341659f), r, all(0.0520114638f));
+    p = _mm512_fmadd_ps(p, r, all(0.241442755f));
+    p = _mm512_fmadd_ps(p, r, all(0.693003833f));
+    p = _mm512_fmadd_ps(p, r, all(1.0000026f));
     return _mm512_scalef_ps(p, t);
 }
 constexpr float LOG2_E = 1.44269504f;
@@ -180,7 +181,8 @@ struct Sizes {
     int fields, even_fields, stride, field_pairs;  // stride: vectors from one pair of features to the next
     int in_dim, in_pairs, in_vectors;              // in_vectors: of sixteen numbers
     int heads, head_dim, head_pairs, width, width_pairs;
-    int projected;  // 3 W or 4 W
+    int projected;   // 3 W or 4 W
+    int some_pairs;  // as many pairs of fields as have their inputs in half of a first-level cache
     long blocks;
     // What is kept of a block for the backward pass, in vectors: per head and field the largest logit and 1 / sum of
     // the softmax; bits of the ReLUs; the layer's output before LayerNorm.
@@ -200,6 +202,8 @@ struct Sizes {
         width = heads * head_dim;
         width_pairs = width / 2;
         projected = (layer.residual == PROJECTED ? 4 : 3) * width;
+        some_pairs = 20 / in_vectors > 0 ? 20 / in_vectors : 1;
+        some_pairs = some_pairs < field_pairs ? some_pairs : field_pairs;
         blocks = (layer.rows + LANES - 1) / LANES;
         masks_at = 2L * heads * fields;
         normed_at = masks_at + (2L * width_pairs * fields * long(sizeof(__mmask32)) + 63) / 64;
@@ -374,13 +378,13 @@ void project(const U* x, int pairs, const uint32_t* weight, int columns, int out
     });
 }
 
-// Pairs of features [pair][stride] -> pairs of fields [field pair][2 pairs]; a last odd field is joined by zeros.
-void pair_fields(const U* from, int pairs, const Sizes& s, U* to) {
+// Pairs of features [pair][stride] -> pairs of fields [field pair - begin][2 pairs]; a last odd field is joined by zeros.
+void pair_fields(const U* from, int pairs, int begin, int end, const Sizes& s, U* to) {
     const U upper = _mm512_set1_epi32(int(0xffff0000));
     for (int p = 0; p < pairs; ++p) {
-        for (int f = 0; f < s.field_pairs; ++f) {
+        for (int f = begin; f < end; ++f) {
             const U a = from[long(p) * s.stride + 2 * f], b = from[long(p) * s.stride + 2 * f + 1];
-            U* out = to + (long(f) * pairs + p) * 2;
+            U* out = to + (long(f - begin) * pairs + p) * 2;
             // Bitwise "upper ? b : a".
             out[0] = _mm512_ternarylogic_epi32(upper, _mm512_slli_epi32(b, 16), a, 0xca);
             out[1] = _mm512_ternarylogic_epi32(upper, b, _mm512_srli_epi32(a, 16), 0xca);
@@ -460,11 +464,14 @@ void forward_block(const Layer& layer, const Sizes& s, const Weights& weights, S
         const long start = long(head) * s.head_pairs;
         const U* const query = my.heads + start * s.stride;
         const U* const key = query + long(s.width_pairs) * s.stride;
-        pair_fields(key + long(s.width_pairs) * s.stride, s.head_pairs, s, by_fields);
+        pair_fields(key + long(s.width_pairs) * s.stride, s.head_pairs, 0, s.field_pairs, s, by_fields);
         tiles<3, 1>(s.fields, [&](int i0, auto some_queries) {
             constexpr int I = decltype(some_queries)::value;
             V* const logits = my.logits.floats();  // [even_fields][I]
             U* const shares = my.shares;           // [field_pairs][I]
+            V largest[I], scale[I];
+#pragma GCC unroll 16
+            for (int i = 0; i < I; ++i) largest[i] = all(-__builtin_inff());
             tiles<8, 2>(s.even_fields, [&](int j0, auto some_keys) {
                 constexpr int J = decltype(some_keys)::value;
                 V sum[I][J];
@@ -473,18 +480,18 @@ void forward_block(const Layer& layer, const Sizes& s, const Weights& weights, S
 #pragma GCC unroll 16
                 for (int j = 0; j < J; ++j)
 #pragma GCC unroll 16
-                    for (int i = 0; i < I; ++i) logits[(j0 + j) * I + i] = sum[i][j];
+                    for (int i = 0; i < I; ++i) {
+                        logits[(j0 + j) * I + i] = sum[i][j];
+                        if (j0 + j < s.fields) largest[i] = _mm512_max_ps(largest[i], sum[i][j]);
+                    }
             });
-            V scale[I];
 #pragma GCC unroll 16
             for (int i = 0; i < I; ++i) {
-                V largest = logits[i];
-                for (int j = 1; j < s.fields; ++j) largest = _mm512_max_ps(largest, logits[j * I + i]);
-                largest = _mm512_mul_ps(largest, all(LOG2_E));
+                largest[i] = _mm512_mul_ps(largest[i], all(LOG2_E));
                 V total = zero();
                 for (int j = 0; j < s.even_fields; j += 2) {
-                    V a = exp2_of(_mm512_fmsub_ps(logits[j * I + i], all(LOG2_E), largest));
-                    V b = exp2_of(_mm512_fmsub_ps(logits[(j + 1) * I + i], all(LOG2_E), largest));
+                    V a = exp2_of(_mm512_fmsub_ps(logits[j * I + i], all(LOG2_E), largest[i]));
+                    V b = exp2_of(_mm512_fmsub_ps(logits[(j + 1) * I + i], all(LOG2_E), largest[i]));
                     if (j + 1 == s.fields) b = zero();
                     total = _mm512_add_ps(total, _mm512_add_ps(a, b));
                     if (layer.dropout > 0.0f) {
@@ -494,7 +501,7 @@ void forward_block(const Layer& layer, const Sizes& s, const Weights& weights, S
                     shares[(j / 2) * I + i] = pack(a, b);
                 }
                 scale[i] = _mm512_div_ps(all(1.0f), total);
-                statistics[2 * (long(head) * s.fields + i0 + i)] = largest;
+                statistics[2 * (long(head) * s.fields + i0 + i)] = largest[i];
                 statistics[2 * (long(head) * s.fields + i0 + i) + 1] = scale[i];
                 if (layer.dropout > 0.0f) scale[i] = _mm512_mul_ps(scale[i], all(dropout.scale));
             }
@@ -553,25 +560,24 @@ struct Sums {
 };
 
 struct BackwardScratch {
-    Array x, heads, grad, to_heads, to_x, inputs, queries, keys, grads, parts, shares, dropped, to_shares, to_logits,
-        kept_pairs, logit_pairs;
+    // x and heads hold gradients, too, once what they held is no longer wanted: less memory, more of it in the cache.
+    Array x, heads, grad, queries, keys, grads, shares, dropped, to_shares, to_logits, kept_pairs, logit_pairs, inputs,
+        parts;
     explicit BackwardScratch(const Sizes& s)
         : x(size_t(s.in_pairs) * s.stride),
-          heads(size_t(3 * s.width_pairs) * s.stride),
+          heads(size_t(s.projected / 2) * s.stride),
           grad(size_t(s.width_pairs) * s.stride),
-          to_heads(size_t(s.projected / 2) * s.stride),
-          to_x(size_t(s.in_pairs) * s.stride),
-          inputs(size_t(s.field_pairs) * LANES * s.in_vectors),
           queries(size_t(s.field_pairs) * s.head_dim),
           keys(size_t(s.field_pairs) * s.head_dim),
           grads(size_t(s.field_pairs) * s.head_dim),
-          parts(size_t(s.field_pairs) * s.head_dim),
           shares(4u * s.even_fields),
           dropped(4u * s.even_fields),
           to_shares(4u * s.even_fields),
           to_logits(4u * s.field_pairs),
           kept_pairs(size_t(s.field_pairs) * s.even_fields),
-          logit_pairs(size_t(s.field_pairs) * s.even_fields) {}
+          logit_pairs(size_t(s.field_pairs) * s.even_fields),
+          inputs(size_t(s.some_pairs) * LANES * s.in_vectors),
+          parts(size_t(s.some_pairs) * s.projected) {}
 };
 
 // The gradient of the LayerNorm's input, in place of that of its output.
@@ -609,36 +615,35 @@ void backward_norm(const Layer& layer, const Sizes& s, const U* y, U* grad, Sums
     }
 }
 
-// The gradients of a head's queries, keys and values, from that of its output.
+// The gradients of a head's queries, keys and values, from that of its output, in place of what they are of.
 void backward_head(const Layer& layer, const Sizes& s, BackwardScratch& my, const V* statistics, const Dropout& dropout,
                    int head) {
     const long part = long(s.width_pairs) * s.stride;
-    const U* const query = my.heads + long(head) * s.head_pairs * s.stride;
-    const U *const key = query + part, *const value = key + part;
+    U* const query = my.heads + long(head) * s.head_pairs * s.stride;
+    U *const key = query + part, *const value = key + part;
     const U* const grad = my.grad + long(head) * s.head_pairs * s.stride;
-    U* const to_query = my.to_heads + long(head) * s.head_pairs * s.stride;
-    U *const to_key = to_query + part, *const to_value = to_key + part;
     const bool drops = layer.dropout > 0.0f;
-    pair_fields(query, s.head_pairs, s, my.queries);
-    pair_fields(key, s.head_pairs, s, my.keys);
-    pair_fields(grad, s.head_pairs, s, my.grads);
+    pair_fields(query, s.head_pairs, 0, s.field_pairs, s, my.queries);
+    pair_fields(key, s.head_pairs, 0, s.field_pairs, s, my.keys);
+    pair_fields(grad, s.head_pairs, 0, s.field_pairs, s, my.grads);
 
     // Through a ReLU, where there is one: what it let pass is above zero.
-    const auto store = [&](U* to, const U* before, long at, V a, V b) {
+    const auto store = [&](U* to, V a, V b) {
         const U pair = pack(a, b);
-        to[at] = layer.relu_heads ? where(positive(before[at]), pair) : pair;
+        *to = layer.relu_heads ? where(positive(*to), pair) : pair;
     };
     tiles<4, 2>(s.even_fields, [&](int i0, auto some_queries) {
         constexpr int I = decltype(some_queries)::value;
         V* const shares = my.shares.floats();                        // all three [even_fields][I]
         V* const dropped = drops ? my.dropped.floats() : shares;
         V* const to_shares = my.to_shares.floats();
-        V largest[I], inverse[I];
+        V largest[I], inverse[I], mean[I];
 #pragma GCC unroll 16
         for (int i = 0; i < I; ++i) {  // a query that is not there has no shares
             const bool there = i0 + i < s.fields;
             largest[i] = there ? statistics[2 * (long(head) * s.fields + i0 + i)] : zero();
             inverse[i] = there ? statistics[2 * (long(head) * s.fields + i0 + i) + 1] : zero();
+            mean[i] = zero();
         }
         tiles<6, 2>(s.even_fields, [&](int j0, auto some_keys) {
             constexpr int J = decltype(some_keys)::value;
@@ -648,34 +653,26 @@ void backward_head(const Layer& layer, const Sizes& s, BackwardScratch& my, cons
 #pragma GCC unroll 16
             for (int j = 0; j < J; ++j)
 #pragma GCC unroll 16
-                for (int i = 0; i < I; ++i)
-                    shares[(j0 + j) * I + i] = _mm512_mul_ps(
-                        inverse[i], exp2_of(_mm512_fmsub_ps(sum[i][j], all(LOG2_E), largest[i])));
+                for (int i = 0; i < I; ++i) {
+                    const V share = exp2_of(_mm512_fmsub_ps(sum[i][j], all(LOG2_E), largest[i]));
+                    shares[(j0 + j) * I + i] = j0 + j < s.fields ? _mm512_mul_ps(inverse[i], share) : zero();
+                }
             clear(sum);
             contract(sum, grad + i0, s.stride, value + j0, s.stride, s.head_pairs);
 #pragma GCC unroll 16
             for (int j = 0; j < J; ++j)
 #pragma GCC unroll 16
-                for (int i = 0; i < I; ++i) to_shares[(j0 + j) * I + i] = sum[i][j];
-        });
-        if (s.fields < s.even_fields)
-            for (int i = 0; i < I; ++i) shares[s.fields * I + i] = zero();
-        if (drops) {
-            for (int j = 0; j < s.even_fields; ++j) {
                 for (int i = 0; i < I; ++i) {
-                    const __mmask16 kept = dropout.kept(s, head, i0 + i, j);
-                    V &to_share = to_shares[j * I + i], &share = dropped[j * I + i];
-                    to_share = _mm512_maskz_mul_ps(kept, to_share, all(dropout.scale));
-                    share = _mm512_maskz_mul_ps(kept, shares[j * I + i], all(dropout.scale));
+                    const int at = (j0 + j) * I + i;
+                    if (drops) {
+                        const __mmask16 kept = dropout.kept(s, head, i0 + i, j0 + j);
+                        sum[i][j] = _mm512_maskz_mul_ps(kept, sum[i][j], all(dropout.scale));
+                        dropped[at] = _mm512_maskz_mul_ps(kept, shares[at], all(dropout.scale));
+                    }
+                    to_shares[at] = sum[i][j];
+                    mean[i] = _mm512_fmadd_ps(shares[at], sum[i][j], mean[i]);
                 }
-            }
-        }
-        V mean[I];
-#pragma GCC unroll 16
-        for (int i = 0; i < I; ++i) mean[i] = zero();
-        for (int j = 0; j < s.fields; ++j)
-#pragma GCC unroll 16
-            for (int i = 0; i < I; ++i) mean[i] = _mm512_fmadd_ps(shares[j * I + i], to_shares[j * I + i], mean[i]);
+        });
         const auto to_logit = [&](int i, int j) {
             return _mm512_mul_ps(shares[j * I + i], _mm512_sub_ps(to_shares[j * I + i], mean[i]));
         };
@@ -684,11 +681,8 @@ void backward_head(const Layer& layer, const Sizes& s, BackwardScratch& my, cons
             for (int i = 0; i < I; i += 2) {
                 const U upper = halves(to_logit(i, j), to_logit(i, j + 1));
                 const U lower = halves(to_logit(i + 1, j), to_logit(i + 1, j + 1));
-                // Within `upper` the sixteen of key j come first, those of key j + 1 then.
-                const U swapped = _mm512_shuffle_i64x2(upper, upper, 0x4e);
-                const U swapped_lower = _mm512_shuffle_i64x2(lower, lower, 0x4e);
-                my.to_logits[(j / 2) * I + i] = interleave(upper, swapped, 0);
-                my.to_logits[(j / 2) * I + i + 1] = interleave(lower, swapped_lower, 0);
+                my.to_logits[(j / 2) * I + i] = paired(upper);
+                my.to_logits[(j / 2) * I + i + 1] = paired(lower);
                 U* const pairs = my.logit_pairs + long((i0 + i) / 2) * s.even_fields + j;
                 pairs[0] = interleave(upper, lower, 0);
                 pairs[1] = interleave(upper, lower, 16);
@@ -706,26 +700,26 @@ void backward_head(const Layer& layer, const Sizes& s, BackwardScratch& my, cons
             for (int j = 0; j < J; j += 2)
 #pragma GCC unroll 16
                 for (int i = 0; i < I; ++i)
-                    store(to_query, query, long((e0 + j) / 2) * s.stride + i0 + i, sum[i][j], sum[i][j + 1]);
+                    store(query + long((e0 + j) / 2) * s.stride + i0 + i, sum[i][j], sum[i][j + 1]);
         });
     });
     tiles<3, 1>(s.fields, [&](int j0, auto some_keys) {
         tiles<8, 2>(s.head_dim, [&](int e0, auto some_outputs) {
             constexpr int I = decltype(some_keys)::value, J = decltype(some_outputs)::value;
             V sum[I][J];
-            const auto store_all = [&](U* to, const U* before) {
+            const auto store_all = [&](U* to) {
 #pragma GCC unroll 16
                 for (int j = 0; j < J; j += 2)
 #pragma GCC unroll 16
                     for (int i = 0; i < I; ++i)
-                        store(to, before, long((e0 + j) / 2) * s.stride + j0 + i, sum[i][j], sum[i][j + 1]);
+                        store(to + long((e0 + j) / 2) * s.stride + j0 + i, sum[i][j], sum[i][j + 1]);
             };
             clear(sum);
             contract(sum, my.kept_pairs + j0, s.even_fields, my.grads + e0, s.head_dim, s.field_pairs);
-            store_all(to_value, value);
+            store_all(value);
             clear(sum);
             contract(sum, my.logit_pairs + j0, s.even_fields, my.queries + e0, s.head_dim, s.field_pairs);
-            store_all(to_key, key);
+            store_all(key);
         });
     });
 }
@@ -733,32 +727,33 @@ void backward_head(const Layer& layer, const Sizes& s, BackwardScratch& my, cons
 // Adds the block's share of the gradients of weight and bias. Here input features are in the lanes, and rows and fields
 // are what is summed over: no sum across lanes is wanted.
 void backward_weights(const Layer& layer, const Sizes& s, BackwardScratch& my, Sums& sums, long row, int rows) {
-    for (int f = 0; f < s.field_pairs; ++f) {
-        for (int r = 0; r < rows; ++r) {
-            const long at = ((row + r) * s.fields + 2 * f) * s.in_dim;
-            U* const to = my.inputs + (long(f) * LANES + r) * s.in_vectors;
-            for (int c = 0; c < s.in_dim; c += 32) {
-                const U a = load_words(layer.x, layer.x_is_bfloat16, at + c, s.in_dim - c);
-                const U b = 2 * f + 1 < s.fields
-                                ? load_words(layer.x, layer.x_is_bfloat16, at + s.in_dim + c, s.in_dim - c)
-                                : _mm512_setzero_si512();
-                to[c / 16] = interleave(a, b, 0);
-                if (c + 16 < s.in_dim) to[c / 16 + 1] = interleave(a, b, 16);
-            }
-        }
-    }
     V* const to_bias = sums.bias.floats();
     const U ones = _mm512_set1_epi32(0x3f803f80);
-    for (int o = 0; o < s.projected; o += s.head_dim) {
-        pair_fields(my.to_heads + long(o / 2) * s.stride, s.head_pairs, s, my.parts);
-        const auto add_tile = [&](int e0, int c0, auto some_outputs, auto some_vectors) {
+    for (int begin = 0; begin < s.field_pairs; begin += s.some_pairs) {
+        const int end = begin + s.some_pairs < s.field_pairs ? begin + s.some_pairs : s.field_pairs;
+        for (int f = begin; f < end; ++f) {
+            for (int r = 0; r < rows; ++r) {
+                const long at = ((row + r) * s.fields + 2 * f) * s.in_dim;
+                U* const to = my.inputs + (long(f - begin) * LANES + r) * s.in_vectors;
+                for (int c = 0; c < s.in_dim; c += 32) {
+                    const U a = load_words(layer.x, layer.x_is_bfloat16, at + c, s.in_dim - c);
+                    const U b = 2 * f + 1 < s.fields
+                                    ? load_words(layer.x, layer.x_is_bfloat16, at + s.in_dim + c, s.in_dim - c)
+                                    : _mm512_setzero_si512();
+                    to[c / 16] = interleave(a, b, 0);
+                    if (c + 16 < s.in_dim) to[c / 16 + 1] = interleave(a, b, 16);
+                }
+            }
+        }
+        pair_fields(my.heads, s.projected / 2, begin, end, s, my.parts);
+        const auto add_tile = [&](int o, int c, auto some_outputs, auto some_vectors) {
             constexpr int I = decltype(some_outputs)::value, J = decltype(some_vectors)::value;
-            V* const to = sums.weight.floats() + long(o + e0) * s.in_vectors + c0;
+            V* const to = sums.weight.floats() + long(o) * s.in_vectors + c;
             V sum[I][J];
             clear(sum);
-            for (int f = 0; f < s.field_pairs; ++f) {
-                const int32_t* left = reinterpret_cast<const int32_t*>(my.parts + long(f) * s.head_dim + e0);
-                const U* right = my.inputs + long(f) * LANES * s.in_vectors + c0;
+            for (int f = 0; f < end - begin; ++f) {
+                const int32_t* left = reinterpret_cast<const int32_t*>(my.parts + long(f) * s.projected + o);
+                const U* right = my.inputs + long(f) * LANES * s.in_vectors + c;
                 for (int r = 0; r < rows; ++r, ++left, right += s.in_vectors) {
                     U numbers[J];
 #pragma GCC unroll 16
@@ -777,15 +772,15 @@ void backward_weights(const Layer& layer, const Sizes& s, BackwardScratch& my, S
                 for (int j = 0; j < J; ++j) to[i * s.in_vectors + j] = _mm512_add_ps(to[i * s.in_vectors + j], sum[i][j]);
         };
         if (s.in_vectors == 1)  // enough sums to hide the latency
-            tiles<16, 2>(s.head_dim, [&](int e0, auto size) { add_tile(e0, 0, size, Int<1>{}); });
+            tiles<16, 2>(s.projected, [&](int o, auto outputs) { add_tile(o, 0, outputs, Int<1>{}); });
         else
-            tiles<8, 2>(s.head_dim, [&](int e0, auto size) {
-                tiles<2, 1>(s.in_vectors, [&](int c0, auto vectors) { add_tile(e0, c0, size, vectors); });
+            tiles<12, 2>(s.projected, [&](int o, auto outputs) {
+                tiles<2, 1>(s.in_vectors, [&](int c, auto vectors) { add_tile(o, c, outputs, vectors); });
             });
         if (layer.grad_bias)
-            for (int e = 0; e < s.head_dim; ++e)
-                for (int f = 0; f < s.field_pairs; ++f)
-                    to_bias[o + e] = dot(to_bias[o + e], my.parts[long(f) * s.head_dim + e], ones);
+            for (int f = 0; f < end - begin; ++f)
+                for (int o = 0; o < s.projected; ++o)
+                    to_bias[o] = dot(to_bias[o], my.parts[long(f) * s.projected + o], ones);
     }
 }
 
@@ -803,7 +798,7 @@ void backward_block(const Layer& layer, const Sizes& s, const Weights& weights, 
     project(my.x, s.in_pairs, weights.to_heads.data(), s.projected, 3 * s.width, weights.bias.data(),
             weights.least.data(), s, my.heads);
     if (layer.gain) backward_norm(layer, s, saved + s.normed_at, my.grad, sums);
-    U* const to_residual = my.to_heads + 3L * s.width_pairs * s.stride;  // where there is a projection
+    U* const to_residual = my.heads + 3L * s.width_pairs * s.stride;  // where there is a projection
     for (int p = 0; p < s.width_pairs; ++p) {
         for (int f = 0; f < s.fields; ++f) {
             const long at = long(p) * s.stride + f;
@@ -815,20 +810,20 @@ void backward_block(const Layer& layer, const Sizes& s, const Weights& weights, 
     }
     for (int head = 0; head < s.heads; ++head)
         backward_head(layer, s, my, reinterpret_cast<const V*>(saved), dropout, head);
-    project(my.to_heads, s.projected / 2, weights.to_inputs.data(), 2 * s.in_pairs, 2 * s.in_pairs, nullptr, nullptr, s,
-            my.to_x);
+    project(my.heads, s.projected / 2, weights.to_inputs.data(), 2 * s.in_pairs, 2 * s.in_pairs, nullptr, nullptr, s,
+            my.x);
     if (layer.residual == IDENTITY) {
         for (int p = 0; p < s.width_pairs; ++p) {
             for (int f = 0; f < s.fields; ++f) {
                 const long at = long(p) * s.stride + f;
                 const U more =
                     layer.relu_residual ? where(residual_bits[long(p) * s.fields + f], my.grad[at]) : my.grad[at];
-                my.to_x[at] = pack(_mm512_add_ps(first(my.to_x[at]), first(more)),
-                                   _mm512_add_ps(second(my.to_x[at]), second(more)));
+                my.x[at] = pack(_mm512_add_ps(first(my.x[at]), first(more)),
+                                   _mm512_add_ps(second(my.x[at]), second(more)));
             }
         }
     }
-    leave(my.to_x, layer.grad_x, layer.x_is_bfloat16, s.in_dim, row, rows, s);
+    leave(my.x, layer.grad_x, layer.x_is_bfloat16, s.in_dim, row, rows, s);
     backward_weights(layer, s, my, sums, row, rows);
 }
 
