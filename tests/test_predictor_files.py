@@ -131,7 +131,7 @@ def test_older_versions_load_with_the_same_predictions(tmp_path: Path, version: 
     np.testing.assert_allclose(probabilities, EXPECTED["probabilities"], rtol=1e-15)  # exp may differ in its last bit
     assert old.card.environment == Environment(device=None, threads=None)
     training = old.settings.training
-    assert (training.precision, training.embedding_optimizer) == ("float32", "adam")
+    assert (training.precision, training.embedding_optimizer, training.kernels) == ("float32", "adam", "torch")
     assert training.micro_batch == training.batch_size == 64
     new = old.save(tmp_path / "new")
     assert json.loads((new / MANIFEST).read_bytes())["format_version"] == FORMAT_VERSION

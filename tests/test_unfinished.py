@@ -21,6 +21,7 @@ import torch
 
 import fieldwise as fw
 from fieldwise.errors import DataError, FieldwiseError, SettingsError, TrainingError
+from fieldwise.native import interacting as native
 from fieldwise.reporting import Reporter
 from fieldwise.training import plan
 from fieldwise.training.checkpoints import BestWeights
@@ -99,18 +100,39 @@ def test_killed_anywhere_and_resumed_is_bit_equal(
     assert_same_outcome(fw.load(tmp_path / "m"), whole)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("way", ["float32", "bfloat16", "fused"])
 @pytest.mark.parametrize("optimizer", ["adam", "row_adam", "row_adagrad"])
 def test_every_way_of_taking_a_step_resumes(
-    csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, precision: str
+    csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, way: str
 ) -> None:
-    way = {"embedding_optimizer": optimizer, "precision": precision, "micro_batch": 20, "clip_norm": 1.0}
-    settings = {**SETTINGS, **way}
+    chosen = {"precision": "float32"} if way == "float32" else {"precision": "bfloat16", "kernels": "torch"}
+    if way == "fused":
+        if reason := native.why_not():
+            pytest.skip(reason)
+        chosen["kernels"] = "fused"
+    more = {"embedding_optimizer": optimizer, "micro_batch": 20, "clip_norm": 1.0}
+    settings = {**SETTINGS, **chosen, **more}
     whole = fw.train(csv, label="click", settings=settings, progress=False)
     with monkeypatch.context() as context:
         killing(context, after_steps=33)
         with pytest.raises(Killed):
             fw.train(csv, label="click", settings=settings, out=tmp_path / "m", progress=False)
+    assert_same_outcome(whole, fw.resume(tmp_path / "m", progress=False))
+
+
+def test_a_run_from_before_there_were_kernels_goes_on_without(
+    csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**SETTINGS, "precision": "bfloat16", "kernels": "torch"}
+    whole = fw.train(csv, label="click", settings=settings, progress=False)
+    with monkeypatch.context() as context:
+        killing(context, after_steps=33)
+        with pytest.raises(Killed):
+            fw.train(csv, label="click", settings=settings, out=tmp_path / "m", progress=False)
+    path = UnfinishedRun(tmp_path / "m").directory / "run.json"
+    record = json.loads(path.read_bytes())
+    assert record["settings"]["training"].pop("kernels") == "torch"
+    path.write_text(json.dumps(record), encoding="utf-8")
     assert_same_outcome(whole, fw.resume(tmp_path / "m", progress=False))
 
 

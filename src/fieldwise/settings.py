@@ -50,6 +50,8 @@ class TrainingSettings(BaseModel):
     embedding_l2, embedding_weight_decay: penalties on rows that were read, on the gradient and beside it.
     precision: of the network's products in training, `float32` or `bfloat16`. Weights, optimiser, loss, evaluation
         and prediction are float32 in any case.
+    kernels: what computes the network in training: `fused` runs AutoInt's layers in a kernel that is compiled on first
+        use (bfloat16 on a CPU with AVX512-BF16), `torch` runs everything in torch.
     micro_batch: rows of a batch that pass through the network at a time; their gradients add up to the batch's.
     allocator: `keep` has the C library keep freed memory for the next step (Linux on the CPU), `system` leaves it
         as it is.
@@ -74,6 +76,7 @@ class TrainingSettings(BaseModel):
     embedding_l2: float = Field(default=0.0, ge=0)
     embedding_weight_decay: float = Field(default=0.0, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    kernels: Literal["auto", "fused", "torch"] = "auto"
     micro_batch: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     allocator: Literal["auto", "keep", "system"] = "auto"
     monitor: Literal["log_loss", "auc"] = "log_loss"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from fieldwise.card import ColumnRecord, Environment
 from fieldwise.errors import FieldwiseError, TrainingError
@@ -41,6 +41,14 @@ class RunRecord(BaseModel):
     settings: Settings
     digest: dict[str, str]
     environment: Environment
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _complete(cls, settings: Any) -> Any:
+        """A run that began before there were fused kernels goes on without them."""
+        if isinstance(settings, dict) and isinstance(settings.get("training"), dict):
+            settings["training"].setdefault("kernels", "torch")
+        return settings
 
 
 class UnfinishedRun:

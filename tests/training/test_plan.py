@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from fieldwise.data.batch import Batch
+from fieldwise.errors import TrainingError
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layout import FieldLayout, Layout
 from fieldwise.models import registry
 from fieldwise.models.base import CTRModel
+from fieldwise.native import interacting as native
 from fieldwise.settings import TrainingSettings
 from fieldwise.training import plan
 from fieldwise.training.objectives import Binary
@@ -63,18 +65,57 @@ def test_the_embedding_optimiser_follows_the_size_of_the_table(rows: int, expect
     assert settle(TrainingSettings(batch_size=1024), model_of(layout)).embedding_optimizer == expected
 
 
+def test_the_rule_for_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "multiplies_bfloat16", lambda device: True)
+    monkeypatch.setattr(native, "why_not", lambda: None)
+    asked = TrainingSettings(device="cpu", batch_size=9000)
+    settled = settle(asked, model_of())
+    assert (settled.kernels, settled.micro_batch) == ("fused", 8192)
+    assert settle(settled, model_of()) == settled
+    assert "fused kernels" in describe(settled)
+    for other, model in (
+        (asked.model_copy(update={"precision": "float32"}), model_of()),
+        (asked.model_copy(update={"kernels": "torch"}), model_of()),
+        (asked, model_of(name="lr")),
+        (asked, model_of(output_projection=True)),
+        (asked, model_of(num_heads=8)),  # heads of one number
+    ):
+        assert settle(other, model).kernels == "torch"
+    monkeypatch.setattr(native, "why_not", lambda: "no C++ compiler found")
+    settled = settle(asked, model_of())
+    assert (settled.kernels, settled.micro_batch) == ("torch", 1024)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "message"),
+    [
+        ({"precision": "bfloat16"}, "autoint", "fused kernels cannot be had: no C\\+\\+ compiler found"),
+        ({"precision": "float32"}, "autoint", "precision is float32"),
+        ({"precision": "bfloat16"}, "lr", "no layer that they compute"),
+    ],
+)
+def test_fused_kernels_that_cannot_be_had_are_refused(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], name: str, message: str
+) -> None:
+    monkeypatch.setattr(native, "why_not", lambda: "no C++ compiler found")
+    with pytest.raises(TrainingError, match=message):
+        settle(TrainingSettings(device="cpu", kernels="fused", **settings), model_of(name=name))
+
+
 def test_what_is_said_stands() -> None:
     said = TrainingSettings(
         device="cpu",
         batch_size=100,
         precision="bfloat16",
+        kernels="torch",
         embedding_optimizer="row_adagrad",
         micro_batch=30,
         allocator="system",
     )
     assert settle(said, model_of()) == said
     assert describe(said) == (
-        "training on cpu, bfloat16 products, row_adagrad for the embeddings, batches of 100 in parts of 30"
+        "training on cpu, bfloat16 products, torch kernels, row_adagrad for the embeddings, "
+        "batches of 100 in parts of 30"
     )
     assert settle(settle(TrainingSettings(), model_of()), model_of()) == settle(TrainingSettings(), model_of())
 
@@ -111,9 +152,14 @@ def test_the_parts_of_a_weightless_batch_weigh_nothing() -> None:
     assert all(not gradient.any() for gradient in gradients(trainer.model).values())
 
 
-def test_bfloat16_trains_float32_weights() -> None:
+@pytest.mark.parametrize("kernels", ["torch", "fused"])
+def test_bfloat16_trains_float32_weights(kernels: Any) -> None:
+    if kernels == "fused" and (reason := native.why_not()):
+        pytest.skip(reason)
+
     def losses(precision: Any) -> tuple[list[float], CTRModel]:
-        settings = TrainingSettings(batch_size=40, precision=precision, device="cpu")
+        chosen = kernels if precision == "bfloat16" else "torch"
+        settings = TrainingSettings(batch_size=40, precision=precision, kernels=chosen, device="cpu")
         trainer = Trainer(model_of(), settings=settings)
         return [float(trainer.step(batch_of(), 0.01)) for _ in range(60)], trainer.model
 

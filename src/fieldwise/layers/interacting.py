@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 import torch
@@ -11,6 +14,22 @@ from torch import Tensor, nn
 
 from fieldwise.errors import SettingsError
 from fieldwise.layers.attention import attend
+from fieldwise.native import interacting as native
+
+_FUSED: ContextVar[bool] = ContextVar("fused", default=False)
+
+
+@contextmanager
+def fused_layers(enabled: bool) -> Iterator[None]:
+    """Within it, interacting layers under bfloat16 autocast on the CPU are computed by the fused kernel if they fit.
+
+    Leaves all as it is where `enabled` is False. See `fieldwise.native.interacting` for what must be there.
+    """
+    token = _FUSED.set(enabled or _FUSED.get())
+    try:
+        yield
+    finally:
+        _FUSED.reset(token)
 
 
 class InteractingLayer(nn.Module):
@@ -124,8 +143,15 @@ class InteractingLayer(nn.Module):
         if self.norm is not None:
             self.norm.reset_parameters()
 
+    @property
+    def has_fused_form(self) -> bool:
+        """Whether the fused kernel computes a layer of this form and these widths."""
+        return self.output_projection is None and native.fits(self.in_dim, self.attention_dim, self.num_heads)
+
     def forward(self, x: Tensor) -> Tensor:
         """Field vectors x [B, F, d_in] -> [B, F, W]."""
+        if self._is_to_be_fused(x):
+            return self._fused(x)
         if self._relu_width is None:
             return self._attend(x)[0]
         # The quick form of `_attend`.
@@ -175,12 +201,41 @@ class InteractingLayer(nn.Module):
         output = output.relu()
         return (output if self.norm is None else self.norm(output)), attention
 
+    def _is_to_be_fused(self, x: Tensor) -> bool:
+        return (
+            _FUSED.get()
+            and x.device.type == "cpu"
+            and torch.is_autocast_enabled("cpu")
+            and torch.get_autocast_dtype("cpu") == torch.bfloat16
+            and x.dtype in (torch.float32, torch.bfloat16)
+            and x.shape[1] <= native.MOST_FIELDS
+            and self.has_fused_form
+        )
+
+    def _fused(self, x: Tensor) -> Tensor:
+        """`forward` by the fused kernel, LayerNorm included."""
+        weight, bias = self._weights()
+        options = native.Options(
+            num_heads=self.num_heads,
+            residual="projected" if self.residual_projection else "identity" if self.residual else None,
+            relu_heads=self.qkv_activation == "relu",
+            relu_residual=self.residual and self.residual_activation == "relu",
+            dropout=self.dropout if self.training else 0.0,
+            epsilon=0.0 if self.norm is None else self.norm.eps,
+        )
+        gain, shift = (None, None) if self.norm is None else (self.norm.weight, self.norm.bias)
+        return native.interact(x, weight, bias, gain, shift, options)
+
     def _project(self, x: Tensor) -> Tensor:
         """Queries (scaled), keys, values, each head after head, and the residual, [B, F, 3 W or 4 W], before ReLU."""
+        return F.linear(x.reshape(-1, self.in_dim), *self._weights()).view(*x.shape[:-1], sum(self._widths))
+
+    def _weights(self) -> tuple[Tensor, Tensor | None]:
+        """The projection's weight and bias, the scale of the queries included."""
         weight: Tensor = self.projection.weight
         bias: Tensor | None = self.projection.bias
         if self.query_scale is not None:
             # c > 0, so c ReLU(z) = ReLU(c z): scaling the few weights spares a pass over the attention logits.
             weight = weight * self.query_scale.unsqueeze(-1)
             bias = None if bias is None else bias * self.query_scale
-        return F.linear(x.reshape(-1, self.in_dim), weight, bias).view(*x.shape[:-1], sum(self._widths))
+        return weight, bias

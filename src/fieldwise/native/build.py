@@ -1,8 +1,8 @@
 """Compiling a C++ source of this package with the system's compiler, and keeping the result for later processes.
 
-The library lies in `$XDG_CACHE_HOME/fieldwise/kernels` (or `~/.cache/...`) under a name made from the source, the flags
-and the compiler, so a change of any of them compiles anew. A library is code: it is loaded only from a folder and a file
-that belong to the user and that nobody else can write, and only if it is whole.
+The library lies in `$XDG_CACHE_HOME/fieldwise/kernels` (or `~/.cache/...`) under a name made from the source, the
+flags and the compiler, so a change of any of them compiles anew. A library is code: it is loaded only from a folder and
+a file that belong to the user and that nobody else can write, and only if it is whole.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ def find_compiler() -> list[str]:
 
 
 def _cache_folder() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(root):  # as the standard wants it
+    root = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not root.is_absolute():  # as the standard wants it
         try:
-            root = str(Path.home() / ".cache")
+            root = Path.home() / ".cache"
         except RuntimeError as error:
             raise BuildError("there is no home directory to keep compiled kernels in") from error
-    folder = Path(root) / "fieldwise" / "kernels"
+    folder = root / "fieldwise" / "kernels"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _require_own(folder)
     return folder
@@ -110,7 +110,7 @@ def _compile(source: Path, library: Path, compiler: list[str], flags: tuple[str,
         content = made.read_bytes()
         made.write_bytes(content + hashlib.sha256(content).digest())
         made.chmod(0o700)
-        os.replace(made, library)
+        made.replace(library)
 
 
 def _run(command: list[str]) -> str:

@@ -24,6 +24,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <thread>
 #include <type_traits>
@@ -829,54 +830,57 @@ void backward_block(const Layer& layer, const Sizes& s, const Weights& weights, 
 
 // ---- Threads ------------------------------------------------------------------------------------------------------
 
-// Runs work(share, first block, end) for as many shares as there are threads.
-template <class Work>
-void in_threads(const Layer& layer, const Sizes& s, int shares, Work work) {
+// So many parts at most are the rows cut into, each with sums of its own, which are then added up in their order. More
+// than there are cores, so that a thread that is held up leaves its parts to others; a fixed number, so that the result
+// does not depend on the threads.
+constexpr int SHARES = 16;
+
+int count_shares(const Sizes& s) { return s.blocks < SHARES ? int(s.blocks) : SHARES; }
+
+// Runs work(scratch, share, first block, end) for all shares.
+template <class OwnScratch, class Work>
+void in_threads(const Layer& layer, const Sizes& s, Work work) {
     struct Call {
-        Work* work;
+        const Sizes& sizes;
+        Work& work;
         std::atomic<int> next;
         std::atomic<bool> failed;
-        int shares;
-        long blocks;
         static void run(void* self) {
             Call& call = *static_cast<Call*>(self);
-            // Whichever thread takes a share: the share decides which blocks are added up together.
-            for (int share; (share = call.next++) < call.shares;) {
-                // Numbers next to zero would slow every product of theirs a hundredfold.
-                const unsigned control = _mm_getcsr();
-                _mm_setcsr(control | 0x8040);
-                try {
-                    (*call.work)(share, call.blocks * share / call.shares, call.blocks * (share + 1) / call.shares);
-                } catch (...) {
-                    call.failed = true;  // no exception may leave a thread
-                }
-                _mm_setcsr(control);
+            const int shares = count_shares(call.sizes);
+            int share = call.next++;
+            if (share >= shares) return;
+            // Numbers next to zero would slow every sum of theirs a hundredfold.
+            const unsigned control = _mm_getcsr();
+            _mm_setcsr(control | 0x8040);
+            try {
+                OwnScratch my(call.sizes);
+                for (; share < shares; share = call.next++)
+                    call.work(my, share, call.sizes.blocks * share / shares, call.sizes.blocks * (share + 1) / shares);
+            } catch (...) {
+                call.failed = true;  // no exception may leave a thread
             }
+            _mm_setcsr(control);
         }
-    } call{&work, {0}, {false}, shares, s.blocks};
-    if (shares == 1) {
+    } call{s, work, {0}, {false}};
+    const int threads = layer.threads < count_shares(s) ? layer.threads : count_shares(s);
+    if (threads <= 1) {
         Call::run(&call);
     } else if (layer.parallel) {
-        layer.parallel(Call::run, &call, unsigned(shares), 0);
+        layer.parallel(Call::run, &call, unsigned(threads), 0);
     } else {
         std::vector<std::thread> others;
-        for (int i = 1; i < shares; ++i) others.emplace_back(Call::run, &call);
+        for (int i = 1; i < threads; ++i) others.emplace_back(Call::run, &call);
         Call::run(&call);
         for (std::thread& other : others) other.join();
     }
     if (call.failed) throw std::bad_alloc();
 }
 
-int count_shares(const Layer& layer, const Sizes& s) {
-    const long most = s.blocks < layer.threads ? s.blocks : layer.threads;
-    return most > 1 ? int(most) : 1;
-}
-
 void forward(const Layer& layer) {
     const Sizes s(layer);
     const Weights weights(layer, s);
-    in_threads(layer, s, count_shares(layer, s), [&](int, long begin, long end) {
-        Scratch my(s);
+    in_threads<Scratch>(layer, s, [&](Scratch& my, int, long begin, long end) {
         for (long block = begin; block < end; ++block) forward_block(layer, s, weights, my, block);
     });
 }
@@ -886,32 +890,24 @@ float across(V lanes) { return _mm512_reduce_add_ps(lanes); }
 void backward(const Layer& layer) {
     const Sizes s(layer);
     const Weights weights(layer, s);
-    const int shares = count_shares(layer, s);
-    std::vector<Sums*> sums(shares, nullptr);
-    struct Free {
-        std::vector<Sums*>& all;
-        ~Free() {
-            for (Sums* one : all) delete one;
-        }
-    } free_at_end{sums};
-    in_threads(layer, s, shares, [&](int share, long begin, long end) {
-        sums[share] = new Sums(s);
-        BackwardScratch my(s);
+    std::vector<std::unique_ptr<Sums>> sums(count_shares(s));
+    in_threads<BackwardScratch>(layer, s, [&](BackwardScratch& my, int share, long begin, long end) {
+        sums[share].reset(new Sums(s));
         for (long block = begin; block < end; ++block) backward_block(layer, s, weights, my, *sums[share], block);
     });
-    // One share after another, whichever thread was done first.
-    const int lanes = s.in_vectors * LANES;
+    // One share after another, whichever was done first.
     for (int o = 0; o < s.projected; ++o) {
-        for (int c = 0; c < s.in_dim; ++c) {
-            float sum = 0.0f;
-            for (const Sums* one : sums) sum += reinterpret_cast<const float*>(one->weight.data)[long(o) * lanes + c];
-            layer.grad_weight[long(o) * s.in_dim + c] = sum;
+        for (int c = 0; c < s.in_vectors; ++c) {
+            V sum = zero();
+            for (const auto& one : sums) sum = _mm512_add_ps(sum, one->weight.floats()[long(o) * s.in_vectors + c]);
+            const int count = s.in_dim - c * LANES < LANES ? s.in_dim - c * LANES : LANES;
+            _mm512_mask_storeu_ps(layer.grad_weight + long(o) * s.in_dim + c * LANES, __mmask16(first_words(count)), sum);
         }
     }
     const auto total = [&](float* to, Array Sums::*which, int count) {
         for (int o = 0; to && o < count; ++o) {
             to[o] = 0.0f;
-            for (const Sums* one : sums) to[o] += across((one->*which).floats()[o]);
+            for (const auto& one : sums) to[o] += across(((*one).*which).floats()[o]);
         }
     };
     total(layer.grad_bias, &Sums::bias, s.projected);

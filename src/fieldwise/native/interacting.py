@@ -190,5 +190,5 @@ def _require() -> ctypes.CDLL:
 
 
 def _run(function: Any, layer: _Layer) -> None:
-    if layer.rows and function(ctypes.byref(layer)):
+    if function(ctypes.byref(layer)):
         raise MemoryError("not enough memory for an interacting layer")

@@ -6,10 +6,13 @@ a timing; the same machine always decides alike. What was decided is said once a
     device               a CUDA device where there is one, else the CPU
     precision            bfloat16 where the device multiplies it in hardware (AMX or AVX512-BF16 on the CPU, compute
                          capability 8 on CUDA), else float32
+    kernels              fused where precision is bfloat16, the device is a CPU with AVX512-BF16, the model has layers
+                         that the fused kernel computes, and a C++ compiler has made or makes it; else torch
     embedding_optimizer  row_adam where the embedding tables have more than 8 rows for every id that a batch reads, else
                          adam: beyond that, walking whole tables costs more than finding the rows that were read
-    micro_batch          on the CPU the model's own `rows_in_cache`, the whole batch where the model names none or
-                         normalises over the batch; on CUDA the whole batch
+    micro_batch          on the CPU the model's own `rows_in_cache`, or 8192 with fused kernels, which keep their own
+                         numbers in the cache; the whole batch where the model names none or normalises over the
+                         batch; on CUDA the whole batch
     allocator            keep on Linux with glibc and the CPU, else system
 """
 
@@ -24,11 +27,16 @@ from torch import nn
 
 from fieldwise.errors import TrainingError
 from fieldwise.layers.embeddings import FieldEmbedding
+from fieldwise.layers.interacting import InteractingLayer
 from fieldwise.models.base import CTRModel
+from fieldwise.native import interacting as native
 from fieldwise.settings import TrainingSettings
 
 ROWS_PER_ID = 8
 """Table rows per id of a batch beyond which `row_adam` is chosen; measured in docs/results/speed.md."""
+
+FUSED_ROWS = 8192
+"""Rows that pass through fused kernels at once: more would save nothing and take more memory."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
@@ -36,12 +44,19 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 def settle(settings: TrainingSettings, model: CTRModel) -> TrainingSettings:
     """The same settings with every `auto` replaced, for this model and this machine.
 
-    Raises TrainingError where the device is not there.
+    Raises TrainingError where the device is not there, or fused kernels are asked for that cannot be had.
     """
     device = resolve_device(settings.device)
     chosen = {"device": str(device)}
     if settings.precision == "auto":
         chosen["precision"] = "bfloat16" if multiplies_bfloat16(device) else "float32"
+    if settings.kernels != "torch":
+        reason = _why_not_fused(chosen.get("precision", settings.precision), device, model)
+        if reason is not None and settings.kernels == "fused":
+            raise TrainingError(
+                f"fused kernels cannot be had: {reason}. Without them: training.kernels=torch (or auto)"
+            )
+        chosen["kernels"] = "fused" if reason is None else "torch"
     if settings.embedding_optimizer == "auto":
         tables = [module.table.num_embeddings for module in model.modules() if isinstance(module, FieldEmbedding)]
         ids = settings.batch_size * max(1, len(model.layout.categorical) + len(model.layout.multi_valued))
@@ -52,7 +67,7 @@ def settle(settings: TrainingSettings, model: CTRModel) -> TrainingSettings:
     if settings.micro_batch != "auto":
         part = min(part, settings.micro_batch)
     elif model.rows_in_cache is not None and device.type == "cpu" and not _normalises_over_batch(model):
-        part = min(part, model.rows_in_cache)
+        part = min(part, FUSED_ROWS if chosen.get("kernels", settings.kernels) == "fused" else model.rows_in_cache)
     return settings.model_copy(update={**chosen, "micro_batch": part})
 
 
@@ -64,7 +79,8 @@ def reuse(settings: TrainingSettings, before: TrainingSettings) -> TrainingSetti
 
 def describe(settings: TrainingSettings) -> str:
     """The settled choices in one line."""
-    parts = [settings.device, f"{settings.precision} products", f"{settings.embedding_optimizer} for the embeddings"]
+    parts = [settings.device, f"{settings.precision} products", f"{settings.kernels} kernels"]
+    parts.append(f"{settings.embedding_optimizer} for the embeddings")
     if settings.micro_batch != settings.batch_size:
         parts.append(f"batches of {settings.batch_size} in parts of {settings.micro_batch}")
     return f"training on {', '.join(parts)}"
@@ -90,6 +106,17 @@ def multiplies_bfloat16(device: torch.device) -> bool:
         return False
     # What oneDNN itself asks; torch has no public name for it.
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported())
+
+
+def _why_not_fused(precision: str, device: torch.device, model: nn.Module) -> str | None:
+    """Why the model is not computed by fused kernels here; None where it can be. May compile them."""
+    if precision != "bfloat16":
+        return f"they compute in bfloat16, and precision is {precision}"
+    if device.type != "cpu":
+        return f"they are for the CPU, and the device is {device}"
+    if not any(isinstance(module, InteractingLayer) and module.has_fused_form for module in model.modules()):
+        return "the model has no layer that they compute"
+    return native.why_not()
 
 
 def keep_freed_memory() -> None:

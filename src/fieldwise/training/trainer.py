@@ -24,6 +24,7 @@ from fieldwise.data.dataset import Dataset
 from fieldwise.data.feeding import Feeder
 from fieldwise.errors import TrainingError
 from fieldwise.layers.embeddings import FieldEmbedding
+from fieldwise.layers.interacting import fused_layers
 from fieldwise.layout import Layout
 from fieldwise.models.base import CTRModel
 from fieldwise.optim.rows import RowAdagrad, RowAdam, RowOptimizer, TableAdam, clip_gradients
@@ -229,8 +230,11 @@ class Trainer:
         total = torch.zeros((), device=self.device)
         for part in batch.split(self.settings.micro_batch):
             assert part.label is not None
-            with torch.autocast(
-                self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16", cache_enabled=False
+            with (
+                fused_layers(self.settings.kernels == "fused"),
+                torch.autocast(
+                    self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16", cache_enabled=False
+                ),
             ):
                 logit = self.model(part)
             loss = self.objective.loss(logit.float(), part.label, part.weight) * _share(part, batch)
