@@ -31,6 +31,8 @@
 #include <vector>
 
 #define INLINE inline __attribute__((always_inline))
+// Before a loop over a tile, all of which is to stay in registers.
+#define EVERY _Pragma("GCC unroll 16")
 
 namespace {
 
@@ -157,23 +159,18 @@ template <int I, int J>
 INLINE void contract(V (&sum)[I][J], const U* a, long a_step, const U* b, long b_step, int count) {
     for (int k = 0; k < count; ++k, a += a_step, b += b_step) {
         U left[I];
-#pragma GCC unroll 16
-        for (int i = 0; i < I; ++i) left[i] = a[i];
-#pragma GCC unroll 16
-        for (int j = 0; j < J; ++j) {
+        EVERY for (int i = 0; i < I; ++i) left[i] = a[i];
+        EVERY for (int j = 0; j < J; ++j) {
             const U right = b[j];
-#pragma GCC unroll 16
-            for (int i = 0; i < I; ++i) sum[i][j] = dot(sum[i][j], left[i], right);
+            EVERY for (int i = 0; i < I; ++i) sum[i][j] = dot(sum[i][j], left[i], right);
         }
     }
 }
 
 template <int I, int J>
 INLINE void clear(V (&sum)[I][J]) {
-#pragma GCC unroll 16
-    for (int i = 0; i < I; ++i)
-#pragma GCC unroll 16
-        for (int j = 0; j < J; ++j) sum[i][j] = zero();
+    EVERY for (int i = 0; i < I; ++i)
+        EVERY for (int j = 0; j < J; ++j) sum[i][j] = zero();
 }
 
 // ---- What the blocks of a call have in common ---------------------------------------------------------------------
@@ -349,29 +346,22 @@ void project(const U* x, int pairs, const uint32_t* weight, int columns, int out
         tiles<8, 2>(outputs, [&](int o, auto some_outputs) {
             constexpr int I = decltype(some_fields)::value, J = decltype(some_outputs)::value;
             V sum[I][J];
-#pragma GCC unroll 16
-            for (int j = 0; j < J; ++j)
-#pragma GCC unroll 16
-                for (int i = 0; i < I; ++i) sum[i][j] = bias ? all(bias[o + j]) : zero();
+            EVERY for (int j = 0; j < J; ++j)
+                EVERY for (int i = 0; i < I; ++i) sum[i][j] = bias ? all(bias[o + j]) : zero();
             const U* left = x + f;
             const uint32_t* right = weight + o;
             for (int c = 0; c < pairs; ++c, left += s.stride, right += columns) {
                 U numbers[I];
-#pragma GCC unroll 16
-                for (int i = 0; i < I; ++i) numbers[i] = left[i];
-#pragma GCC unroll 16
-                for (int j = 0; j < J; ++j) {
+                EVERY for (int i = 0; i < I; ++i) numbers[i] = left[i];
+                EVERY for (int j = 0; j < J; ++j) {
                     const U shared = _mm512_set1_epi32(int(right[j]));
-#pragma GCC unroll 16
-                    for (int i = 0; i < I; ++i) sum[i][j] = dot(sum[i][j], numbers[i], shared);
+                    EVERY for (int i = 0; i < I; ++i) sum[i][j] = dot(sum[i][j], numbers[i], shared);
                 }
             }
-#pragma GCC unroll 16
-            for (int j = 0; j < J; j += 2) {
+            EVERY for (int j = 0; j < J; j += 2) {
                 const V a = all(least ? least[o + j] : -__builtin_inff());
                 const V b = all(least ? least[o + j + 1] : -__builtin_inff());
-#pragma GCC unroll 16
-                for (int i = 0; i < I; ++i)  // the maximum's second operand is what comes out where one is NaN
+                EVERY for (int i = 0; i < I; ++i)  // the maximum's second operand is what comes out where one is NaN
                     to[long((o + j) / 2) * s.stride + f + i] =
                         pack(_mm512_max_ps(a, sum[i][j]), _mm512_max_ps(b, sum[i][j + 1]));
             }
@@ -382,8 +372,8 @@ void project(const U* x, int pairs, const uint32_t* weight, int columns, int out
 // Pairs of features [pair][stride] -> pairs of fields [field pair - begin][2 pairs]; a last odd field is joined by zeros.
 void pair_fields(const U* from, int pairs, int begin, int end, const Sizes& s, U* to) {
     const U upper = _mm512_set1_epi32(int(0xffff0000));
-    for (int p = 0; p < pairs; ++p) {
-        for (int f = begin; f < end; ++f) {
+    for (int f = begin; f < end; ++f) {
+        for (int p = 0; p < pairs; ++p) {
             const U a = from[long(p) * s.stride + 2 * f], b = from[long(p) * s.stride + 2 * f + 1];
             U* out = to + (long(f - begin) * pairs + p) * 2;
             // Bitwise "upper ? b : a".
@@ -471,23 +461,19 @@ void forward_block(const Layer& layer, const Sizes& s, const Weights& weights, S
             V* const logits = my.logits.floats();  // [even_fields][I]
             U* const shares = my.shares;           // [field_pairs][I]
             V largest[I], scale[I];
-#pragma GCC unroll 16
-            for (int i = 0; i < I; ++i) largest[i] = all(-__builtin_inff());
+            EVERY for (int i = 0; i < I; ++i) largest[i] = all(-__builtin_inff());
             tiles<8, 2>(s.even_fields, [&](int j0, auto some_keys) {
                 constexpr int J = decltype(some_keys)::value;
                 V sum[I][J];
                 clear(sum);
                 contract(sum, query + i0, s.stride, key + j0, s.stride, s.head_pairs);
-#pragma GCC unroll 16
-                for (int j = 0; j < J; ++j)
-#pragma GCC unroll 16
-                    for (int i = 0; i < I; ++i) {
+                EVERY for (int j = 0; j < J; ++j)
+                    EVERY for (int i = 0; i < I; ++i) {
                         logits[(j0 + j) * I + i] = sum[i][j];
                         if (j0 + j < s.fields) largest[i] = _mm512_max_ps(largest[i], sum[i][j]);
                     }
             });
-#pragma GCC unroll 16
-            for (int i = 0; i < I; ++i) {
+            EVERY for (int i = 0; i < I; ++i) {
                 largest[i] = _mm512_mul_ps(largest[i], all(LOG2_E));
                 V total = zero();
                 for (int j = 0; j < s.even_fields; j += 2) {
@@ -511,11 +497,9 @@ void forward_block(const Layer& layer, const Sizes& s, const Weights& weights, S
                 V sum[I][J];
                 clear(sum);
                 contract(sum, shares, I, by_fields + e0, s.head_dim, s.field_pairs);
-#pragma GCC unroll 16
-                for (int j = 0; j < J; j += 2) {
+                EVERY for (int j = 0; j < J; j += 2) {
                     const long p = start + (e0 + j) / 2;
-#pragma GCC unroll 16
-                    for (int i = 0; i < I; ++i) {
+                    EVERY for (int i = 0; i < I; ++i) {
                         V a = _mm512_mul_ps(sum[i][j], scale[i]), b = _mm512_mul_ps(sum[i][j + 1], scale[i]);
                         if (residual) {
                             U more = residual[p * s.stride + i0 + i];
@@ -639,8 +623,7 @@ void backward_head(const Layer& layer, const Sizes& s, BackwardScratch& my, cons
         V* const dropped = drops ? my.dropped.floats() : shares;
         V* const to_shares = my.to_shares.floats();
         V largest[I], inverse[I], mean[I];
-#pragma GCC unroll 16
-        for (int i = 0; i < I; ++i) {  // a query that is not there has no shares
+        EVERY for (int i = 0; i < I; ++i) {  // a query that is not there has no shares
             const bool there = i0 + i < s.fields;
             largest[i] = there ? statistics[2 * (long(head) * s.fields + i0 + i)] : zero();
             inverse[i] = there ? statistics[2 * (long(head) * s.fields + i0 + i) + 1] : zero();
@@ -651,19 +634,15 @@ void backward_head(const Layer& layer, const Sizes& s, BackwardScratch& my, cons
             V sum[I][J];
             clear(sum);
             contract(sum, query + i0, s.stride, key + j0, s.stride, s.head_pairs);
-#pragma GCC unroll 16
-            for (int j = 0; j < J; ++j)
-#pragma GCC unroll 16
-                for (int i = 0; i < I; ++i) {
+            EVERY for (int j = 0; j < J; ++j)
+                EVERY for (int i = 0; i < I; ++i) {
                     const V share = exp2_of(_mm512_fmsub_ps(sum[i][j], all(LOG2_E), largest[i]));
                     shares[(j0 + j) * I + i] = j0 + j < s.fields ? _mm512_mul_ps(inverse[i], share) : zero();
                 }
             clear(sum);
             contract(sum, grad + i0, s.stride, value + j0, s.stride, s.head_pairs);
-#pragma GCC unroll 16
-            for (int j = 0; j < J; ++j)
-#pragma GCC unroll 16
-                for (int i = 0; i < I; ++i) {
+            EVERY for (int j = 0; j < J; ++j)
+                EVERY for (int i = 0; i < I; ++i) {
                     const int at = (j0 + j) * I + i;
                     if (drops) {
                         const __mmask16 kept = dropout.kept(s, head, i0 + i, j0 + j);
@@ -678,8 +657,7 @@ void backward_head(const Layer& layer, const Sizes& s, BackwardScratch& my, cons
             return _mm512_mul_ps(shares[j * I + i], _mm512_sub_ps(to_shares[j * I + i], mean[i]));
         };
         for (int j = 0; j < s.even_fields; j += 2) {
-#pragma GCC unroll 16
-            for (int i = 0; i < I; i += 2) {
+            EVERY for (int i = 0; i < I; i += 2) {
                 const U upper = halves(to_logit(i, j), to_logit(i, j + 1));
                 const U lower = halves(to_logit(i + 1, j), to_logit(i + 1, j + 1));
                 my.to_logits[(j / 2) * I + i] = paired(upper);
@@ -697,10 +675,8 @@ void backward_head(const Layer& layer, const Sizes& s, BackwardScratch& my, cons
             V sum[I][J];
             clear(sum);
             contract(sum, my.to_logits, I, my.keys + e0, s.head_dim, s.field_pairs);
-#pragma GCC unroll 16
-            for (int j = 0; j < J; j += 2)
-#pragma GCC unroll 16
-                for (int i = 0; i < I; ++i)
+            EVERY for (int j = 0; j < J; j += 2)
+                EVERY for (int i = 0; i < I; ++i)
                     store(query + long((e0 + j) / 2) * s.stride + i0 + i, sum[i][j], sum[i][j + 1]);
         });
     });
@@ -709,10 +685,8 @@ void backward_head(const Layer& layer, const Sizes& s, BackwardScratch& my, cons
             constexpr int I = decltype(some_keys)::value, J = decltype(some_outputs)::value;
             V sum[I][J];
             const auto store_all = [&](U* to) {
-#pragma GCC unroll 16
-                for (int j = 0; j < J; j += 2)
-#pragma GCC unroll 16
-                    for (int i = 0; i < I; ++i)
+                EVERY for (int j = 0; j < J; j += 2)
+                    EVERY for (int i = 0; i < I; ++i)
                         store(to + long((e0 + j) / 2) * s.stride + j0 + i, sum[i][j], sum[i][j + 1]);
             };
             clear(sum);
@@ -757,20 +731,15 @@ void backward_weights(const Layer& layer, const Sizes& s, BackwardScratch& my, S
                 const U* right = my.inputs + long(f) * LANES * s.in_vectors + c;
                 for (int r = 0; r < rows; ++r, ++left, right += s.in_vectors) {
                     U numbers[J];
-#pragma GCC unroll 16
-                    for (int j = 0; j < J; ++j) numbers[j] = right[j];
-#pragma GCC unroll 16
-                    for (int i = 0; i < I; ++i) {
+                    EVERY for (int j = 0; j < J; ++j) numbers[j] = right[j];
+                    EVERY for (int i = 0; i < I; ++i) {
                         const U shared = _mm512_set1_epi32(left[i * LANES]);
-#pragma GCC unroll 16
-                        for (int j = 0; j < J; ++j) sum[i][j] = dot(sum[i][j], numbers[j], shared);
+                        EVERY for (int j = 0; j < J; ++j) sum[i][j] = dot(sum[i][j], numbers[j], shared);
                     }
                 }
             }
-#pragma GCC unroll 16
-            for (int i = 0; i < I; ++i)
-#pragma GCC unroll 16
-                for (int j = 0; j < J; ++j) to[i * s.in_vectors + j] = _mm512_add_ps(to[i * s.in_vectors + j], sum[i][j]);
+            EVERY for (int i = 0; i < I; ++i)
+                EVERY for (int j = 0; j < J; ++j) to[i * s.in_vectors + j] = _mm512_add_ps(to[i * s.in_vectors + j], sum[i][j]);
         };
         if (s.in_vectors == 1)  // enough sums to hide the latency
             tiles<16, 2>(s.projected, [&](int o, auto outputs) { add_tile(o, 0, outputs, Int<1>{}); });
