@@ -56,7 +56,7 @@ def build_ours(name: str, vocabulary: int, batch: int) -> tuple[Work, str]:
     model_settings, training = OURS[name]
     workload = Workload(Case("autoint", FIELDS, vocabulary, batch, {**SHAPE, **model_settings}, training))
     settings = workload.trainer.settings
-    plan = f"{settings.precision}, {settings.embedding_optimizer}, parts of {settings.micro_batch}"
+    plan = f"{settings.precision}, {settings.kernels}, {settings.embedding_optimizer}, parts of {settings.micro_batch}"
     return {"train": workload.train_step, "predict": workload.predict}, plan
 
 

@@ -102,6 +102,28 @@ def test_fused_kernels_that_cannot_be_had_are_refused(
         settle(TrainingSettings(device="cpu", kernels="fused", **settings), model_of(name=name))
 
 
+def test_fused_kernels_compute_training_and_not_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
+    if reason := native.why_not():
+        pytest.skip(reason)
+    calls: list[int] = []
+    interact = native.interact
+
+    def counting(x: Tensor, *arguments: Any) -> Tensor:
+        calls.append(len(x))
+        return interact(x, *arguments)
+
+    monkeypatch.setattr(native, "interact", counting)
+    for kernels, expected in (("fused", [40, 40]), ("torch", [])):
+        calls.clear()
+        settings = TrainingSettings(batch_size=40, precision="bfloat16", kernels=kernels, device="cpu")
+        trainer = Trainer(model_of(), settings=settings)
+        trainer.step(batch_of(), 0.01)
+        assert calls == expected
+        trainer.model.eval()
+        assert trainer.model(batch_of()).dtype == torch.float32
+        assert calls == expected
+
+
 def test_what_is_said_stands() -> None:
     said = TrainingSettings(
         device="cpu",

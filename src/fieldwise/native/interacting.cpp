@@ -26,6 +26,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -839,7 +840,11 @@ void in_threads(const Layer& layer, const Sizes& s, Work work) {
         layer.parallel(Call::run, &call, unsigned(threads), 0);
     } else {
         std::vector<std::thread> others;
-        for (int i = 1; i < threads; ++i) others.emplace_back(Call::run, &call);
+        try {
+            for (int i = 1; i < threads; ++i) others.emplace_back(Call::run, &call);
+        } catch (const std::system_error&) {
+            // As many as there are will do.
+        }
         Call::run(&call);
         for (std::thread& other : others) other.join();
     }

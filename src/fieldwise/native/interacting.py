@@ -144,7 +144,7 @@ class FusedInteraction(torch.autograd.Function):
         saved = torch.empty(library.fieldwise_saved_bytes(ctypes.byref(layer)), dtype=torch.uint8)
         layer.saved = saved.data_ptr()
         _run(library.fieldwise_interacting_forward, layer)
-        # The weights change after the step; what the optimiser does to them in place would show in `parameters` too.
+        # The kernel reads where the weights lie, so it is well that torch notices a change between the two passes.
         ctx.save_for_backward(x, weight, bias, gain, shift)
         ctx.kept = layer, saved, parameters
         return output
