@@ -89,8 +89,10 @@ INLINE V dot(V sum, U a, U b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m51
 // Sixteen words of `a` and sixteen of `b` in turn.
 INLINE U interleave(U a, U b, int from) {
     alignas(64) static const uint16_t INDEX[2][32] = {
-        {0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47},
-        {16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, 22, 54, 23, 55, 24, 56, 25, 57, 26, 58, 27, 59, 28, 60, 29, 61, 30, 62, 31, 63}};
+        {0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
+         8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47},
+        {16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, 22, 54, 23, 55,
+         24, 56, 25, 57, 26, 58, 27, 59, 28, 60, 29, 61, 30, 62, 31, 63}};
     return _mm512_permutex2var_epi16(a, _mm512_load_si512(INDEX[from / 16]), b);
 }
 
@@ -293,7 +295,8 @@ INLINE U load_words(const void* numbers, bool bfloat16, long at, int count) {
     const __mmask32 mask = first_words(count);
     if (bfloat16) return _mm512_maskz_loadu_epi16(mask, static_cast<const uint16_t*>(numbers) + at);
     const float* from = static_cast<const float*>(numbers) + at;
-    return halves(_mm512_maskz_loadu_ps(__mmask16(mask), from), _mm512_maskz_loadu_ps(__mmask16(mask >> 16), from + 16));
+    return halves(_mm512_maskz_loadu_ps(__mmask16(mask), from),
+                  _mm512_maskz_loadu_ps(__mmask16(mask >> 16), from + 16));
 }
 
 INLINE void store_words(void* numbers, bool bfloat16, long at, int count, U words) {
@@ -370,7 +373,7 @@ void project(const U* x, int pairs, const uint32_t* weight, int columns, int out
     });
 }
 
-// Pairs of features [pair][stride] -> pairs of fields [field pair - begin][2 pairs]; a last odd field is joined by zeros.
+// Pairs of features [pair][stride] -> pairs of fields [field pair - begin][2 pairs]; zeros join a last odd field.
 void pair_fields(const U* from, int pairs, int begin, int end, const Sizes& s, U* to) {
     const U upper = _mm512_set1_epi32(int(0xffff0000));
     for (int f = begin; f < end; ++f) {
@@ -415,7 +418,7 @@ struct Scratch {
           heads(size_t(s.projected / 2) * s.stride),
           logits(3u * s.even_fields),
           shares(3u * s.field_pairs + size_t(s.field_pairs) * s.head_dim),
-          normed(2u * s.width_pairs * s.stride) {}
+          normed(size_t(s.width_pairs) * s.stride) {}
 };
 
 // Mean and 1 / deviation over the width at a field.
@@ -740,7 +743,10 @@ void backward_weights(const Layer& layer, const Sizes& s, BackwardScratch& my, S
                 }
             }
             EVERY for (int i = 0; i < I; ++i)
-                EVERY for (int j = 0; j < J; ++j) to[i * s.in_vectors + j] = _mm512_add_ps(to[i * s.in_vectors + j], sum[i][j]);
+                EVERY for (int j = 0; j < J; ++j) {
+                    V& all_rows = to[i * s.in_vectors + j];
+                    all_rows = _mm512_add_ps(all_rows, sum[i][j]);
+                }
         };
         if (s.in_vectors == 1)  // enough sums to hide the latency
             tiles<16, 2>(s.projected, [&](int o, auto outputs) { add_tile(o, 0, outputs, Int<1>{}); });
@@ -875,7 +881,8 @@ void backward(const Layer& layer) {
             V sum = zero();
             for (const auto& one : sums) sum = _mm512_add_ps(sum, one->weight.floats()[long(o) * s.in_vectors + c]);
             const int count = s.in_dim - c * LANES < LANES ? s.in_dim - c * LANES : LANES;
-            _mm512_mask_storeu_ps(layer.grad_weight + long(o) * s.in_dim + c * LANES, __mmask16(first_words(count)), sum);
+            float* const to = layer.grad_weight + long(o) * s.in_dim + c * LANES;
+            _mm512_mask_storeu_ps(to, __mmask16(first_words(count)), sum);
         }
     }
     const auto total = [&](float* to, Array Sums::*which, int count) {
