@@ -11,10 +11,10 @@ L. Prokhorenkova et al.: "CatBoost: unbiased boosting with categorical features"
     unseen token      the side of a split that lists no tokens     the prior: a token that no row was seen with
     multi-valued      the set of tokens as one token; a column for each of the 64 most frequent ones; their number
 
-What many tokens do: LightGBM gives bins to a column's most frequent tokens until they cover 99 % of a sample of the
-rows (or `max_bin` are used), and takes all others for one; a split puts at most `max_cat_threshold` of them aside.
-CatBoost keeps a figure for every token and every combination of tokens that a tree has used, which costs memory and
-time, and most where fields like a user's id meet.
+What many tokens do: LightGBM gives bins to a column's most frequent tokens, out of a sample of the rows, until they
+cover 99 % of it (and at least `max_bin` of them), but to none that fewer than three of these rows hold; all others are
+one. A split puts at most `max_cat_threshold` of them aside. CatBoost keeps a figure for every token, and for every
+combination of tokens that a tree has used, which costs memory and time, and most where fields like a user's id meet.
 
 The number of rounds is settled by the log loss of the validation rows: training ends when it has not fallen for
 `early_stopping_rounds`, and the best round is kept. Without validation rows `fixed_rounds` are trained.
@@ -61,7 +61,7 @@ class LightGBMSettings(_BoostingSettings):
     learning_rate: what a tree's leaves are multiplied by. num_leaves: of a tree. min_data_in_leaf: rows of a leaf.
     feature_fraction: share of the columns that a tree may use; bagging_fraction: of the rows.
     lambda_l1, lambda_l2: penalties on the leaves' values.
-    max_bin: bins per column. bin_construct_sample_cnt: rows that they are laid out by.
+    max_bin: bins per column; of tokens there may be more. bin_construct_sample_cnt: rows that they are laid out by.
     max_cat_to_onehot: up to so many tokens a split puts a single one aside. max_cat_threshold: tokens that a split
         puts aside at most. cat_smooth, cat_l2: what weakens tokens with few rows. min_data_per_group: rows behind
         each step of the search for such a split.
@@ -94,7 +94,7 @@ class CatBoostSettings(_BoostingSettings):
         combination of tokens at most. model_size_reg: penalty on fields and combinations of many tokens.
     """
 
-    learning_rate: float = Field(default=0.05, gt=0, le=1)
+    learning_rate: float = Field(default=0.1, gt=0, le=1)
     depth: int = Field(default=6, ge=1, le=16)
     l2_leaf_reg: float = Field(default=3.0, ge=0)
     random_strength: float = Field(default=1.0, ge=0)
