@@ -1,17 +1,20 @@
 """Training and prediction speed of AutoInt beside two other libraries, in one run, at the only shape that all have.
 
-    python benchmarks/speed.py --out runs/speed [--vocabulary 100000,1000000,10000000] [--batch 1024,8192]
+    python benchmarks/speed.py --out runs/speed [--vocabulary 100000,1000000,10000000] [--batch 1024,8192] [--fields 39]
+    python benchmarks/speed.py --out runs/speed --sweeps
 
-Shape: 39 categorical fields of equal size, d = width = 32, 3 layers, 2 heads; ours with the peers' equations, and in
+Shape: categorical fields of equal size, d = width = 32, 3 layers, 2 heads; ours with the peers' equations, and in
 one line with its own default of biases, ReLUs and layer normalisation. Every contender lives in a process of
 its own; they take turns, and while one computes the others wait. So what the machine does at the time meets all alike,
-and the ratio of the medians is what counts. Shapes that are done stay done: start the script again and it goes on. The
-peers need an environment of their own: see requirements-peers.txt.
+and the ratio of the medians is what counts. `--sweeps` measures ours and the peers along the table's rows, the
+fields and the batch. Shapes that are done stay done: start the script again and it goes on. Pictures are drawn where
+matplotlib is there. The peers need an environment of their own: see requirements-peers.txt.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import os
@@ -30,7 +33,7 @@ from fieldwise.bench.report import describe_machine
 from fieldwise.bench.workload import BATCHES, Case, Workload, field_sizes, random_rows
 from fieldwise.card import versions
 
-FIELDS, DIM, LAYERS, HEADS = 39, 32, 3, 2
+DIM, LAYERS, HEADS = 32, 3, 2
 LARGE = 1_000_000
 TURN = 2.0
 SHAPE = {"embedding_dim": DIM, "attention_dim": DIM, "num_layers": LAYERS, "num_heads": HEADS}
@@ -44,25 +47,37 @@ PRINTED = {
 }
 OURS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "fieldwise": (PRINTED, {}),
+    "fieldwise, torch kernels": (PRINTED, {"kernels": "torch"}),
     "fieldwise float32": (PRINTED, {"precision": "float32"}),
     "fieldwise, default model": ({}, {}),
 }
 
+# Shapes of --sweeps: fields, rows of the embedding table, batch.
+SWEEPS = [
+    *((39, vocabulary, 1024) for vocabulary in (10_000, 100_000, 1_000_000, 10_000_000, 30_000_000)),
+    *((fields, 100_000, 1024) for fields in (10, 20, 80)),
+    *((39, 100_000, batch) for batch in (256, 512, 2048, 4096, 8192, 16_384)),
+    *((39, vocabulary, 8192) for vocabulary in (1_000_000, 10_000_000)),
+]
+
+Shape = tuple[int, int, int]
 Work = dict[str, Callable[[], None]]
 
 
-def build_ours(name: str, vocabulary: int, batch: int) -> tuple[Work, str]:
+def build_ours(name: str, shape: Shape) -> tuple[Work, str]:
     """What there is to time of ours, and the plan."""
+    fields, vocabulary, batch = shape
     model_settings, training = OURS[name]
-    workload = Workload(Case("autoint", FIELDS, vocabulary, batch, {**SHAPE, **model_settings}, training))
+    workload = Workload(Case("autoint", fields, vocabulary, batch, {**SHAPE, **model_settings}, training))
     settings = workload.trainer.settings
     plan = f"{settings.precision}, {settings.kernels}, {settings.embedding_optimizer}, parts of {settings.micro_batch}"
     return {"train": workload.train_step, "predict": workload.predict}, plan
 
 
-def build_peer(name: str, vocabulary: int, batch: int) -> tuple[Work, str]:
+def build_peer(name: str, shape: Shape) -> tuple[Work, str]:
     """What there is to time of a peer: batches are prepared before, in its favour."""
-    sizes = field_sizes(FIELDS, vocabulary)
+    fields, vocabulary, batch = shape
+    sizes = field_sizes(fields, vocabulary)
     contender = peers.build(name, sizes, dim=DIM, layers=LAYERS, heads=HEADS, seed=0)
     ids, label = random_rows(sizes, BATCHES * batch)
     prepared = [
@@ -83,12 +98,12 @@ def build_peer(name: str, vocabulary: int, batch: int) -> tuple[Work, str]:
     return {"train": train, "predict": predict}, contender.name
 
 
-def serve(pipe: Any, name: str, vocabulary: int, batch: int) -> None:
+def serve(pipe: Any, name: str, shape: Shape) -> None:
     """A contender's process: says its plan, then answers "train" or "predict" with the seconds of each time it did so.
 
     It goes on for `TURN` seconds, at least three times, so that caches that others have emptied count little.
     """
-    work, plan = build_ours(name, vocabulary, batch) if name in OURS else build_peer(name, vocabulary, batch)
+    work, plan = build_ours(name, shape) if name in OURS else build_peer(name, shape)
     pipe.send(plan)
     for what in iter(pipe.recv, None):
         times: list[float] = []
@@ -101,18 +116,19 @@ def serve(pipe: Any, name: str, vocabulary: int, batch: int) -> None:
         pipe.send(times)
 
 
-def compare(names: list[str], vocabulary: int, batch: int, rounds: int) -> dict[str, Any]:
+def compare(names: list[str], shape: Shape, rounds: int, *, predict: bool = True) -> dict[str, Any]:
     """Medians of all contenders at one shape."""
+    kinds = ("train", "predict") if predict else ("train",)
     context = multiprocessing.get_context("spawn")
     pipes, processes, plans = {}, [], {}
     for name in names:
         pipes[name], theirs = context.Pipe()
-        processes.append(context.Process(target=serve, args=(theirs, name, vocabulary, batch)))
+        processes.append(context.Process(target=serve, args=(theirs, name, shape)))
         processes[-1].start()
         plans[name] = pipes[name].recv()
     times: dict[str, dict[str, list[float]]] = {name: {"train": [], "predict": []} for name in names}
     for number in range(-1, rounds):  # the first round warms up
-        for what in ("train", "predict"):
+        for what in kinds:
             for name in names:
                 pipes[name].send(what)
                 seconds = pipes[name].recv()
@@ -124,8 +140,8 @@ def compare(names: list[str], vocabulary: int, batch: int, rounds: int) -> dict[
     return {
         name: {
             "plan": plans[name],
-            "train_rows_per_s": batch / statistics.median(each["train"]),
-            "predict_rows_per_s": BATCHES * batch / statistics.median(each["predict"]),
+            "train_rows_per_s": shape[2] / statistics.median(each["train"]),
+            "predict_rows_per_s": BATCHES * shape[2] / statistics.median(each["predict"]) if predict else None,
         }
         for name, each in times.items()
     }
@@ -134,8 +150,8 @@ def compare(names: list[str], vocabulary: int, batch: int, rounds: int) -> dict[
 def table(results: list[dict[str, Any]]) -> list[str]:
     """The results as Markdown."""
     lines = [
-        "| vocabulary | batch | contender | training rows/s | prediction rows/s | ours, times as fast |",
-        "|---|---|---|---|---|---|",
+        "| fields | vocabulary | batch | contender | training rows/s | prediction rows/s | ours, times as fast |",
+        "|---|---|---|---|---|---|---|",
     ]
     for result in results:
         contenders = result["contenders"]
@@ -143,11 +159,44 @@ def table(results: list[dict[str, Any]]) -> list[str]:
             ours = contenders.get(f"fieldwise beside {name}", contenders.get("fieldwise"))
             is_peer = name in peers.PEERS
             ratio = f"{ours['train_rows_per_s'] / got['train_rows_per_s']:.1f}" if is_peer else ""
+            predicting = "" if got["predict_rows_per_s"] is None else f"{got['predict_rows_per_s']:,.0f}"
             lines.append(
-                f"| {result['vocabulary']:,} | {result['batch']:,} | {name} ({got['plan']}) | "
-                f"{got['train_rows_per_s']:,.0f} | {got['predict_rows_per_s']:,.0f} | {ratio} |"
+                f"| {result['fields']} | {result['vocabulary']:,} | {result['batch']:,} | {name} ({got['plan']}) | "
+                f"{got['train_rows_per_s']:,.0f} | {predicting} | {ratio} |"
             )
     return lines
+
+
+def draw(results: list[dict[str, Any]], out: Path) -> None:
+    """Training rows per second along each axis of the sweeps, ours beside the peers."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return
+    axes_of = {"vocabulary": "rows of the embedding table", "fields": "fields", "batch": "batch size"}
+    middle = {"fields": 39, "vocabulary": 100_000, "batch": 1024}
+    figure = Figure(figsize=(14, 4.5), layout="constrained")
+    for axes, (varied, label) in zip(figure.subplots(1, 3), axes_of.items(), strict=True):
+        points: dict[str, dict[int, float]] = {}
+        for result in results:
+            if all(result[name] == value for name, value in middle.items() if name != varied):
+                for name, got in result["contenders"].items():
+                    who = name.partition(" beside ")[0]
+                    if who == "fieldwise" or who in peers.PEERS:
+                        points.setdefault(who, {})[result[varied]] = got["train_rows_per_s"]
+        for who, found in points.items():
+            xs = sorted(found)
+            axes.plot(xs, [found[x] for x in xs], marker="o", label=who)
+        ticks = sorted({x for found in points.values() for x in found})
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks], rotation=45)
+        axes.set_xticks([], minor=True)
+        axes.set_xlabel(label)
+        axes.set_ylabel("training rows per second")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(out / "speed.png", dpi=110)
 
 
 def main() -> None:
@@ -156,35 +205,42 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/speed"))
     parser.add_argument("--vocabulary", default="100000,1000000,10000000")
     parser.add_argument("--batch", default="1024,8192")
+    parser.add_argument("--fields", default="39")
+    parser.add_argument("--sweeps", action="store_true", help="ours and the peers along vocabulary, fields and batch")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers-up-to", type=int, default=10_000_000, help="largest vocabulary that peers are given")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     log: Path = options.out / "speed.jsonl"
     results = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    done = {(result["vocabulary"], result["batch"]) for result in results}
+    done = {(result["fields"], result["vocabulary"], result["batch"]) for result in results}
+    fields, sizes, batches = (map(int, text.split(",")) for text in (options.fields, options.vocabulary, options.batch))
+    shapes = SWEEPS if options.sweeps else list(itertools.product(fields, sizes, batches))
     machine = measure_machine(device=torch.device("cpu"))
     print(describe_machine(machine), f"{os.cpu_count()} cores", versions(), sep="\n", flush=True)
-    for vocabulary in map(int, options.vocabulary.split(",")):
-        for batch in map(int, options.batch.split(",")):
-            if (vocabulary, batch) in done:
-                continue
-            rivals = [name for name in peers.PEERS if vocabulary <= options.peers_up_to]
-            if vocabulary <= LARGE:
-                contenders = compare([*OURS, *rivals], vocabulary, batch, options.rounds)
-            else:  # several tables with dense moments do not fit side by side, so ours meets one peer after the other
-                contenders = {}
-                for rival in rivals:
-                    met = compare(["fieldwise", rival], vocabulary, batch, options.rounds)
-                    contenders[f"fieldwise beside {rival}"] = met["fieldwise"]
-                    contenders[rival] = met[rival]
-                if not rivals:
-                    contenders = compare(["fieldwise"], vocabulary, batch, options.rounds)
-            results.append({"vocabulary": vocabulary, "batch": batch, "contenders": contenders, **asdict(machine)})
-            with log.open("a") as file:
-                print(json.dumps(results[-1]), file=file)
-            print("\n".join(table(results[-1:])), flush=True)
+    for shape in shapes:
+        if shape in done:
+            continue
+        _, vocabulary, _ = shape
+        rivals = [name for name in peers.PEERS if vocabulary <= options.peers_up_to]
+        if vocabulary <= LARGE:
+            ours = ["fieldwise"] if options.sweeps else list(OURS)
+            contenders = compare([*ours, *rivals], shape, options.rounds, predict=not options.sweeps)
+        else:  # several tables with dense moments do not fit side by side, so ours meets one peer after the other
+            contenders = {}
+            for rival in rivals:
+                met = compare(["fieldwise", rival], shape, options.rounds, predict=not options.sweeps)
+                contenders[f"fieldwise beside {rival}"] = met["fieldwise"]
+                contenders[rival] = met[rival]
+            if not rivals:
+                contenders = compare(["fieldwise"], shape, options.rounds, predict=not options.sweeps)
+        measured = dict(zip(("fields", "vocabulary", "batch"), shape, strict=True))
+        results.append({**measured, "contenders": contenders, **asdict(machine)})
+        with log.open("a") as file:
+            print(json.dumps(results[-1]), file=file)
+        print("\n".join(table(results[-1:])), flush=True)
     (options.out / "speed.md").write_text("\n".join(table(results)) + "\n", encoding="utf-8")
+    draw(results, options.out)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,11 @@ from fieldwise.data.batch import Batch
 from fieldwise.errors import TrainingError
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layout import FieldLayout, Layout
+from fieldwise.memory import keep_freed_memory
 from fieldwise.models import registry
 from fieldwise.models.base import CTRModel
 from fieldwise.native import interacting as native
+from fieldwise.native import rows as native_rows
 from fieldwise.settings import TrainingSettings
 from fieldwise.training import plan
 from fieldwise.training.objectives import Binary
@@ -86,6 +88,24 @@ def test_the_rule_for_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settled.kernels, settled.micro_batch) == ("torch", 1024)
 
 
+def test_kernels_are_fused_for_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native_rows, "why_not", lambda: None)
+    asked = TrainingSettings(device="cpu", precision="float32", embedding_optimizer="row_adam", batch_size=2000)
+    settled = settle(asked, model_of())
+    # The layers stay with torch, in parts that fit their cache.
+    assert (settled.kernels, settled.micro_batch) == ("fused", 1024)
+    assert settle(settled, model_of()) == settled
+    assert Trainer(model_of(), settings=asked).optimizers["tables"]._fused
+    for change in ({"embedding_optimizer": "row_adagrad"}, {"embedding_optimizer": "adam"}, {"kernels": "torch"}):
+        other = asked.model_copy(update=change)
+        assert settle(other, model_of()).kernels == "torch"
+        assert not getattr(Trainer(model_of(), settings=other).optimizers["tables"], "_fused", False)
+    monkeypatch.setattr(native_rows, "why_not", lambda: "no C++ compiler found")
+    assert settle(asked, model_of()).kernels == "torch"
+    with pytest.raises(TrainingError, match=r"no C\+\+ compiler found"):
+        settle(asked.model_copy(update={"kernels": "fused"}), model_of())
+
+
 @pytest.mark.parametrize(
     ("settings", "name", "message"),
     [
@@ -143,7 +163,7 @@ def test_what_is_said_stands() -> None:
 
 
 def test_freed_memory_is_kept_without_harm() -> None:
-    plan.keep_freed_memory()
+    keep_freed_memory()
     assert ctypes.CDLL(None) is not None
     assert torch.ones(1 << 20).sum() == 1 << 20
 

@@ -208,6 +208,7 @@ class InteractingLayer(nn.Module):
             and torch.is_autocast_enabled("cpu")
             and torch.get_autocast_dtype("cpu") == torch.bfloat16
             and x.dtype in (torch.float32, torch.bfloat16)
+            and native.why_not() is None
             and x.shape[1] <= native.MOST_FIELDS
             and self.has_fused_form
         )

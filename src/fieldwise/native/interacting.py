@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from fieldwise.native.build import BuildError, load_library
+from fieldwise.native.threads import torch_threads
 
 FLAGS = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma")
 MOST_FIELDS = 512
@@ -90,15 +91,6 @@ def fits(in_dim: int, attention_dim: int, num_heads: int) -> bool:
     return attention_dim // num_heads % 2 == 0 and in_dim <= 1024 and attention_dim <= 1024
 
 
-@functools.cache
-def _parallel() -> int | None:
-    """Address of the function that starts torch's own OpenMP threads."""
-    try:
-        return ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value
-    except AttributeError:
-        return None
-
-
 class FusedInteraction(torch.autograd.Function):
     """A whole interacting layer (AutoInt, eq. 5 to 8), its LayerNorm included."""
 
@@ -136,7 +128,7 @@ class FusedInteraction(torch.autograd.Function):
             seed=seed,
             x=x.data_ptr(),
             output=output.data_ptr(),
-            parallel=_parallel(),
+            parallel=torch_threads(),
         )
         for name, parameter in zip(("weight", "bias", "gain", "shift"), parameters, strict=True):
             setattr(layer, name, None if parameter is None else parameter.data_ptr())

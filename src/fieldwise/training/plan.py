@@ -6,8 +6,8 @@ a timing; the same machine always decides alike. What was decided is said once a
     device               a CUDA device where there is one, else the CPU
     precision            bfloat16 where the device multiplies it in hardware (AMX or AVX512-BF16 on the CPU, compute
                          capability 8 on CUDA), else float32
-    kernels              fused where precision is bfloat16, the device is a CPU with AVX512-BF16, the model has layers
-                         that the fused kernel computes, and a C++ compiler has made or makes it; else torch
+    kernels              on the CPU fused where a C++ compiler has made or makes them and there is work for one:
+                         interacting layers in bfloat16 (with AVX512-BF16), or row_adam; else torch
     embedding_optimizer  row_adam where the embedding tables have more than 8 rows for every id that a batch reads, else
                          adam: beyond that, walking whole tables costs more than finding the rows that were read
     micro_batch          on the CPU the model's own `rows_in_cache`, or 8192 with fused kernels, which keep their own
@@ -18,18 +18,16 @@ a timing; the same machine always decides alike. What was decided is said once a
 
 from __future__ import annotations
 
-import ctypes
-import platform
-import sys
-
 import torch
 from torch import nn
 
 from fieldwise.errors import TrainingError
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layers.interacting import InteractingLayer
+from fieldwise.memory import has_glibc
 from fieldwise.models.base import CTRModel
 from fieldwise.native import interacting as native
+from fieldwise.native import rows as native_rows
 from fieldwise.settings import TrainingSettings
 
 ROWS_PER_ID = 8
@@ -37,8 +35,6 @@ ROWS_PER_ID = 8
 
 FUSED_ROWS = 8192
 """Rows that pass through fused kernels at once: more would save nothing and take more memory."""
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def settle(settings: TrainingSettings, model: CTRModel) -> TrainingSettings:
@@ -50,24 +46,27 @@ def settle(settings: TrainingSettings, model: CTRModel) -> TrainingSettings:
     chosen = {"device": str(device)}
     if settings.precision == "auto":
         chosen["precision"] = "bfloat16" if multiplies_bfloat16(device) else "float32"
+    if settings.embedding_optimizer == "auto":
+        tables = [module.table.num_embeddings for module in model.modules() if isinstance(module, FieldEmbedding)]
+        ids = settings.batch_size * max(1, len(model.layout.categorical) + len(model.layout.multi_valued))
+        chosen["embedding_optimizer"] = "row_adam" if max(tables, default=0) > ROWS_PER_ID * ids else "adam"
+    no_layers = _why_no_fused_layers(chosen.get("precision", settings.precision), device, model)
     if settings.kernels != "torch":
-        reason = _why_not_fused(chosen.get("precision", settings.precision), device, model)
+        rows = chosen.get("embedding_optimizer", settings.embedding_optimizer) == "row_adam" and device.type == "cpu"
+        reason = native_rows.why_not() if rows and no_layers is not None else no_layers
         if reason is not None and settings.kernels == "fused":
             raise TrainingError(
                 f"fused kernels cannot be had: {reason}. Without them: training.kernels=torch (or auto)"
             )
         chosen["kernels"] = "fused" if reason is None else "torch"
-    if settings.embedding_optimizer == "auto":
-        tables = [module.table.num_embeddings for module in model.modules() if isinstance(module, FieldEmbedding)]
-        ids = settings.batch_size * max(1, len(model.layout.categorical) + len(model.layout.multi_valued))
-        chosen["embedding_optimizer"] = "row_adam" if max(tables, default=0) > ROWS_PER_ID * ids else "adam"
     if settings.allocator == "auto":
-        chosen["allocator"] = "keep" if device.type == "cpu" and _has_glibc() else "system"
+        chosen["allocator"] = "keep" if device.type == "cpu" and has_glibc() else "system"
     part = settings.batch_size
     if settings.micro_batch != "auto":
         part = min(part, settings.micro_batch)
     elif model.rows_in_cache is not None and device.type == "cpu" and not _normalises_over_batch(model):
-        part = min(part, FUSED_ROWS if chosen.get("kernels", settings.kernels) == "fused" else model.rows_in_cache)
+        fused = chosen.get("kernels", settings.kernels) == "fused" and no_layers is None
+        part = min(part, FUSED_ROWS if fused else model.rows_in_cache)
     return settings.model_copy(update={**chosen, "micro_batch": part})
 
 
@@ -108,8 +107,8 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported())
 
 
-def _why_not_fused(precision: str, device: torch.device, model: nn.Module) -> str | None:
-    """Why the model is not computed by fused kernels here; None where it can be. May compile them."""
+def _why_no_fused_layers(precision: str, device: torch.device, model: nn.Module) -> str | None:
+    """Why the model's layers are not computed by a fused kernel here; None where they can be. May compile it."""
     if precision != "bfloat16":
         return f"they compute in bfloat16, and precision is {precision}"
     if device.type != "cpu":
@@ -119,21 +118,5 @@ def _why_not_fused(precision: str, device: torch.device, model: nn.Module) -> st
     return native.why_not()
 
 
-def keep_freed_memory() -> None:
-    """Have the C library keep freed memory for the next step instead of giving it back and clearing it again.
-
-    A step takes and frees the same large pieces over and over; by default each of them is mapped anew and cleared by
-    the system. Holds for the whole process and cannot be undone. Does nothing where the C library is not glibc.
-    """
-    if _has_glibc():
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_MAX, 0)
-        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-
-
 def _normalises_over_batch(model: nn.Module) -> bool:
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
-
-
-def _has_glibc() -> bool:
-    return sys.platform == "linux" and platform.libc_ver()[0] == "glibc"

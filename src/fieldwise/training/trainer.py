@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,8 +27,10 @@ from fieldwise.errors import TrainingError
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layers.interacting import fused_layers
 from fieldwise.layout import Layout
+from fieldwise.memory import keep_freed_memory, use_huge_pages
 from fieldwise.models.base import CTRModel
-from fieldwise.optim.rows import RowAdagrad, RowAdam, RowOptimizer, TableAdam, clip_gradients
+from fieldwise.native import rows as native
+from fieldwise.optim.rows import RowAdagrad, RowAdam, RowOptimizer, TableAdam, clip_gradients, join_gradients
 from fieldwise.reporting import Progress, Reporter
 from fieldwise.settings import TrainingSettings
 from fieldwise.training.checkpoints import BestWeights, TrainingState, read_checkpoint, write_checkpoint
@@ -35,7 +38,7 @@ from fieldwise.training.evaluation import evaluate_model
 from fieldwise.training.history import EpochRecord, History, header
 from fieldwise.training.metrics import Metrics
 from fieldwise.training.objectives import Binary, Objective
-from fieldwise.training.plan import describe, keep_freed_memory, settle
+from fieldwise.training.plan import describe, settle
 
 TABLE_OPTIMIZERS: dict[str, type[TableAdam | RowAdam | RowAdagrad]] = {
     "adam": TableAdam,
@@ -75,6 +78,8 @@ class Trainer:
             keep_freed_memory()
         self.device = torch.device(self.settings.device)
         self.model = model.to(self.device)
+        for table in self.tables:
+            use_huge_pages(table)
         self.objective: Objective = objective or Binary()
         self.seed = seed
         self.reporter = reporter or Reporter(enabled=False)
@@ -228,6 +233,7 @@ class Trainer:
         """The gradients of a batch's mean loss, summed over its parts, and that loss."""
         assert isinstance(self.settings.micro_batch, int)
         total = torch.zeros((), device=self.device)
+        collected: dict[nn.Parameter, list[Tensor]] = {table: [] for table in self.tables}
         for part in batch.split(self.settings.micro_batch):
             assert part.label is not None
             with (
@@ -240,6 +246,13 @@ class Trainer:
             loss = self.objective.loss(logit.float(), part.label, part.weight) * _share(part, batch)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
+            for table, gradients in collected.items():
+                if table.grad is not None and table.grad.is_sparse:
+                    gradients.append(table.grad)
+                    table.grad = None
+        for table, gradients in collected.items():
+            if gradients:
+                table.grad = join_gradients(gradients)
         return total
 
     def _checkpoint_is_due(self) -> bool:
@@ -374,11 +387,14 @@ def _optimizers(model: nn.Module, settings: TrainingSettings) -> dict[str, torch
         for module in model.modules():
             if isinstance(module, FieldEmbedding):
                 module.table.sparse = True
+        # Kernels are fused for the layers alone where there is none for the rows.
+        more: dict[str, Any] = {"fused": settings.kernels == "fused" and native.why_not() is None}
         optimizers["tables"] = TABLE_OPTIMIZERS[settings.embedding_optimizer](
             tables,
             lr=settings.embedding_learning_rate or settings.learning_rate,
             l2=settings.embedding_l2,
             weight_decay=settings.embedding_weight_decay,
+            **(more if settings.embedding_optimizer == "row_adam" else {}),
         )
     return optimizers
 

@@ -1,0 +1,93 @@
+"""Adam on some rows of a table by `rows.cpp`: the same as `fieldwise.optim.rows.RowAdam` in torch, up to rounding."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import math
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fieldwise.native.build import BuildError, load_library
+from fieldwise.native.threads import torch_threads
+
+
+class _Step(ctypes.Structure):
+    """`struct Step` of the C++ source, member by member."""
+
+    _fields_ = (
+        ("count", ctypes.c_int64),
+        ("dim", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("rows", "grad", "weight", "first", "second")),
+        *((name, ctypes.c_float) for name in ("beta2", "epsilon", "rest1", "rest2", "rate", "correction")),
+        ("threads", ctypes.c_int32),
+        ("parallel", ctypes.c_void_p),
+    )
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | str:
+    """The compiled kernel, or why there is none."""
+    if sys.platform != "linux":
+        return "it is written for Linux"
+    try:
+        library = load_library(Path(__file__).with_name("rows.cpp"))
+    except BuildError as error:
+        return str(error)
+    library.fieldwise_row_adam.restype = None
+    return library
+
+
+def why_not() -> str | None:
+    """Why the kernel cannot be had on this machine; None where it can. The first call may compile for a second."""
+    library = _library()
+    return library if isinstance(library, str) else None
+
+
+def row_adam(
+    rows: Tensor,
+    gradient: Tensor,
+    weight: Tensor,
+    first: Tensor,
+    second: Tensor,
+    *,
+    step: int,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+) -> None:
+    """One step of Adam (Kingma & Ba, 2015, algorithm 1) on rows of a table and of its moments, in place.
+
+    rows: int64 [n], each once. gradient: [n, D]. weight, first, second: [V, D]. All float32, contiguous and on the CPU.
+    step: its number, from 1. The result does not depend on the number of threads.
+    Raises RuntimeError where `why_not` gives a reason, and ValueError for tensors of another kind.
+    """
+    library = _library()
+    if isinstance(library, str):
+        raise RuntimeError(f"there is no kernel for rows here: {library}")
+    rows, gradient = rows.contiguous(), gradient.contiguous()
+    for tensor in (gradient, weight, first, second):
+        if tensor.dtype != torch.float32 or tensor.device.type != "cpu" or not tensor.is_contiguous():
+            raise ValueError(f"expected contiguous float32 on the CPU, got {tensor.dtype} on {tensor.device}")
+    beta1, beta2 = betas
+    call = _Step(
+        count=len(rows),
+        dim=weight.shape[1],
+        rows=rows.data_ptr(),
+        grad=gradient.data_ptr(),
+        weight=weight.data_ptr(),
+        first=first.data_ptr(),
+        second=second.data_ptr(),
+        beta2=beta2,
+        epsilon=eps,
+        rest1=1.0 - beta1,
+        rest2=1.0 - beta2,
+        rate=lr / (1.0 - beta1**step),
+        correction=math.sqrt(1.0 - beta2**step),
+        threads=torch.get_num_threads(),
+        parallel=torch_threads(),
+    )
+    library.fieldwise_row_adam(ctypes.byref(call))
