@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import platform
 import resource
@@ -23,7 +22,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from fieldwise.bench.workload import Case, Workload
 from fieldwise.errors import FieldwiseError
 from fieldwise.training.plan import describe
-from fieldwise.training.trainer import Trainer
 
 _VALID_SHARE = 8
 """One row in so many validates, where the memory of a whole run is measured."""
@@ -121,35 +119,40 @@ def _measure_here(pipe: Any, case: Case, seconds: float) -> None:
 
 
 def _measured(case: Case, seconds: float) -> Measurement:
-    workload = Workload(case)
-    device = workload.trainer.device
-    step = _median_time(workload.train_step, device, seconds)
-    predicting = _median_time(workload.predict, device, seconds)
+    with tempfile.TemporaryDirectory() as directory:
+        workload = Workload(case, checkpoint=Path(directory) / "state.safetensors")
+        trainer = workload.trainer
+        step = _median_time(workload.train_step, trainer.device, seconds)
+        predicting = _median_time(workload.predict, trainer.device, seconds)
+        return Measurement(
+            step_ms=1e3 * step,
+            train_rows_per_s=case.batch_size / step,
+            predict_rows_per_s=len(workload) / predicting,
+            # In this order: counting takes more memory than training does.
+            peak_mb=_peak_of_a_run(workload) / 1e6,
+            flops_per_row=_flops(workload) / case.batch_size,
+            table_mb=sum(t.numel() * t.element_size() for t in trainer.tables) / 1e6,
+            plan=describe(trainer.settings),
+        )
+
+
+def _flops(workload: Workload) -> int:
+    """Floating-point operations in the matrix products of a training step, counted where torch computes all of them."""
+    trainer, settings = workload.trainer, workload.trainer.settings
+    trainer.settings = settings.model_copy(update={"kernels": "torch"})
     with FlopCounterMode(display=False) as counter:
         workload.train_step()
-    plan = describe(workload.trainer.settings)
-    tables = sum(t.numel() * t.element_size() for t in workload.trainer.tables)
-    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _peak_of_a_run(workload)
-    return Measurement(
-        step_ms=1e3 * step,
-        train_rows_per_s=case.batch_size / step,
-        predict_rows_per_s=len(workload) / predicting,
-        flops_per_row=counter.get_total_flops() / case.batch_size,
-        peak_mb=peak / 1e6,
-        table_mb=tables / 1e6,
-        plan=plan,
-    )
+    trainer.settings = settings
+    return int(counter.get_total_flops())
 
 
 def _peak_of_a_run(workload: Workload) -> float:
     """Highest memory of this process, in bytes, after an epoch with validation and a checkpoint too."""
-    settings = workload.trainer.settings.model_copy(update={"epochs": 1})
-    model, dataset = workload.trainer.model, workload.dataset
-    del workload.trainer  # a second optimiser beside it would count twice
-    gc.collect()
-    with tempfile.TemporaryDirectory() as directory:
-        trainer = Trainer(model, settings=settings, checkpoint=Path(directory) / "state.safetensors")
-        trainer.fit(dataset, dataset.take(np.arange(len(dataset) // _VALID_SHARE)))
+    trainer, dataset = workload.trainer, workload.dataset
+    trainer.settings = trainer.settings.model_copy(update={"epochs": 1})
+    trainer.fit(dataset, dataset.take(np.arange(len(dataset) // _VALID_SHARE)))
+    if trainer.device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(trainer.device))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return float(peak) if sys.platform == "darwin" else 1024.0 * peak
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,9 @@ class Case:
 
 
 class Workload:
-    """A case ready to be measured. Raises SettingsError for a shape that cannot be."""
+    """A case ready to be measured. checkpoint: for its Trainer. Raises SettingsError for a shape that cannot be."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, *, checkpoint: Path | None = None) -> None:
         self.case = case
         sizes = field_sizes(case.fields, case.vocabulary)
         layout = Layout(tuple(FieldLayout(f"field {i + 1}", "categorical", size) for i, size in enumerate(sizes)))
@@ -56,7 +57,7 @@ class Workload:
         torch.manual_seed(0)
         model = registry.build(case.model, layout, registry.resolve(case.model, settings=case.model_settings))
         settings = TrainingSettings(**{**case.training, "batch_size": case.batch_size})
-        self.trainer = Trainer(model, settings=settings)
+        self.trainer = Trainer(model, settings=settings, checkpoint=checkpoint)
         self._feeder = Feeder(self.dataset, self.trainer.device)
         self._starts = itertools.cycle(range(0, len(ids), case.batch_size))
 
