@@ -60,11 +60,11 @@ class Dataset:
     def batch(self, rows: Rows | slice) -> Batch:
         """The batch of some rows, by number [B] or as a slice."""
         return Batch(
-            categorical=_tensor(self.rows.categorical[rows]).long(),
-            numeric=_tensor(self.rows.numeric[rows]),
+            categorical=as_tensor(self.rows.categorical[rows]).long(),
+            numeric=as_tensor(self.rows.numeric[rows]),
             multi_valued=self.lists(rows),
-            label=None if self.label is None else _tensor(self.label[rows]),
-            weight=None if self.weight is None else _tensor(self.weight[rows]),
+            label=None if self.label is None else as_tensor(self.label[rows]),
+            weight=None if self.weight is None else as_tensor(self.weight[rows]),
         )
 
     def lists(self, rows: Rows | slice) -> tuple[Tensor, ...]:
@@ -104,7 +104,8 @@ class Dataset:
         return torch.from_numpy(counts)
 
 
-def _tensor(array: npt.NDArray[np.generic]) -> Tensor:
+def as_tensor(array: npt.NDArray[np.generic]) -> Tensor:
+    """A NumPy array as a tensor, without a copy where its memory is in one piece."""
     return torch.from_numpy(np.ascontiguousarray(array))
 
 

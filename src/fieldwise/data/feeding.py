@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from fieldwise.data.batch import Batch
-from fieldwise.data.dataset import Dataset
+from fieldwise.data.dataset import Dataset, as_tensor
 
 
 class Feeder:
@@ -28,7 +27,7 @@ class Feeder:
         if resident is None:
             size = sum(0 if matrix is None else matrix.nbytes for matrix in matrices)
             resident = device.type == "cuda" and size <= torch.cuda.mem_get_info(device)[0] // 2
-        self._held = [None if m is None else _tensor(m).to(device) for m in matrices] if resident else None
+        self._held = [None if m is None else as_tensor(m).to(device) for m in matrices] if resident else None
 
     def batch(self, rows: npt.NDArray[np.int64]) -> Batch:
         """The batch of some rows, by number [B]."""
@@ -42,7 +41,3 @@ class Feeder:
         assert categorical is not None
         assert numeric is not None
         return Batch(categorical.long(), numeric, sent.multi_valued, label=label, weight=weight)
-
-
-def _tensor(array: npt.NDArray[np.generic]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array))
