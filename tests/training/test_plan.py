@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import ctypes
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from fieldwise.data.batch import Batch
 from fieldwise.errors import TrainingError
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layout import FieldLayout, Layout
-from fieldwise.memory import keep_freed_memory
 from fieldwise.models import registry
 from fieldwise.models.base import CTRModel
 from fieldwise.native import interacting as native
@@ -160,12 +158,6 @@ def test_what_is_said_stands() -> None:
         "batches of 100 in parts of 30"
     )
     assert settle(settle(TrainingSettings(), model_of()), model_of()) == settle(TrainingSettings(), model_of())
-
-
-def test_freed_memory_is_kept_without_harm() -> None:
-    keep_freed_memory()
-    assert ctypes.CDLL(None) is not None
-    assert torch.ones(1 << 20).sum() == 1 << 20
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -294,7 +294,7 @@ def test_threads_of_its_own_where_there_is_no_openmp(monkeypatch: pytest.MonkeyP
     layer = layer_of(16, 16)
     x = torch.randn(100, 5, 16, requires_grad=True)
     expected = outcome(layer, x)
-    monkeypatch.setattr(native, "_parallel", lambda: None)
+    monkeypatch.setattr(native, "torch_threads", lambda: None)
     assert all(map(torch.equal, outcome(layer, x), expected))
 
 
