@@ -182,3 +182,14 @@ def test_trees_stand_beside_on_the_same_rows(clicks: dict[str, list], tmp_path: 
     assert trees.parameters["all"] > 0
     assert found.summaries()[1].parameters_without_embeddings is None
     assert compare(clicks, models=["lr", "lightgbm"], seeds=1, out=tmp_path).runs == found.runs
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "catboost"])
+def test_trees_are_tuned_too(clicks: dict[str, list], tmp_path: Path, name: str) -> None:
+    found = compare(clicks, models=[name], seeds=1, tune=3, out=tmp_path)
+    trials = json.loads((tmp_path / "tuning" / name / "trials.json").read_text(encoding="utf-8"))["trials"]
+    assert [trial["error"] for trial in trials] == [None] * 3
+    assert trials[1]["settings"].keys() == trials[2]["settings"].keys() != {}
+    best = min(trials, key=lambda trial: trial["loss"])
+    assert found.runs[0].tuned == best["settings"]
+    assert found.runs[0].metrics["valid"]["log_loss"] == pytest.approx(best["loss"])

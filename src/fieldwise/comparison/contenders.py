@@ -35,8 +35,7 @@ class Contender(BaseModel):
     """A model that takes part.
 
     name: how tables call it. model: a registered model, or an external one (`lightgbm`, `catboost`). settings: those
-    that are not at their defaults, by dotted name; of an external model by its own names. ranges: what tuning may
-    choose from, by dotted name.
+    that are not at their defaults, by dotted name. ranges: what tuning may choose from, by dotted name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,7 +56,8 @@ class Contender(BaseModel):
 
     def resolve_external(self, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """An external model's complete settings, with what tuning has chosen. Raises SettingsError."""
-        return boosting.resolve(self.model, {**self.settings, **(chosen or {})})
+        settings = {**self.settings, **(chosen or {})}
+        return boosting.resolve(self.model, {name.removeprefix("model."): value for name, value in settings.items()})
 
 
 class Plan(BaseModel):
@@ -149,21 +149,20 @@ def _contender(
     if model not in registry.names() and model not in boosting.NAMES:
         raise SettingsError(f"unknown model '{model}'; {suggest(model, [*registry.names(), *boosting.NAMES, *known])}")
     external = model in boosting.NAMES
-    prefix = "" if external else "model."
-    settings = {f"{prefix}{key}": value for key, value in section.items()}
+    settings = {f"model.{key}": value for key, value in section.items()}
     if external and training:
         raise SettingsError(f"[models.{name}]: '{model}' is no network of ours and has no section training")
     if not external:
         settings = {**shared, **settings, **{f"training.{key}": value for key, value in training.items()}}
     try:
-        parsed = {_dotted(key, external): parse_range(key, value) for key, value in ranges.items()}
+        parsed = {_dotted(key): parse_range(key, value) for key, value in ranges.items()}
         return Contender(name=name, model=model, settings=settings, ranges=parsed)
     except SettingsError as error:
         raise SettingsError(f"[models.{name}]: {error}") from error
 
 
-def _dotted(name: str, external: bool) -> str:
-    return name if external or "." in name else f"model.{name}"
+def _dotted(name: str) -> str:
+    return name if "." in name else f"model.{name}"
 
 
 def _split_overrides(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
