@@ -75,6 +75,18 @@ def test_what_is_done_stays_done_and_the_grid_can_grow(
     assert grown.runs[0] == first.runs[0]
 
 
+def test_contenders_of_similar_names_have_files_of_their_own(clicks: dict[str, list], tmp_path: Path) -> None:
+    names = ["a b", "a_b", "a/b", "a%20b"]
+    file = tmp_path / "c.toml"
+    sections = [f'[models."{name}"]\nname = "lr"\n' for name in names]
+    file.write_text("".join(sections), encoding="utf-8")
+    found = compare(clicks, models=None, config=file, seeds=1, out=tmp_path / "out")
+    assert [run.contender for run in found.runs] == names
+    assert len(list((tmp_path / "out" / "runs").glob("*.json"))) == 4
+    again = compare(clicks, models=None, config=file, seeds=1, out=tmp_path / "out")
+    assert [run.contender for run in again.runs] == names
+
+
 @pytest.mark.parametrize("stops_at", [3, 4, 5])
 def test_a_comparison_that_was_stopped_ends_with_the_same_numbers(
     clicks: dict[str, list], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops_at: int

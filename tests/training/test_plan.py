@@ -86,6 +86,13 @@ def test_the_rule_for_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settled.kernels, settled.micro_batch) == ("torch", 1024)
 
 
+def test_nothing_is_compiled_where_torch_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "why_not", lambda: pytest.fail("compiled"))
+    monkeypatch.setattr(native_rows, "why_not", lambda: pytest.fail("compiled"))
+    asked = TrainingSettings(device="cpu", precision="bfloat16", embedding_optimizer="row_adam", kernels="torch")
+    assert settle(asked, model_of()).kernels == "torch"
+
+
 def test_kernels_are_fused_for_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native_rows, "why_not", lambda: None)
     asked = TrainingSettings(device="cpu", precision="float32", embedding_optimizer="row_adam", batch_size=2000)

@@ -258,9 +258,11 @@ class _Grid:
     def _external(self, run: Run) -> dict[str, Any]:
         model = self._boost(run.model, run.settings, run.seed)
         rows = len(self.prepared.parts["train"])
-        metrics = {part: evaluate_predictions(*self._predicted(model, part)) for part in ("valid", "test")}
+        valid = evaluate_predictions(*self._predicted(model, "valid"))
         began = clock.perf_counter()
-        self._predicted(model, "test")
+        label, probability = self._predicted(model, "test")
+        predicting = clock.perf_counter() - began
+        metrics = {"valid": valid, "test": evaluate_predictions(label, probability)}
         return {
             "parameters": {"all": model.parameters},
             "metrics": _as_dicts(metrics),
@@ -268,7 +270,7 @@ class _Grid:
             "best_epoch": model.rounds,
             "seconds": model.seconds,
             "train_rows_per_s": rows * model.rounds / model.seconds,
-            "predict_rows_per_s": len(self.prepared.parts["test"]) / (clock.perf_counter() - began),
+            "predict_rows_per_s": len(label) / predicting,
         }
 
     def _boost(self, name: str, settings: Mapping[str, Any], seed: int) -> boosting.Boosted:

@@ -10,12 +10,12 @@ lock                         held while a process works there
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -160,8 +160,8 @@ class Workspace:
 
 
 def _file_name(name: str) -> str:
-    """A contender's name as part of a file name; names that differ only in odd characters stay apart."""
-    return re.sub(r"[^\w+.-]", lambda odd: f"%{ord(odd[0]):x}" if odd[0] != " " else "_", name)
+    """A contender's name as part of a file name; different names stay apart."""
+    return quote(name, safe="+")
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:

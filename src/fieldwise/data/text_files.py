@@ -120,16 +120,22 @@ def _segments(file: io.BufferedReader, text: Any, separator: str) -> Iterator[by
     while data := text.read(max(SEGMENT_BYTES, len(rest))):  # as much again, or long rows were looked through often
         _require_text(data)
         data = rest + data
-        end = rows.match(data).end() if b'"' in data else _last_line_end(data)  # type: ignore[union-attr]
+        end = _end_of(rows, data) if b'"' in data else _last_line_end(data)
         if end:
             yield data[:end]
         elif len(data) > LONGEST_ROW:
             raise DataError(f"a row is longer than {LONGEST_ROW >> 20} MB; is a quote not closed?")
         rest = data[end:]
-    if rows.match(rest + b"\n").end() <= len(rest):  # type: ignore[union-attr]
+    if _end_of(rows, rest + b"\n") <= len(rest):
         # Arrow would close the quote at the end of the file, however many lines it has swallowed.
         raise DataError(bad_line(file) or "a quote is not closed")
     yield rest
+
+
+def _end_of(rows: re.Pattern[bytes], data: bytes) -> int:
+    """Where the last whole row of some text ends, 0 where it holds none."""
+    found = rows.match(data)
+    return 0 if found is None else found.end()
 
 
 def _whole_rows(separator: str) -> re.Pattern[bytes]:

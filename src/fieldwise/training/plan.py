@@ -50,8 +50,9 @@ def settle(settings: TrainingSettings, model: CTRModel) -> TrainingSettings:
         tables = [module.table.num_embeddings for module in model.modules() if isinstance(module, FieldEmbedding)]
         ids = settings.batch_size * max(1, len(model.layout.categorical) + len(model.layout.multi_valued))
         chosen["embedding_optimizer"] = "row_adam" if max(tables, default=0) > ROWS_PER_ID * ids else "adam"
-    no_layers = _why_no_fused_layers(chosen.get("precision", settings.precision), device, model)
+    no_layers: str | None = "torch was asked for"
     if settings.kernels != "torch":
+        no_layers = _why_no_fused_layers(chosen.get("precision", settings.precision), device, model)
         rows = chosen.get("embedding_optimizer", settings.embedding_optimizer) == "row_adam" and device.type == "cpu"
         reason = native_rows.why_not() if rows and no_layers is not None else no_layers
         if reason is not None and settings.kernels == "fused":
