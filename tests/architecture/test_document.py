@@ -82,7 +82,7 @@ def change(path: list, value: object) -> dict:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["interactions", 0, "fields"], ["usr", "movie"], "interaction 1, inner.usr, movie.: 'usr' is not one of its f"),
+        (["interactions", 0, "fields"], ["usr", "movie"], "interaction 1, inner.usr, movie.: 'usr' is not one"),
         (["interactions", 0, "fields"], ["user", "user"], "a field stands twice"),
         (["interactions", 0, "fields"], ["movie", "user"], "write its fields in the order of 'fields': user, movie"),
         (["interactions", 0, "fields"], ["user"], "interactions.1.fields"),
