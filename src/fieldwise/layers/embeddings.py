@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, Literal
 
@@ -51,8 +53,9 @@ class FieldEmbedding(nn.Module):
     All rows of a forward pass are read by one gather, for each further gather would cost a gradient as large as
     the whole table. Numeric fields gather their one or two rows once per batch, not once per row of it.
 
-    layout: the fields; the table has `layout.num_rows` rows.
+    layout: the fields; the table has a row for every id of theirs.
     dim: D, at least 1.
+    fields: positions in the layout of the fields to embed, ascending; default: all. F counts these alone.
     missing: `learned`, or `zero` as in the AutoInt authors' code, which knows no vector for missing values.
     pooling: of multi-valued fields; `mean` is the AutoInt authors' choice.
     init_std: the table is drawn from N(0, init_std^2); the authors take 0.01.
@@ -65,6 +68,7 @@ class FieldEmbedding(nn.Module):
         layout: Layout,
         dim: int,
         *,
+        fields: Sequence[int] | None = None,
         missing: Literal["learned", "zero"] = "learned",
         pooling: Literal["mean", "sum"] = "mean",
         init_std: float = 0.01,
@@ -78,6 +82,10 @@ class FieldEmbedding(nn.Module):
             raise SettingsError(f"pooling must be 'mean' or 'sum', got {pooling!r}")
         if init_std < 0:
             raise SettingsError(f"init_std must be at least 0, got {init_std}")
+        self._whole = layout
+        self.fields = tuple(range(len(layout))) if fields is None else tuple(fields)
+        if fields is not None:
+            layout = Layout(tuple(layout.fields[f] for f in self.fields))
         self.layout = layout
         self.missing = missing
         self.pooling = pooling
@@ -120,6 +128,8 @@ class FieldEmbedding(nn.Module):
         Raises DataError where the batch has not the layout's columns.
         """
         self._check(batch)
+        if len(self.fields) < len(self._whole):
+            batch = self._own_columns(batch)
         size = len(batch)
         rows: list[Tensor] = []
         if self.layout.categorical:
@@ -157,23 +167,25 @@ class FieldEmbedding(nn.Module):
         their counts: the vector that a row of the training data has on average. Trainer calls it before every
         evaluation.
 
-        counts: int64 [V], how often training read each row of the table.
+        counts: int64, how often training read each row of a table of the whole layout (`Layout.offsets`).
         min_occurrences: fields whose `OTHER` was read at least that often keep what they learned.
 
-        Returns positions in the schema, ascending. Fields without a counted token, and numeric fields, stay
+        Returns positions in the whole layout, ascending. Fields without a counted token, and numeric fields, stay
         as they are. Raises DataError for counts of another shape.
         """
-        if counts.shape != (self.layout.num_rows,):
+        if counts.shape != (self._whole.num_rows,):
             raise DataError(
-                f"counts must have one entry per table row, shape ({self.layout.num_rows},), got {tuple(counts.shape)}"
+                f"counts must have one entry per table row, shape ({self._whole.num_rows},), got {tuple(counts.shape)}"
             )
         weight = self.table.weight
         filled = []
-        for position, (field, start) in enumerate(zip(self.layout, self.layout.offsets, strict=True)):
-            if int(counts[start + OTHER]) >= min_occurrences:
+        for position, field, start in zip(self.fields, self.layout, self.layout.offsets, strict=True):
+            counted = self._whole.offsets[position]
+            if int(counts[counted + OTHER]) >= min_occurrences:
                 continue
             tokens = slice(start + FIRST_TOKEN, start + field.size)  # none in a numeric field
-            shares = counts[tokens].to(device=weight.device, dtype=torch.float64)
+            shares = counts[counted + FIRST_TOKEN : counted + field.size]
+            shares = shares.to(device=weight.device, dtype=torch.float64)
             total = float(shares.sum())
             if total == 0:
                 continue
@@ -191,13 +203,25 @@ class FieldEmbedding(nn.Module):
     def _check(self, batch: Batch) -> None:
         # A single column would broadcast against many fields without complaint, so the widths are compared.
         got = (batch.categorical.shape[1], batch.numeric.shape[1], len(batch.multi_valued))
-        layout = self.layout
+        layout = self._whole
         expected = (len(layout.categorical), len(layout.numeric), len(layout.multi_valued))
         if got != expected:
             raise DataError(
                 f"the batch has {got[0]} categorical, {got[1]} numeric and {got[2]} multi-valued columns, but the "
                 f"layout has {expected[0]}, {expected[1]} and {expected[2]}; encode it with this model's encoder"
             )
+
+    def _own_columns(self, batch: Batch) -> Batch:
+        """The batch with the columns of the embedded fields only."""
+        own = set(self.fields)
+        kinds = (self._whole.categorical, self._whole.numeric, self._whole.multi_valued)
+        categorical, numeric, multi_valued = ([c for c, f in enumerate(kind) if f in own] for kind in kinds)
+        return replace(
+            batch,
+            categorical=batch.categorical[:, categorical],
+            numeric=batch.numeric[:, numeric],
+            multi_valued=tuple(batch.multi_valued[c] for c in multi_valued),
+        )
 
     def _gather(self, rows: Tensor) -> Tensor:
         """Rows [n] of the table, [n, D]."""

@@ -84,6 +84,8 @@ def settings_model(name: str) -> type[BaseModel]:
 def resolve(name: str, *, preset: str | None = None, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A model's complete settings, ready for JSON: its defaults, over them the preset's, over them the given ones.
 
+    Where a setting is a document of its own, such as an architecture, the name of its file may be given instead.
+
     Raises SettingsError for an unknown model, preset or setting, with the nearest known name, and for a wrong
     value, with the setting and what it was.
     """
@@ -93,7 +95,7 @@ def resolve(name: str, *, preset: str | None = None, settings: Mapping[str, Any]
         if preset not in entry.presets:
             raise SettingsError(f"model '{name}' has no preset '{preset}'; {suggest(preset, entry.presets)}")
         chosen = entry.presets[preset]
-    return _validate(name, entry, {**chosen, **(settings or {})}).model_dump(mode="json")
+    return _validate(name, entry, {**chosen, **(settings or {})}, may_read_files=True).model_dump(mode="json")
 
 
 def build(name: str, layout: Layout, settings: Mapping[str, Any] | None = None) -> CTRModel:
@@ -105,7 +107,7 @@ def build(name: str, layout: Layout, settings: Mapping[str, Any] | None = None) 
     validated = _validate(name, entry, settings or {})
     # The base class names the layout only; the settings are the subclass's, checked by its own model.
     constructor: Callable[..., CTRModel] = entry.build
-    return constructor(layout, **validated.model_dump())
+    return constructor(layout, **{setting: getattr(validated, setting) for setting in entry.settings.model_fields})
 
 
 def _entry(name: str) -> _Entry:
@@ -114,18 +116,19 @@ def _entry(name: str) -> _Entry:
     return _entries[name]
 
 
-def _validate(name: str, entry: _Entry, settings: Mapping[str, Any]) -> BaseModel:
+def _validate(name: str, entry: _Entry, settings: Mapping[str, Any], *, may_read_files: bool = False) -> BaseModel:
+    """may_read_files: whether a setting may be given as the name of a file that holds it."""
     try:
-        return entry.settings.model_validate(dict(settings))
+        return entry.settings.model_validate(dict(settings), context={"may_read_files": may_read_files})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
             hint = suggest(key, entry.settings.model_fields)
             raise SettingsError(f"model '{name}' has no setting '{key}'; {hint}") from None
-        raise SettingsError(
-            f"model '{name}': setting '{key}' cannot be {settings[key]!r}: {first['msg'].lower()}"
-        ) from None
+        got = repr(settings[key])
+        got = got if len(got) <= 200 else f"{got[:200]} ..."
+        raise SettingsError(f"model '{name}': setting '{key}' cannot be {got}: {first['msg'].lower()}") from None
 
 
 def _derive_settings(name: str, cls: type[CTRModel], defaults: Mapping[str, Any]) -> type[BaseModel]:

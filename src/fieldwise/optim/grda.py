@@ -1,7 +1,7 @@
 """GRDA: generalised regularised dual averaging, which drives weights to exact zeros.
 
-S.-K. Chao, Z. Wang, Y. Xing, G. Cheng: "Directional Pruning of Deep Neural Networks", NeurIPS 2020, arXiv 2006.09358; the
-form that AutoFIS (arXiv 2003.11235) and AIM (arXiv 2111.03318, eq. 21) train their gates by.
+S.-K. Chao, Z. Wang, Y. Xing, G. Cheng: "Directional Pruning of Deep Neural Networks", NeurIPS 2020, arXiv 2006.09358;
+the form that AutoFIS (arXiv 2003.11235) and AIM (arXiv 2111.03318, eq. 21) train their gates by.
 
 With the learning rate g_t of step t (from 0), from v_0 = w_0 and lambda_0 = 0:
 
@@ -9,8 +9,8 @@ With the learning rate g_t of step t (from 0), from v_0 = w_0 and lambda_0 = 0:
     lambda  <- lambda + c * g_t^(1/2 + mu) * ((t + 1)^mu - t^mu)
     w       <- sign(v) * max(|v| - lambda, 0)
 
-The gradient is taken at the shrunken w, but v is never shrunk: a weight at zero can come back. With a constant rate g the
-threshold is lambda_T = c * g^(1/2 + mu) * T^mu. There is no momentum and no weight decay.
+The gradient is taken at the shrunken w, but v is never shrunk: a weight at zero can come back. With a constant rate g
+the threshold is lambda_T = c * g^(1/2 + mu) * T^mu. There is no momentum and no weight decay.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from fieldwise.errors import SettingsError
 class GRDA(Optimizer):
     """Moves dense weights by GRDA; see above.
 
-    lr: g; may be changed between steps (the threshold grows by increments). c: how fast the threshold grows, at least 0.
-    mu: in [0, 1]; above 1/2 in the papers. The threshold is one number for all weights.
+    lr: g; may be changed between steps (the threshold grows by increments). c: how fast the threshold grows, at least
+    0. mu: in [0, 1]; above 1/2 in the papers. The threshold is one number for all weights.
 
     The state of each weight is its `accumulator` (v, the weight's shape) and the scalars `threshold` and `step`.
     Raises SettingsError for a setting out of range, and for a sparse gradient.

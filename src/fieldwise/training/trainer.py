@@ -10,8 +10,9 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,6 +31,7 @@ from fieldwise.layout import Layout
 from fieldwise.memory import keep_freed_memory, use_huge_pages
 from fieldwise.models.base import CTRModel
 from fieldwise.native import rows as native
+from fieldwise.optim.grda import GRDA
 from fieldwise.optim.rows import RowAdagrad, RowAdam, RowOptimizer, TableAdam, clip_gradients, join_gradients
 from fieldwise.reporting import Progress, Reporter
 from fieldwise.settings import TrainingSettings
@@ -47,6 +49,16 @@ TABLE_OPTIMIZERS: dict[str, type[TableAdam | RowAdam | RowAdagrad]] = {
 }
 
 
+@dataclass(frozen=True)
+class GateTraining:
+    """Weights that a search moves by GRDA, beside all others. learning_rate, c, mu: see `fieldwise.optim.grda`."""
+
+    weights: Sequence[nn.Parameter]
+    learning_rate: float
+    c: float
+    mu: float
+
+
 class Trainer:
     """Trains by Adam with early stopping; after `fit` the model holds the weights of its best epoch.
 
@@ -60,6 +72,7 @@ class Trainer:
     checkpoint: a file to write after each epoch and every `settings.checkpoint_minutes`; `restore` reads it, and a
         run that is restored ends with the same weights, bit for bit, as one that was never stopped (on the same
         machine, with the same number of threads).
+    gates: what GRDA moves; their learning rate follows the schedule of all others.
     Raises TrainingError where the loss is not a number, naming the rows and, where it can be told, the column.
     """
 
@@ -72,6 +85,7 @@ class Trainer:
         seed: int = 0,
         reporter: Reporter | None = None,
         checkpoint: Path | None = None,
+        gates: GateTraining | None = None,
     ) -> None:
         self.settings = settle(settings or TrainingSettings(), model)
         if self.settings.allocator == "keep":
@@ -83,7 +97,9 @@ class Trainer:
         self.objective: Objective = objective or Binary()
         self.seed = seed
         self.reporter = reporter or Reporter(enabled=False)
-        self.optimizers = _optimizers(self.model, self.settings)
+        self.optimizers = _optimizers(self.model, self.settings, gates)
+        # Each optimiser's learning rate as a multiple of the network's.
+        self._factors = {name: group["lr"] / self.settings.learning_rate for name, group in self._groups()}
         self.state = TrainingState()
         self.checkpoint = checkpoint
         self._best = BestWeights(checkpoint)
@@ -213,12 +229,9 @@ class Trainer:
     def step(self, batch: Batch, rate: float) -> Tensor:
         """Move the weights by one batch at a learning rate; its mean loss before that, a scalar without a gradient."""
         settings, tables = self.settings, self.optimizers.get("tables")
-        for name, optimizer in self.optimizers.items():
-            factor = 1.0
-            if name == "tables" and settings.embedding_learning_rate is not None:
-                factor = settings.embedding_learning_rate / settings.learning_rate
-            for group in optimizer.param_groups:
-                group["lr"] = rate * factor
+        for name, group in self._groups():
+            group["lr"] = rate * self._factors[name]
+        for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         loss = self._backward(batch)
         if settings.clip_norm is not None:
@@ -228,6 +241,12 @@ class Trainer:
         for optimizer in self.optimizers.values():
             optimizer.step()
         return loss
+
+    def _groups(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The parameter groups, with the names of their optimisers."""
+        for name, optimizer in self.optimizers.items():
+            for group in optimizer.param_groups:
+                yield name, group
 
     def _backward(self, batch: Batch) -> Tensor:
         """The gradients of a batch's mean loss, summed over its parts, and that loss."""
@@ -327,7 +346,7 @@ class Trainer:
                     f"{where}; column '{name}' holds {largest[column]:.3g} after scaling: give it another "
                     f"transform, for example --field {name}=numeric and transform 'log' in the schema"
                 )
-        field = _broken_field(self.model, layout)
+        field = _broken_field(self.model)
         cause = f"; the embedding of column '{field}' is not finite" if field else ""
         return (
             f"{where}{cause}. Lower the learning rate (training.learning_rate, now "
@@ -378,10 +397,16 @@ def _network_parameters(model: nn.Module) -> list[nn.Parameter]:
     return [p for p in model.parameters() if p.requires_grad and id(p) not in tables]
 
 
-def _optimizers(model: nn.Module, settings: TrainingSettings) -> dict[str, torch.optim.Optimizer]:
-    """An optimiser for the network and one for the embedding tables, by name, where there is something to move."""
+def _optimizers(
+    model: nn.Module, settings: TrainingSettings, gates: GateTraining | None
+) -> dict[str, torch.optim.Optimizer]:
+    """Optimisers for network, embedding tables and searched gates, by name, where there is something to move."""
     optimizers: dict[str, torch.optim.Optimizer] = {}
-    if network := _network_parameters(model):
+    searched: set[int] = set()
+    if gates is not None:
+        searched = {id(weight) for weight in gates.weights}
+        optimizers["gates"] = GRDA(gates.weights, lr=gates.learning_rate, c=gates.c, mu=gates.mu)
+    if network := [weight for weight in _network_parameters(model) if id(weight) not in searched]:
         optimizers["network"] = torch.optim.Adam(network, lr=settings.learning_rate, fused=True)
     if tables := _tables(model):
         for module in model.modules():
@@ -406,12 +431,12 @@ def _share(part: Batch, batch: Batch) -> Tensor | float:
     return part.weight.sum() / batch.weight.sum().clamp_min(torch.finfo(torch.float32).tiny)
 
 
-def _broken_field(model: nn.Module, layout: Layout) -> str | None:
+def _broken_field(model: nn.Module) -> str | None:
     """The first field whose rows in an embedding table hold something that is not finite."""
     for module in model.modules():
         if isinstance(module, FieldEmbedding):
             bad = ~torch.isfinite(module.table.weight).all(dim=1)
-            for layout_field, start in zip(layout, layout.offsets, strict=True):
-                if bad[start : start + layout_field.size].any():
-                    return layout_field.name
+            for field, start in zip(module.layout, module.layout.offsets, strict=True):
+                if bad[start : start + field.size].any():
+                    return field.name
     return None

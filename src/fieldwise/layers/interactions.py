@@ -1,0 +1,169 @@
+"""The interactions of an Architecture: their embeddings, their functions, and the first-order part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BeforeValidator, ValidationInfo
+from torch import Tensor, nn
+
+from fieldwise.architecture import Architecture, Interaction
+from fieldwise.data.batch import Batch
+from fieldwise.errors import SettingsError, suggest
+from fieldwise.layers.function_embedding import FunctionEmbedding
+from fieldwise.layers.interaction_functions import InteractionFunction, function_names, require_function
+from fieldwise.layout import Layout
+
+Slot = tuple[int, str]
+"""An embedding of its own: the order and the name of the function that reads it (`shared` for all of an order)."""
+
+RAW: Slot = (1, "raw")
+"""The slot of plain field embeddings, for what a model computes beside interactions."""
+
+
+def _read_named(value: Any, info: ValidationInfo) -> Any:
+    # Only where a caller chooses settings; the settings in a predictor's files must not name further files.
+    if isinstance(value, str) and (info.context or {}).get("may_read_files"):
+        return Architecture.load(value)
+    return value
+
+
+ArchitectureSetting = Annotated[Architecture | None, BeforeValidator(_read_named)]
+"""A setting: an Architecture, or the path of its file or of the directory of a search."""
+
+
+@dataclass(frozen=True)
+class Interacted:
+    """What interactions make of a batch.
+
+    first_order: [B]. vectors: [S, F, D, B] by slot.
+    """
+
+    first_order: Tensor
+    vectors: Tensor
+
+
+class Interactions(nn.Module):
+    """Computes interactions from a batch: their values, and their vectors for a feed-forward network.
+
+    layout: the fields of the data; must have every field that an interaction names. Further fields have their
+        first-order weights. architecture: which interactions, and the positions that are kept.
+    also: slots to embed in full beside those that interactions need. missing, pooling: see `FieldEmbedding`.
+
+    interactions: the interactions by order and function, as `values` has them; those of a field that has kept no
+    position at all are left out, for they are zero. orders: those that are left.
+    Raises SettingsError for a field that the layout lacks and for an unknown function.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        architecture: Architecture,
+        *,
+        also: Sequence[Slot] = (),
+        missing: Literal["learned", "zero"] = "learned",
+        pooling: Literal["mean", "sum"] = "mean",
+    ) -> None:
+        super().__init__()
+        place = {name: position for position, name in enumerate(layout.names)}
+        for interaction in architecture.interactions:
+            require_function(interaction.function)
+            if lacking := [name for name in interaction.fields if name not in place]:
+                raise SettingsError(
+                    f"the architecture's interaction {interaction} needs the field '{lacking[0]}', which the data "
+                    f"lack; {suggest(lacking[0], place)}"
+                )
+        self.dim = architecture.embedding_dim
+        rank = {name: number for number, name in enumerate(function_names())}
+        kept = [i for i in architecture.interactions if all(_kept(architecture, i, name) for name in i.fields)]
+        # Fields are put in the layout's order: a newer file may have other columns first.
+        kept = [i.model_copy(update={"fields": tuple(sorted(i.fields, key=place.__getitem__))}) for i in kept]
+        kept.sort(key=lambda i: (i.order, rank[i.function], [place[name] for name in i.fields]))
+        self.interactions: tuple[Interaction, ...] = tuple(kept)
+        self.orders = tuple(sorted({i.order for i in kept}))
+        groups = list(dict.fromkeys((i.order, i.function) for i in kept))
+        shared = architecture.shared_embedding
+        self.slots: list[Slot] = list(
+            dict.fromkeys([*also, *((order, "shared" if shared else function) for order, function in groups)])
+        )
+        used = {slot: set(layout.names if slot in also else ()) for slot in self.slots}
+        for i in kept:
+            used[i.order, "shared" if shared else i.function].update(i.fields)
+        positions = [
+            [
+                ()
+                if name not in used[slot]
+                else range(self.dim)
+                if slot in also
+                else architecture.kept_positions(*slot, name)
+                for name in layout.names
+            ]
+            for slot in self.slots
+        ]
+        self.embedding = FunctionEmbedding(
+            layout, len(self.slots), self.dim, positions=positions, missing=missing, pooling=pooling
+        )
+        self.functions = nn.ModuleList()
+        self._groups: list[tuple[int, int]] = []  # order and slot of each function
+        for number, (order, function) in enumerate(groups):
+            members = [[place[n] for n in i.fields] for i in kept if (i.order, i.function) == (order, function)]
+            self.functions.append(require_function(function)(len(members), order, self.dim))
+            self._groups.append((order, self.slots.index((order, "shared" if shared else function))))
+            self.register_buffer(f"fields_{number}", torch.tensor(members).t().contiguous(), persistent=False)
+
+    def embed(self, batch: Batch) -> Interacted:
+        """Look up what a batch needs."""
+        vectors, first_order = self.embedding(batch)
+        return Interacted(first_order, vectors)
+
+    def values(self, vectors: Tensor, order: int) -> Tensor:
+        """The values of an order's interactions from the vectors [S, F, D, B]: [B, G], in the order of `of_order`."""
+        parts = [
+            function.values(vectors[slot], fields)
+            for function, slot, fields, group in self._members()
+            if group == order
+        ]
+        return torch.cat(parts).t()
+
+    def features(self, vectors: Tensor) -> tuple[dict[int, Tensor], Tensor]:
+        """Values by order [B, G] as `values` has them, and the vectors of all interactions side by side [B, W]."""
+        values: dict[int, list[Tensor]] = {order: [] for order in self.orders}
+        features = []
+        for function, slot, fields, order in self._members():
+            vector = function.features(vectors[slot], fields)  # [G, W, B]
+            values[order].append(vector.sum(dim=1))
+            features.append(vector.flatten(0, 1))
+        return {order: torch.cat(parts).t() for order, parts in values.items()}, torch.cat(features).t()
+
+    def of_order(self, order: int) -> list[Interaction]:
+        """The interactions of an order."""
+        return [i for i in self.interactions if i.order == order]
+
+    def slot(self, vectors: Tensor, slot: Slot) -> Tensor:
+        """One slot's vectors as a feed-forward network reads them, field by field: [B, F D]."""
+        return vectors[self.slots.index(slot)].flatten(0, 1).t()
+
+    @property
+    def width(self) -> int:
+        """W, the numbers of all interactions' vectors."""
+        return sum(function.count * function.width for function, *_ in self._members())
+
+    def initial_std(self, order: int) -> float:
+        """The standard deviation of an order's values as the network is drawn, categorical fields assumed."""
+        return math.sqrt(self.dim) * self.embedding.init_std**order
+
+    def _members(self) -> list[tuple[InteractionFunction, int, list[Tensor], int]]:
+        """Function, slot, fields (p tensors [G]) and order of each group."""
+        members = []
+        for number, (function, (order, slot)) in enumerate(zip(self.functions, self._groups, strict=True)):
+            assert isinstance(function, InteractionFunction)
+            members.append((function, slot, list(self.get_buffer(f"fields_{number}")), order))
+        return members
+
+
+def _kept(architecture: Architecture, interaction: Interaction, name: str) -> bool:
+    return bool(architecture.kept_positions(interaction.order, interaction.function, name))
