@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from fieldwise._version import __version__
 
 if TYPE_CHECKING:
-    from fieldwise.api import compare, load, resume, train
+    from fieldwise.api import compare, load, resume, search, train
+    from fieldwise.architecture import Architecture
     from fieldwise.errors import FieldwiseError
     from fieldwise.predictor import Predictor
     from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
 
 __all__ = [
+    "Architecture",
     "Categorical",
     "FieldwiseError",
     "MultiValued",
@@ -32,10 +34,12 @@ __all__ = [
     "compare",
     "load",
     "resume",
+    "search",
     "train",
 ]
 
 _HOMES = {
+    "Architecture": "fieldwise.architecture",
     "Categorical": "fieldwise.schema",
     "FieldwiseError": "fieldwise.errors",
     "MultiValued": "fieldwise.schema",
@@ -45,6 +49,7 @@ _HOMES = {
     "compare": "fieldwise.api",
     "load": "fieldwise.api",
     "resume": "fieldwise.api",
+    "search": "fieldwise.api",
     "train": "fieldwise.api",
 }
 

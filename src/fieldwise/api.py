@@ -1,4 +1,4 @@
-"""The verbs as functions: `train`, `resume`, `load` and `compare`. There is one way to train, and it is here."""
+"""The verbs as functions: `train`, `search`, `resume`, `load`, `compare`. There is one way to train, and it is here."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldwise import datasets
+from fieldwise.architecture.document import FILE_NAME as ARCHITECTURE
 from fieldwise.card import Card, environment, versions
 from fieldwise.comparison.grid import compare
 from fieldwise.data.tables import Source
@@ -16,14 +17,15 @@ from fieldwise.errors import SettingsError, TrainingError
 from fieldwise.predictor import Predictor
 from fieldwise.predictor_files import require_free
 from fieldwise.preparation import prepare, read, settle_schema
-from fieldwise.recipes.network import build, count, fit
+from fieldwise.recipes.network import build, count, fit, settle_training
+from fieldwise.recipes.search import search as search_for
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings, resolve_settings
-from fieldwise.training.plan import reuse, settle
+from fieldwise.training.plan import reuse
 from fieldwise.unfinished import RunRecord, UnfinishedRun, require_same
 
-__all__ = ["compare", "load", "resume", "train"]
+__all__ = ["compare", "load", "resume", "search", "train"]
 
 
 def train(
@@ -68,6 +70,8 @@ def train(
         files, `fieldwise.resume(out)` needs nothing else.
     progress: whether to say what is decided and to show bars, or a Reporter of one's own.
 
+    A model that builds from an architecture and is given none (`aim`, `autofis`) searches for one first.
+
     Returns the Predictor with the weights of the best epoch on the validation rows.
     Raises DataError, SchemaError or SettingsError for what cannot be used as given, before any training, and
     TrainingError where the loss is not a number, where another process writes to `out`, or where a resumed run
@@ -104,8 +108,7 @@ def train(
         prepared = prepare(tables, schema, chosen.data, seed=chosen.seed)
         for note in prepared.notes:
             reporter.say(note)
-        network = build(prepared.encoder.layout, chosen)
-        chosen = chosen.with_training(settle(chosen.training, network))
+        chosen = settle_training(prepared.encoder.layout, chosen)
         if run is not None:
             record = RunRecord(
                 source=_recorded(source),
@@ -127,6 +130,10 @@ def train(
                     )
             else:
                 run.write(record)
+        if chosen.wants_search:
+            place = None if run is None else run.search
+            chosen = search_for(prepared.parts, chosen, source=tables.source, place=place, reporter=reporter)
+        network = build(prepared.encoder.layout, chosen)
         fitted = fit(
             network,
             prepared.parts,
@@ -153,9 +160,35 @@ def train(
         predictor = Predictor(prepared.encoder, fitted.network, chosen, card)
         if run is not None:
             predictor.save(run.path, overwrite=overwrite or resume)
+            if predictor.architecture is not None:
+                predictor.architecture.save(run.path / ARCHITECTURE)
             if predictor.history.ended != "interrupted":
                 run.finish()
     return predictor
+
+
+def search(
+    source: Source,
+    *,
+    orders: Sequence[int] | None = None,
+    functions: Sequence[str] | None = None,
+    time_budget: float | None = None,
+    model: str = "aim",
+    settings: Mapping[str, Any] | None = None,
+    **arguments: Any,
+) -> Predictor:
+    """Search for interactions, their functions and embedding sizes, then train with what was found (AIM).
+
+    orders: how many fields an interaction may have, such as (2, 3); default (2,). functions: interaction functions to
+        choose from; default all. time_budget: seconds for all of it. model: `aim` or `autofis`.
+    settings: further ones; those of the search begin with `search.`. The other arguments are those of `train`.
+
+    With `out`, the file `architecture.json` lies there with the predictor. Returns the Predictor; what was found is
+    its `architecture`. Raises what `train` raises.
+    """
+    asked = {"search.orders": orders, "search.functions": functions, "search.time_budget": time_budget}
+    chosen = {name: value for name, value in asked.items() if value is not None}
+    return train(source, model=model, settings={**(settings or {}), **chosen}, **arguments)
 
 
 def resume(path: str | Path, *, progress: bool | Reporter = True) -> Predictor:

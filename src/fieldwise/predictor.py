@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from fieldwise.architecture import Architecture
 from fieldwise.card import Card, fingerprint, rows_fingerprint, summary_rows
 from fieldwise.data.dataset import Dataset
 from fieldwise.data.roles import read_label
@@ -66,6 +67,12 @@ class Predictor:
     def history(self) -> History:
         """The training history."""
         return self.card.history
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """The interactions that the model was built from; None for a model that was not."""
+        document = self.settings.model_settings.get("architecture")
+        return None if document is None else Architecture.model_validate(document)
 
     def predict(self, source: Source, *, names: Sequence[str] | None = None) -> Probabilities:
         """The click probability of every row: float64 [N], in the order of the source.

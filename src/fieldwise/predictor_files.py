@@ -43,7 +43,7 @@ from fieldwise.strict_files import (
 )
 
 FORMAT = "fieldwise predictor"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """To be raised, with an entry in `_MIGRATIONS`, whenever a file comes to hold something that older code refuses."""
 
 MANIFEST = "manifest.json"
@@ -167,6 +167,11 @@ def _from_3(documents: Documents) -> None:
         _add(training, "kernels", "torch")
 
 
+def _from_4(documents: Documents) -> None:
+    """Version 4 knew no model that searches."""
+    _add(documents[SETTINGS], "search", None)
+
+
 def _add(document: dict[str, Any], key: str, value: Any) -> None:
     # What is there already would be lost without a word where only the manifest's version number is damaged.
     if key in document:
@@ -174,7 +179,7 @@ def _add(document: dict[str, Any], key: str, value: Any) -> None:
     document[key] = value
 
 
-_MIGRATIONS: dict[int, Callable[[Documents], None]] = {1: _from_1, 2: _from_2, 3: _from_3}
+_MIGRATIONS: dict[int, Callable[[Documents], None]] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4}
 """Format version -> what turns the documents of that version, in place, into those of the next one."""
 
 

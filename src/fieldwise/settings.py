@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fieldwise.data.splits import SplitMethod
 from fieldwise.errors import SettingsError, suggest
@@ -85,11 +85,68 @@ class TrainingSettings(BaseModel):
     device: str = "auto"
 
 
+class SearchSettings(BaseModel):
+    """How interactions are searched (`fieldwise.recipes.search`; AIM, arXiv 2111.03318).
+
+    orders: 2 alone, or 2, 3, ... up to the highest order wanted. functions: interaction functions to choose from; None
+        for all that are registered.
+    embedding_sizes: whether embedding positions are searched afterwards. share_positions: one gate per field and
+        position for all functions, as in the paper; else one for each function, as in the authors' code.
+    shared_embedding: one embedding per order for all functions instead of one for each.
+    passes: over the training rows, in each stage; `auto` takes one, or as many (up to 10) as give 400 steps.
+    batch_size: rows per step; None for that of training.
+    learning_rate: Adam's; `auto` is 4 / steps, between 1e-3 and 1e-2. gate_learning_rate: GRDA's.
+    threshold: what the gates' threshold grows to in a stage. Gates begin at 0.6: one that the data do not move ends at
+        zero where the threshold is larger. A higher one keeps fewer. position_threshold: of embedding positions.
+    mu, position_mu: how the threshold grows, as steps^mu. c, position_c: GRDA's constants as the papers tell them; None
+        chooses them by the threshold.
+    top: how many interactions of order p - 1 of each function the candidates of order p come from; None takes half as
+        many as there are fields. max_tuples: up to so many field tuples of an order are all candidates instead.
+    max_interactions: keep the strongest of them only. time_budget: seconds for search and training together.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    orders: tuple[int, ...] = (2,)
+    functions: tuple[str, ...] | None = None
+    embedding_sizes: bool = True
+    share_positions: bool = False
+    shared_embedding: bool = False
+    passes: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    batch_size: Annotated[int, Field(ge=2)] | None = None
+    learning_rate: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+    gate_learning_rate: float = Field(default=0.1, gt=0)
+    threshold: float = Field(default=0.8, ge=0)
+    position_threshold: float = Field(default=0.61, ge=0)
+    mu: float = Field(default=0.6, ge=0, le=1)
+    position_mu: float = Field(default=0.6, ge=0, le=1)
+    c: float | None = Field(default=None, ge=0)
+    position_c: float | None = Field(default=None, ge=0)
+    top: Annotated[int, Field(ge=1)] | None = None
+    max_tuples: int = Field(default=1000, ge=0)
+    max_interactions: Annotated[int, Field(ge=0)] | None = None
+    time_budget: float | None = Field(default=None, gt=0)
+
+    @field_validator("orders", "functions", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """A single one need not be a list."""
+        return (value,) if isinstance(value, int | str) else value
+
+    @field_validator("orders")
+    @classmethod
+    def _consecutive(cls, orders: tuple[int, ...]) -> tuple[int, ...]:
+        if orders != tuple(range(2, 2 + len(orders))) or not orders or len(orders) > 7:
+            raise ValueError("orders build on one another: 2, or 2,3, or 2,3,4, ...")
+        return orders
+
+
 class Settings(BaseModel):
     """All settings of a run, complete: what is not said stands at its default.
 
     model: a registered name. preset: a named set of model settings, or None.
-    model_settings: every setting of the model. seed: decides split, initial weights, order of rows and dropout.
+    model_settings: every setting of the model. search: of models that search for interactions, else None.
+    seed: decides split, initial weights, order of rows and dropout.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -99,7 +156,13 @@ class Settings(BaseModel):
     model_settings: dict[str, Any]
     training: TrainingSettings = TrainingSettings()
     data: DataSettings = DataSettings()
+    search: SearchSettings | None = None
     seed: int = Field(default=0, ge=0)
+
+    @property
+    def wants_search(self) -> bool:
+        """Whether training begins with a search: the model is one that searches, and has nothing to build from yet."""
+        return self.search is not None and self.model_settings.get("architecture") is None
 
     def with_training(self, training: TrainingSettings) -> Settings:
         """The same settings with others for training."""
@@ -117,12 +180,12 @@ def resolve_settings(
 
     overrides: names such as `training.epochs`, `model.num_heads` or `data.min_count`, or the last part alone
         where only one section knows it. The file has the sections [model] (with `name` and `preset`),
-        [training] and [data], and `seed`.
+        [training], [data] and, for a model that searches, [search], and `seed`.
     Raises SettingsError, naming the setting, for an unknown or ambiguous name or a value of the wrong kind.
     """
     from fieldwise.models import registry
 
-    sections: dict[str, dict[str, Any]] = {"model": {}, "training": {}, "data": {}}
+    sections: dict[str, dict[str, Any]] = {"model": {}, "training": {}, "data": {}, "search": {}}
     top: dict[str, Any] = {}
     if config is not None:
         for name, value in _read_toml(Path(config)).items():
@@ -141,7 +204,12 @@ def resolve_settings(
         "model": {*registry.settings_model(chosen).model_fields, "preset"},
         "training": set(TrainingSettings.model_fields),
         "data": set(DataSettings.model_fields),
+        "search": set(SearchSettings.model_fields),
     }
+    searches = registry.search_defaults(chosen)
+    if searches is None:
+        del known["search"]
+        sections.pop("search")
     for name, value in overrides.items():
         if name == "seed":
             top["seed"] = value
@@ -150,7 +218,7 @@ def resolve_settings(
         sections[section][setting] = value
     if seed is not None:
         top["seed"] = seed
-    for section in ("training", "data"):
+    for section in known.keys() - {"model"}:
         for name in sections[section]:
             _require_known(f"{section}.{name}", name, known[section])
     preset = sections["model"].pop("preset", None)
@@ -161,6 +229,7 @@ def resolve_settings(
             model_settings=registry.resolve(chosen, preset=preset, settings=sections["model"]),
             training=TrainingSettings(**sections["training"]),
             data=DataSettings(**sections["data"]),
+            search=None if searches is None else SearchSettings(**{**searches, **sections["search"]}),
             **top,
         )
     except ValidationError as error:
@@ -210,6 +279,8 @@ def _locate(name: str, known: Mapping[str, set[str]]) -> tuple[str, str]:
         _require_known(name, setting, known[section])
         return section, setting
     owners = [section for section, names in known.items() if name in names]
+    if len(owners) > 1 and "search" in owners:
+        owners.remove("search")  # what the search has of its own in place of training's is said in full
     if len(owners) > 1:
         raise SettingsError(f"'{name}' is ambiguous; say {' or '.join(f'{o}.{name}' for o in owners)}")
     if not owners:

@@ -2,6 +2,7 @@
 
 run.json            what was asked and decided: sources, schema, settings, and a digest of the encoded rows
 state.safetensors   the last checkpoint
+search/             of a model that searches first: what its stages have found, and their checkpoint
 lock                held while a process works on the run
 """
 
@@ -58,6 +59,7 @@ class UnfinishedRun:
         self.path = path
         self.directory = path.with_name(f"{path.name}.unfinished")
         self.checkpoint = self.directory / "state.safetensors"
+        self.search = self.directory / "search"
         self._record = self.directory / "run.json"
 
     @contextmanager
@@ -88,6 +90,7 @@ class UnfinishedRun:
         try:
             if existed and not resume:
                 self.checkpoint.unlink(missing_ok=True)
+                shutil.rmtree(self.search, ignore_errors=True)
                 self._record.unlink(missing_ok=True)
             yield
         finally:

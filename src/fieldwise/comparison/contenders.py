@@ -12,6 +12,7 @@ The file has what `fieldwise train --config` knows, and a section for every cont
     name = "autoint"
     residual = false
     training = { patience = 5 }           # for this one only
+    search = { orders = [2, 3] }          # of a model that searches for interactions
     tune = { dropout = [0.0, 0.2, 0.4], "training.learning_rate" = { low = 1e-4, high = 3e-3, log = true } }
 """
 
@@ -145,15 +146,18 @@ def _contender(
 ) -> Contender:
     section = dict(section)
     model = section.pop("name", name)
-    ranges, training = section.pop("tune", {}), section.pop("training", {})
+    ranges, training, searching = (section.pop(part, {}) for part in ("tune", "training", "search"))
     if model not in registry.names() and model not in boosting.NAMES:
         raise SettingsError(f"unknown model '{model}'; {suggest(model, [*registry.names(), *boosting.NAMES, *known])}")
     external = model in boosting.NAMES
     settings = {f"model.{key}": value for key, value in section.items()}
-    if external and training:
-        raise SettingsError(f"[models.{name}]: '{model}' is no network of ours and has no section training")
+    for part, given in (("training", training), ("search", searching)):
+        if external and given:
+            raise SettingsError(f"[models.{name}]: '{model}' is no network of ours and has no section {part}")
     if not external:
-        settings = {**shared, **settings, **{f"training.{key}": value for key, value in training.items()}}
+        settings = {**shared, **settings}
+        settings |= {f"training.{key}": value for key, value in training.items()}
+        settings |= {f"search.{key}": value for key, value in searching.items()}
     try:
         parsed = {_dotted(key): parse_range(key, value) for key, value in ranges.items()}
         return Contender(name=name, model=model, settings=settings, ranges=parsed)

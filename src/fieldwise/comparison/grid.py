@@ -25,15 +25,15 @@ from fieldwise.data.tables import Source
 from fieldwise.errors import FieldwiseError, SettingsError, TrainingError
 from fieldwise.preparation import Prepared, Tables, prepare, read, settle_schema
 from fieldwise.recipes import boosting
-from fieldwise.recipes.network import Fitted, build, count, fit
+from fieldwise.recipes.network import Fitted, build, count, fit, settle_training
+from fieldwise.recipes.search import search
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
 from fieldwise.training.evaluation import evaluate_model, predict_logits
 from fieldwise.training.metrics import Metrics, evaluate_predictions
 from fieldwise.training.objectives import Binary
-from fieldwise.training.plan import settle
-from fieldwise.tuning import tune as search
+from fieldwise.tuning import tune as tune_settings
 
 
 def compare(
@@ -166,9 +166,8 @@ class _Grid:
         """Settings that contradict each other or the data are found before the first run, not in the tenth hour."""
         for contender in self.contenders:
             if not contender.is_external:
-                settings = contender.resolve(self.seed)
                 try:
-                    settle(settings.training, build(self.prepared.encoder.layout, settings))
+                    settle_training(self.prepared.encoder.layout, contender.resolve(self.seed))
                 except FieldwiseError as error:
                     raise type(error)(f"{contender.name}: {error}") from error
             else:
@@ -199,7 +198,7 @@ class _Grid:
                 place = self.storage.tuning(contender.name)
             else:
                 place = Path(stack.enter_context(TemporaryDirectory()))
-            return search(
+            return tune_settings(
                 contender.ranges,
                 trials=self.tune,
                 evaluate=evaluate,
@@ -243,10 +242,14 @@ class _Grid:
     def _fit(self, wanted: Settings, workspace: Workspace | None) -> tuple[Settings, Fitted]:
         """Train and validate, also what the settings came to; the test rows stay out of it."""
         parts = {**self.prepared.parts, "test": self.prepared.parts["test"].take(np.empty(0, np.int64))}
-        network = build(self.prepared.encoder.layout, wanted)
-        settings = wanted.with_training(settle(wanted.training, network))
+        layout = self.prepared.encoder.layout
+        settings = settle_training(layout, wanted)
         if workspace is not None:
             workspace.begin(settings)
+        if settings.wants_search:
+            place = None if workspace is None else workspace.search
+            settings = search(parts, settings, source=self.tables.source, place=place, reporter=self.quiet)
+        network = build(layout, settings)
         checkpoint = None if workspace is None else workspace.checkpoint
         fitted = fit(network, parts, settings, checkpoint=checkpoint, restore=True, reporter=self.quiet)
         if fitted.history.ended == "interrupted":

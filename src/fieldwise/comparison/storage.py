@@ -123,6 +123,8 @@ class Storage:
         if run.error is not None:
             return None
         before, now = _flat(run.settings), _flat(wanted)
+        if now.get("model_settings.architecture", "") is None:
+            before["model_settings.architecture"] = None  # the run has searched, as is wanted
         for name in sorted(before.keys() | now.keys()):
             if now.get(name) != "auto" and before.get(name) != now.get(name) and not _is_limit(name, before, now):
                 raise SettingsError(
@@ -145,6 +147,7 @@ class Workspace:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.checkpoint = path / "state.safetensors"
+        self.search = path / "search"
 
     def begin(self, settings: Settings) -> None:
         """Make the directory. What an earlier run with other settings has left there is removed."""

@@ -48,4 +48,6 @@ class Gates(nn.Module):
 
     def total(self, x: Tensor) -> Tensor:
         """The sum of the gated signals, [B, n] -> [B]."""
-        return F.linear(self.norm(x), self.weight.repeat(self.copies).unsqueeze(0)).squeeze(1)
+        # In bfloat16 hundreds of signals would add up to noise.
+        with torch.autocast(x.device.type, enabled=False):
+            return F.linear(self.norm(x), self.weight.repeat(self.copies).unsqueeze(0)).squeeze(1)

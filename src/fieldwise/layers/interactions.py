@@ -90,7 +90,7 @@ class Interactions(nn.Module):
         self.slots: list[Slot] = list(
             dict.fromkeys([*also, *((order, "shared" if shared else function) for order, function in groups)])
         )
-        used = {slot: set(layout.names if slot in also else ()) for slot in self.slots}
+        self._used = used = {slot: set(layout.names if slot in also else ()) for slot in self.slots}
         for i in kept:
             used[i.order, "shared" if shared else i.function].update(i.fields)
         positions = [
@@ -122,19 +122,21 @@ class Interactions(nn.Module):
 
     def values(self, vectors: Tensor, order: int) -> Tensor:
         """The values of an order's interactions from the vectors [S, F, D, B]: [B, G], in the order of `of_order`."""
-        parts = [
-            function.values(vectors[slot], fields)
-            for function, slot, fields, group in self._members()
-            if group == order
-        ]
-        return torch.cat(parts).t()
+        with torch.autocast(vectors.device.type, enabled=False):  # products of products lose too many digits
+            parts = [
+                function.values(vectors[slot], fields)
+                for function, slot, fields, group in self._members()
+                if group == order
+            ]
+            return torch.cat(parts).t()
 
     def features(self, vectors: Tensor) -> tuple[dict[int, Tensor], Tensor]:
         """Values by order [B, G] as `values` has them, and the vectors of all interactions side by side [B, W]."""
         values: dict[int, list[Tensor]] = {order: [] for order in self.orders}
         features = []
         for function, slot, fields, order in self._members():
-            vector = function.features(vectors[slot], fields)  # [G, W, B]
+            with torch.autocast(vectors.device.type, enabled=False):
+                vector = function.features(vectors[slot], fields)  # [G, W, B]
             values[order].append(vector.sum(dim=1))
             features.append(vector.flatten(0, 1))
         return {order: torch.cat(parts).t() for order, parts in values.items()}, torch.cat(features).t()
@@ -142,6 +144,10 @@ class Interactions(nn.Module):
     def of_order(self, order: int) -> list[Interaction]:
         """The interactions of an order."""
         return [i for i in self.interactions if i.order == order]
+
+    def read_by(self, slot: int) -> set[str]:
+        """The fields whose vectors in a slot some interaction reads."""
+        return self._used[self.slots[slot]]
 
     def slot(self, vectors: Tensor, slot: Slot) -> Tensor:
         """One slot's vectors as a feed-forward network reads them, field by field: [B, F D]."""

@@ -30,7 +30,8 @@ Presets: `aim-avazu` and `aim-criteo` are the paper's settings (D = 40 and 20, f
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +69,15 @@ def new_gates(interactions: Interactions) -> nn.ModuleDict:
     )
 
 
+def gate_total(gates: nn.ModuleDict, order: int, values: Tensor) -> Tensor:
+    """The sum of an order's gated values, [B, G] -> [B]; of the values themselves where it has no gates."""
+    if str(order) not in gates:
+        return values.sum(dim=1)
+    of_order = gates[str(order)]
+    assert isinstance(of_order, Gates)
+    return of_order.total(values)
+
+
 @register(
     "aim",
     summary="interactions, their functions and embedding sizes found by a search (AIM; Zhu et al., 2021)",
@@ -87,6 +97,9 @@ class AIM(CTRModel):
     Raises SettingsError for an architecture of fields that the layout lacks.
     """
 
+    search_defaults: ClassVar[Mapping[str, Any]] = {}
+    while_searching: ClassVar[Mapping[str, Any]] = {"dnn_hidden": (), "gates": True}
+
     def __init__(
         self,
         layout: Layout,
@@ -105,7 +118,7 @@ class AIM(CTRModel):
         if architecture is None:
             architecture = Architecture.everything(layout, functions=function_names(), embedding_dim=embedding_dim)
         self.interactions = Interactions(layout, architecture, missing=missing, pooling=pooling)
-        self.gates = new_gates(self.interactions) if gates else None
+        self.gates = new_gates(self.interactions) if gates else nn.ModuleDict()
         self.dnn: MLP | None = None
         if dnn_hidden and self.interactions.width:
             self.dnn = MLP(self.interactions.width, dnn_hidden, dropout=dnn_dropout, norm=dnn_norm)
@@ -125,8 +138,7 @@ class AIM(CTRModel):
         else:
             values, features = self.interactions.features(found.vectors)
         for order, value in values.items():
-            gates = None if self.gates is None else self.gates[str(order)]
-            parts.append(gates.total(value) if isinstance(gates, Gates) else value.sum(dim=1))
+            parts.append(gate_total(self.gates, order, value))
         if self.dnn is not None:
             parts.append(self.dnn(features))
         if self.part_weights is None:
@@ -191,3 +203,19 @@ class EmbeddingSearch(CTRModel):
             for order in self.interactions.orders:
                 logit = logit + self.interactions.values(vectors, order).sum(dim=1)
         return logit
+
+    def kept_positions(self) -> dict[int, dict[str, dict[str, tuple[int, ...]]]]:
+        """The positions whose gates are open: order -> function -> field, for the fields that an interaction reads."""
+        kept: dict[int, dict[str, dict[str, tuple[int, ...]]]] = {}
+        for order in self.interactions.orders:
+            gates = self.gates[str(order)]
+            assert isinstance(gates, Gates)
+            open_ = gates.weight.detach().repeat(gates.copies).view(-1, len(self.layout), self.interactions.dim) != 0
+            for number, slot in enumerate(self.slots_of(order)):
+                _, function = self.interactions.slots[slot]
+                kept.setdefault(order, {})[function] = {
+                    name: tuple(open_[number, field].nonzero().flatten().tolist())
+                    for field, name in enumerate(self.layout.names)
+                    if name in self.interactions.read_by(slot)
+                }
+        return kept

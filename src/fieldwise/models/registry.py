@@ -81,6 +81,15 @@ def settings_model(name: str) -> type[BaseModel]:
     return _entry(name).settings
 
 
+def search_defaults(name: str) -> dict[str, Any] | None:
+    """The search settings that differ from the usual ones for a model; None for one that does not search.
+
+    Raises SettingsError for an unknown name.
+    """
+    defaults = _entry(name).build.search_defaults
+    return None if defaults is None else dict(defaults)
+
+
 def resolve(name: str, *, preset: str | None = None, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A model's complete settings, ready for JSON: its defaults, over them the preset's, over them the given ones.
 
@@ -96,6 +105,17 @@ def resolve(name: str, *, preset: str | None = None, settings: Mapping[str, Any]
             raise SettingsError(f"model '{name}' has no preset '{preset}'; {suggest(preset, entry.presets)}")
         chosen = entry.presets[preset]
     return _validate(name, entry, {**chosen, **(settings or {})}, may_read_files=True).model_dump(mode="json")
+
+
+def build_for_search(name: str, layout: Layout, settings: Mapping[str, Any]) -> CTRModel:
+    """A new network to search with: as `build`, with what the model leaves out while it searches.
+
+    Raises SettingsError for a model that does not search.
+    """
+    entry = _entry(name)
+    if entry.build.search_defaults is None:
+        raise SettingsError(f"model '{name}' does not search for interactions")
+    return build(name, layout, {**settings, **entry.build.while_searching})
 
 
 def build(name: str, layout: Layout, settings: Mapping[str, Any] | None = None) -> CTRModel:

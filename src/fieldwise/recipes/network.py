@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from fieldwise.architecture import Architecture
+from fieldwise.architecture.document import summarise_fields
 from fieldwise.data.dataset import Dataset
 from fieldwise.layout import Layout
 from fieldwise.models import registry
@@ -17,6 +19,7 @@ from fieldwise.settings import Settings
 from fieldwise.training.evaluation import evaluate_model
 from fieldwise.training.history import History
 from fieldwise.training.metrics import Metrics
+from fieldwise.training.plan import settle
 from fieldwise.training.trainer import Trainer, fill_other
 
 
@@ -40,6 +43,19 @@ def build(layout: Layout, settings: Settings) -> CTRModel:
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         return registry.build(settings.model, layout, settings.model_settings)
+
+
+def settle_training(layout: Layout, settings: Settings) -> Settings:
+    """The settings with every `auto` of training replaced, for this machine and the model.
+
+    A model that searches first is taken without interactions: what they will be makes no difference to the choices.
+    Raises what building the model and `fieldwise.training.plan.settle` raise.
+    """
+    sketch = settings
+    if settings.wants_search:
+        nothing = Architecture(fields=summarise_fields(layout), embedding_dim=1)
+        sketch = settings.model_copy(update={"model_settings": {**settings.model_settings, "architecture": nothing}})
+    return settings.with_training(settle(settings.training, build(layout, sketch)))
 
 
 def count(network: CTRModel) -> dict[str, int]:

@@ -1,0 +1,369 @@
+"""AIM's search: which interactions, by which functions, with which embedding positions. Then train as usual.
+
+C. Zhu et al.: "AIM: Automatic Interaction Machine for Click-Through Rate Prediction", arXiv 2111.03318, section 3. For
+the orders 2, 3, ... one after another, and then for the embedding positions of all of them, a network with one gate
+per candidate is trained on the training rows; its gates by GRDA, which drives those that the data do not move to exact
+zeros, all else by Adam in the same steps. What keeps a gate other than zero is kept. Nothing is chosen by the test
+rows, and the validation rows are only measured.
+
+    stage       candidates                                                  gates
+    order 2     every pair of fields by every function                      one each
+    order p     all tuples of p fields where they are few (max_tuples),     one each; lower orders are part of the
+                else each function's strongest `top` of order p - 1,        network, and their gates are left to Adam
+                each with one more field
+    positions   every number of every vector that an interaction reads      one each, before the interactions, which
+                                                                            have none
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import nn
+
+from fieldwise.architecture import Architecture, DataSummary, Interaction
+from fieldwise.architecture.document import num_tuples, summarise_fields
+from fieldwise.data.dataset import Dataset
+from fieldwise.layers.interaction_functions import function_names, require_function
+from fieldwise.layout import Layout
+from fieldwise.models import registry
+from fieldwise.models.aim import EmbeddingSearch
+from fieldwise.models.base import CTRModel, Searchable
+from fieldwise.optim.grda import choose_c
+from fieldwise.reporting import Reporter
+from fieldwise.settings import Settings, TrainingSettings
+from fieldwise.training.evaluation import evaluate_model
+from fieldwise.training.trainer import GateTraining, Trainer, fill_other
+
+STEPS_WANTED = 400
+"""Steps of a stage that `passes = auto` gives small data."""
+MOST_PASSES = 10
+
+
+class StageRecord(BaseModel):
+    """How a stage went. gates: candidates. kept: gates that are not zero. valid_log_loss: of the search network."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stage: str
+    gates: int
+    kept: int
+    rows: int
+    passes: int
+    steps: int
+    batch_size: int
+    learning_rate: float
+    c: float
+    threshold: float
+    seconds: float
+    valid_log_loss: float | None = None
+    valid_auc: float | None = None
+
+
+def search(
+    parts: Mapping[str, Dataset],
+    settings: Settings,
+    *,
+    source: str = "",
+    place: Path | None = None,
+    reporter: Reporter,
+) -> Settings:
+    """Find an architecture on `parts["train"]`; the settings to train with afterwards.
+
+    settings: of a model that searches. `search` says how; those of the model and of training apply where it does not.
+    source: the data's name, for the architecture's file.
+    place: a folder for what is done and for checkpoints; a search that was stopped goes on from there.
+
+    Ctrl-C raises KeyboardInterrupt, with the stage under way in `place`. Raises SettingsError for an unknown function.
+    """
+    found = _Search(parts, settings, source, place, reporter).run()
+    chosen = {**settings.model_settings, "architecture": found.model_dump(mode="json")}
+    after = settings.model_copy(update={"model_settings": chosen})
+    return limit_epochs(parts["train"].layout, parts["train"], after, reporter)
+
+
+def limit_epochs(layout: Layout, train: Dataset, settings: Settings, reporter: Reporter) -> Settings:
+    """The settings with as many epochs as the time budget leaves after the search, at least one.
+
+    Raises nothing; without a budget the settings are as they were.
+    """
+    assert settings.search is not None
+    if settings.search.time_budget is None:
+        return settings
+    searched = sum(stage["seconds"] for stage in settings.model_settings["architecture"]["settings"]["stages"])
+    left = settings.search.time_budget - searched
+    network = registry.build(settings.model, layout, settings.model_settings)
+    trainer = Trainer(network, settings=settings.training, seed=settings.seed)
+    # Validation after each epoch takes about a tenth of its time.
+    epoch = 1.1 * len(train) * seconds_per_row(trainer, train, most=left / 20)
+    epochs = min(settings.training.epochs, max(1, int(left / epoch)))
+    if epochs < settings.training.epochs:
+        reporter.say(f"{epochs} epochs at most, of {epoch:,.0f} s each: the time budget leaves {left:,.0f} s")
+    return settings.with_training(settings.training.model_copy(update={"epochs": epochs}))
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A network to search with. read: what its gates mean, once they are trained."""
+
+    name: str
+    network: CTRModel
+    gates: list[nn.Parameter]
+    mu: float
+    c: float | None
+    threshold: float
+    read: Callable[[], Architecture]
+
+
+class _Search:
+    def __init__(
+        self, parts: Mapping[str, Dataset], settings: Settings, source: str, place: Path | None, reporter: Reporter
+    ) -> None:
+        assert settings.search is not None
+        self.train, self.valid = parts["train"], parts.get("valid")
+        self.settings, self.how, self.place, self.reporter = settings, settings.search, place, reporter
+        self.layout = self.train.layout
+        self.functions = self.how.functions or tuple(function_names())
+        for name in self.functions:
+            require_function(name)
+        label = self.train.label
+        self.empty = Architecture(
+            model=settings.model,
+            embedding_dim=settings.model_settings["embedding_dim"],
+            shared_embedding=self.how.shared_embedding,
+            fields=summarise_fields(self.layout),
+            settings={"search": self.how.model_dump(mode="json"), "stages": []},
+            data=DataSummary(
+                source=source, rows=len(self.train), base_rate=None if label is None else float(label.mean())
+            ),
+        )
+
+    def run(self) -> Architecture:
+        if self.place is not None:
+            self.place.mkdir(parents=True, exist_ok=True)
+        stages = [f"order {order}" for order in self.how.orders] + ["positions"] * self.how.embedding_sizes
+        began = time.perf_counter()
+        found = self.empty
+        for number, name in enumerate(stages, start=1):
+            file = None if self.place is None else self.place / f"{name.replace(' ', '-')}.json"
+            if file is not None and file.exists():
+                found = Architecture.load(file)
+                self.reporter.say(f"search {number}/{len(stages)}, {name}: done before")
+                continue
+            seconds = None
+            if self.how.time_budget is not None:
+                # One half of it is for the stages, in equal shares of what is left.
+                left = self.how.time_budget / 2 - (time.perf_counter() - began)
+                seconds = max(left, 0.0) / (len(stages) - number + 1)
+            found = self._stage(f"search {number}/{len(stages)}, {name}", name, found, seconds)
+            if file is not None:
+                found.save(file)
+                file.with_suffix(".safetensors").unlink(missing_ok=True)
+        if self.how.max_interactions is not None:
+            found = found.with_interactions(found.interactions[: self.how.max_interactions])
+        return found
+
+    def _stage(self, title: str, name: str, found: Architecture, seconds: float | None) -> Architecture:
+        if name == "positions":
+            if not found.interactions:
+                self.reporter.say(f"{title}: there are no interactions, so no embedding is needed")
+                return found
+            return self._train(title, name, lambda: self._positions(found), seconds)
+        order = int(name.split()[1])
+        candidates = self.candidates(found, order)
+        if not candidates:
+            self.reporter.say(f"{title}: there is no candidate ({len(self.layout)} fields); nothing is added")
+            return found
+        tuples = len({i.fields for i in candidates})
+        self.reporter.say(
+            f"{title}: {tuples:,} of {num_tuples(len(self.layout), order):,} tuples of {order} fields, "
+            f"{len(candidates):,} gates over {', '.join(self.functions)}"
+        )
+        after = self._train(title, name, lambda: self._order(found, order, candidates), seconds)
+        if not after.of(order):
+            self.reporter.say(
+                f"{title}: every gate is closed. The data show no interaction that a threshold of "
+                f"{self.how.threshold:g} keeps; a lower search.threshold keeps more"
+            )
+        return after
+
+    def candidates(self, found: Architecture, order: int) -> list[Interaction]:
+        """The interactions that an order is searched among, function by function."""
+        fields = self.layout.names
+        if order == 2 or num_tuples(len(fields), order) <= self.how.max_tuples:
+            tuples = {function: list(combinations(fields, order)) for function in self.functions}
+        else:
+            top = self.how.top or max(1, len(fields) // 2)
+            tuples = {f: extended([i.fields for i in found.of(order - 1, f)[:top]], fields) for f in self.functions}
+        return [Interaction(fields=t, function=function) for function in self.functions for t in tuples[function]]
+
+    def _order(self, found: Architecture, order: int, candidates: Sequence[Interaction]) -> _Stage:
+        everything = found.model_copy(update={"interactions": (*found.interactions, *candidates)})
+        network = registry.build_for_search(
+            self.settings.model, self.layout, {**self.settings.model_settings, "architecture": everything}
+        )
+        assert isinstance(network, Searchable)
+        gates = network.gates[str(order)].weight
+        assert isinstance(gates, nn.Parameter)
+        searched = network.interactions.of_order(order)
+
+        def read() -> Architecture:
+            kept = [
+                interaction.model_copy(update={"gate": gate})
+                for interaction, gate in zip(searched, gates.tolist(), strict=True)
+                if gate
+            ]
+            return found.with_interactions([*found.interactions, *kept])
+
+        return _Stage(f"order {order}", network, [gates], self.how.mu, self.how.c, self.how.threshold, read)
+
+    def _positions(self, found: Architecture) -> _Stage:
+        chosen = self.settings.model_settings
+        network = EmbeddingSearch(
+            self.layout,
+            found,
+            share_positions=self.how.share_positions,
+            missing=chosen.get("missing", "learned"),
+            pooling=chosen.get("pooling", "mean"),
+        )
+        gates = [weight for module in network.gates.values() for weight in module.parameters()]
+
+        def read() -> Architecture:
+            return drop_empty(found.model_copy(update={"positions": network.kept_positions()}))
+
+        how = self.how
+        return _Stage("positions", network, gates, how.position_mu, how.position_c, how.position_threshold, read)
+
+    def _train(self, title: str, name: str, build: Callable[[], _Stage], seconds: float | None) -> Architecture:
+        """Train a stage's network and read its gates."""
+        batch_size = min(self.how.batch_size or self.settings.training.batch_size, max(2, len(self.train)))
+        train = self.train
+        if seconds is not None:
+            train = self._affordable(title, build, batch_size, seconds)
+        training, passes, steps = self._training(len(train), batch_size)
+        stage = self._drawn(build)
+        rates = [self.how.gate_learning_rate] * steps
+        c = choose_c(stage.threshold, mu=stage.mu, rates=rates) if stage.c is None else stage.c
+        file = None if self.place is None else self.place / f"{name.replace(' ', '-')}.safetensors"
+        trainer = Trainer(
+            stage.network,
+            settings=training,
+            seed=self.settings.seed,
+            reporter=self.reporter,
+            checkpoint=file,
+            gates=GateTraining(stage.gates, self.how.gate_learning_rate, c, stage.mu),
+        )
+        if file is not None and file.exists():
+            trainer.restore(file)
+            self.reporter.say(f"{title}: going on after {trainer.state.step:,} steps")
+        history = trainer.fit(train)
+        if history.ended == "interrupted":
+            raise KeyboardInterrupt
+        fill_other(stage.network, train.id_counts())
+        metrics = None
+        if self.valid is not None and len(self.valid):
+            metrics = evaluate_model(stage.network, self.valid, trainer.objective)
+        found = stage.read()
+        gates = torch.cat([gate.detach() for gate in stage.gates])
+        record = StageRecord(
+            stage=name,
+            gates=len(gates),
+            kept=int((gates != 0).sum()),
+            rows=len(train),
+            passes=passes,
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=training.learning_rate,
+            c=c,
+            threshold=float(next(iter(trainer.optimizers["gates"].state.values()))["threshold"]),
+            seconds=sum(record.seconds for record in history.records),
+            valid_log_loss=None if metrics is None else metrics.log_loss,
+            valid_auc=None if metrics is None else metrics.auc,
+        )
+        self.reporter.say(f"{title}: {record.kept:,} of {record.gates:,} gates are open, {record.seconds:,.1f} s")
+        stages = [*found.settings["stages"], record.model_dump(mode="json")]
+        return found.model_copy(update={"settings": {**found.settings, "stages": stages}})
+
+    def _training(self, rows: int, batch_size: int) -> tuple[TrainingSettings, int, int]:
+        """The settings of a stage's training, its passes and its steps."""
+        per_pass = math.ceil(rows / batch_size)
+        enough = min(MOST_PASSES, max(1, math.ceil(STEPS_WANTED / per_pass)))
+        passes = enough if isinstance(self.how.passes, str) else self.how.passes
+        steps = per_pass * passes
+        fitting = min(1e-2, max(1e-3, 4.0 / steps))
+        rate = fitting if isinstance(self.how.learning_rate, str) else self.how.learning_rate
+        changes = {
+            "epochs": passes,
+            "batch_size": batch_size,
+            "micro_batch": batch_size,  # gates are behind a normalisation over the batch
+            "learning_rate": rate,
+            "embedding_learning_rate": None,
+            "schedule": "constant",
+            "warmup_steps": 0,
+        }
+        return self.settings.training.model_copy(update=changes), passes, steps
+
+    def _drawn(self, build: Callable[[], _Stage]) -> _Stage:
+        """A stage whose network's weights follow from the seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.seed)
+            return build()
+
+    def _affordable(self, title: str, build: Callable[[], _Stage], batch_size: int, seconds: float) -> Dataset:
+        """As many training rows, at random, as a stage can pass over in the time; all where it can."""
+        stage = self._drawn(build)
+        training, passes, _ = self._training(len(self.train), batch_size)
+        gates = GateTraining(stage.gates, self.how.gate_learning_rate, 0.0, stage.mu)
+        trainer = Trainer(stage.network, settings=training, seed=self.settings.seed, gates=gates)
+        per_row = seconds_per_row(trainer, self.train, most=seconds / 4) * passes
+        count = min(len(self.train), max(batch_size, int(seconds / per_row)))
+        if count == len(self.train):
+            return self.train
+        self.reporter.say(
+            f"{title}: {count:,} of {len(self.train):,} training rows, for {seconds:,.0f} s are left to this stage"
+        )
+        order = np.random.default_rng([self.settings.seed, 7]).permutation(len(self.train))
+        return self.train.take(np.sort(order[:count]))
+
+
+def seconds_per_row(trainer: Trainer, train: Dataset, *, most: float) -> float:
+    """How long a row takes in training: the median of up to a dozen steps, after `most` seconds of fewer.
+
+    The trainer's network is trained by it; take one that is thrown away afterwards.
+    """
+    size, took = trainer.settings.batch_size, []
+    order = np.random.default_rng(0).permutation(len(train))
+    trainer.model.train()
+    for start in range(0, min(len(order), 12 * size), size):
+        rows = order[start : start + size]
+        began = time.perf_counter()
+        trainer.step(train.batch(rows).to(trainer.device), trainer.settings.learning_rate).item()
+        took.append((time.perf_counter() - began) / len(rows))
+        if sum(took) * size > most:
+            break
+    return float(np.median(took[1:] or took))
+
+
+def extended(tuples: Sequence[tuple[str, ...]], fields: Sequence[str]) -> list[tuple[str, ...]]:
+    """Each tuple with each field that it has not, in the order of `fields`, without repetition (AIM, section 3.4)."""
+    rank = {name: number for number, name in enumerate(fields)}
+    grown = {tuple(sorted((*t, name), key=rank.__getitem__)) for t in tuples for name in fields if name not in t}
+    return sorted(grown, key=lambda t: [rank[name] for name in t])
+
+
+def drop_empty(architecture: Architecture) -> Architecture:
+    """Without the interactions of fields that have kept no embedding position for their function: these are zero."""
+    kept = [
+        i
+        for i in architecture.interactions
+        if all(architecture.kept_positions(i.order, i.function, f) for f in i.fields)
+    ]
+    return architecture.with_interactions(kept)
