@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -69,7 +70,7 @@ class FunctionEmbedding(nn.Module):
             positions = [[range(dim)] * len(layout)] * slots
         widths = [sum(len(kept[f]) for kept in positions) + 1 for f in range(len(layout))]
         self.tables = nn.ModuleList()
-        index = torch.full((slots, len(layout), dim), -1)
+        index = np.full((slots, len(layout), dim), -1)
         weights = []
         start = 0
         for width in sorted(set(widths)):
@@ -85,14 +86,14 @@ class FunctionEmbedding(nn.Module):
                         start += 1
                 weights.append(start)
                 start += 1
-        index = index.flatten()
-        inverse = torch.full((start,), -1)
-        inverse[index[index >= 0]] = (index >= 0).nonzero().squeeze(1)
+        flat = index.reshape(-1)
+        inverse = np.full(start, -1)
+        inverse[flat[flat >= 0]] = np.flatnonzero(flat >= 0)
         self.index: Tensor
         self.inverse: Tensor
         self.weights: Tensor
-        self.register_buffer("index", index, persistent=False)
-        self.register_buffer("inverse", inverse, persistent=False)
+        self.register_buffer("index", torch.tensor(flat), persistent=False)
+        self.register_buffer("inverse", torch.tensor(inverse), persistent=False)
         self.register_buffer("weights", torch.tensor(weights), persistent=False)
         self._complete = bool((index >= 0).all())
         self.bias = nn.Parameter(torch.zeros(()))

@@ -15,6 +15,7 @@ from fieldwise.architecture import Architecture, Interaction
 from fieldwise.data.batch import Batch
 from fieldwise.errors import SettingsError, suggest
 from fieldwise.layers.function_embedding import FunctionEmbedding
+from fieldwise.layers.gates import INITIAL_GATE, INITIAL_SHARE, Gates
 from fieldwise.layers.interaction_functions import InteractionFunction, function_names, require_function
 from fieldwise.layout import Layout
 
@@ -130,6 +131,13 @@ class Interactions(nn.Module):
             ]
             return torch.cat(parts).t()
 
+    def sum(self, vectors: Tensor) -> Tensor:
+        """The sum of all values [B]."""
+        total = vectors.new_zeros(vectors.shape[-1])
+        for order in self.orders:
+            total = total + self.values(vectors, order).sum(dim=1)
+        return total
+
     def features(self, vectors: Tensor) -> tuple[dict[int, Tensor], Tensor]:
         """Values by order [B, G] as `values` has them, and the vectors of all interactions side by side [B, W]."""
         values: dict[int, list[Tensor]] = {order: [] for order in self.orders}
@@ -158,10 +166,6 @@ class Interactions(nn.Module):
         """W, the numbers of all interactions' vectors."""
         return sum(function.count * function.width for function, *_ in self._members())
 
-    def initial_std(self, order: int) -> float:
-        """The standard deviation of an order's values as the network is drawn, categorical fields assumed."""
-        return math.sqrt(self.dim) * self.embedding.init_std**order
-
     def _members(self) -> list[tuple[InteractionFunction, int, list[Tensor], int]]:
         """Function, slot, fields (p tensors [G]) and order of each group."""
         members = []
@@ -169,6 +173,23 @@ class Interactions(nn.Module):
             assert isinstance(function, InteractionFunction)
             members.append((function, slot, list(self.get_buffer(f"fields_{number}")), order))
         return members
+
+
+def interaction_gates(interactions: Interactions) -> nn.ModuleDict:
+    """Gates for the values of all interactions, by order; together they begin at a small share of the logit."""
+    begin = INITIAL_SHARE / (INITIAL_GATE * math.sqrt(max(len(interactions.interactions), 1)))
+    gates = {}
+    for order in interactions.orders:
+        std = math.sqrt(interactions.dim) * interactions.embedding.init_std**order
+        gates[str(order)] = Gates(len(interactions.of_order(order)), initial_std=std, begin=begin)
+    return nn.ModuleDict(gates)
+
+
+def gates_of(gates: nn.ModuleDict, order: int) -> Gates:
+    """The gates of an order."""
+    of_order = gates[str(order)]
+    assert isinstance(of_order, Gates)
+    return of_order
 
 
 def _kept(architecture: Architecture, interaction: Interaction, name: str) -> bool:

@@ -40,7 +40,7 @@ from fieldwise.architecture import Architecture
 from fieldwise.data.batch import Batch
 from fieldwise.layers.gates import INITIAL_GATE, INITIAL_SHARE, Gates
 from fieldwise.layers.interaction_functions import function_names
-from fieldwise.layers.interactions import ArchitectureSetting, Interactions
+from fieldwise.layers.interactions import ArchitectureSetting, Interactions, gates_of, interaction_gates
 from fieldwise.layers.mlp import MLP
 from fieldwise.layout import Layout
 from fieldwise.models.base import CTRModel, Dropout, Hidden, Width
@@ -53,29 +53,6 @@ _PAPER: dict[str, Any] = {
     "missing": "zero",
     "pooling": "mean",
 }
-
-
-def new_gates(interactions: Interactions) -> nn.ModuleDict:
-    """Gates for the values of all interactions, by order; together they begin at a small share of the logit."""
-    count = len(interactions.interactions)
-    begin = INITIAL_SHARE / (INITIAL_GATE * math.sqrt(max(count, 1)))
-    return nn.ModuleDict(
-        {
-            str(order): Gates(
-                len(interactions.of_order(order)), initial_std=interactions.initial_std(order), begin=begin
-            )
-            for order in interactions.orders
-        }
-    )
-
-
-def gate_total(gates: nn.ModuleDict, order: int, values: Tensor) -> Tensor:
-    """The sum of an order's gated values, [B, G] -> [B]; of the values themselves where it has no gates."""
-    if str(order) not in gates:
-        return values.sum(dim=1)
-    of_order = gates[str(order)]
-    assert isinstance(of_order, Gates)
-    return of_order.total(values)
 
 
 @register(
@@ -118,7 +95,7 @@ class AIM(CTRModel):
         if architecture is None:
             architecture = Architecture.everything(layout, functions=function_names(), embedding_dim=embedding_dim)
         self.interactions = Interactions(layout, architecture, missing=missing, pooling=pooling)
-        self.gates = new_gates(self.interactions) if gates else nn.ModuleDict()
+        self.gates = interaction_gates(self.interactions) if gates else nn.ModuleDict()
         self.dnn: MLP | None = None
         if dnn_hidden and self.interactions.width:
             self.dnn = MLP(self.interactions.width, dnn_hidden, dropout=dnn_dropout, norm=dnn_norm)
@@ -138,7 +115,7 @@ class AIM(CTRModel):
         else:
             values, features = self.interactions.features(found.vectors)
         for order, value in values.items():
-            parts.append(gate_total(self.gates, order, value))
+            parts.append(gates_of(self.gates, order).total(value) if self.gates else value.sum(dim=1))
         if self.dnn is not None:
             parts.append(self.dnn(features))
         if self.part_weights is None:
@@ -200,16 +177,14 @@ class EmbeddingSearch(CTRModel):
             gated.append(self.gates[str(order)](vectors.flatten(0, 2).t()).t().reshape(vectors.shape))
         if gated:
             vectors = torch.cat(gated)
-            for order in self.interactions.orders:
-                logit = logit + self.interactions.values(vectors, order).sum(dim=1)
+            logit = logit + self.interactions.sum(vectors)
         return logit
 
     def kept_positions(self) -> dict[int, dict[str, dict[str, tuple[int, ...]]]]:
         """The positions whose gates are open: order -> function -> field, for the fields that an interaction reads."""
         kept: dict[int, dict[str, dict[str, tuple[int, ...]]]] = {}
         for order in self.interactions.orders:
-            gates = self.gates[str(order)]
-            assert isinstance(gates, Gates)
+            gates = gates_of(self.gates, order)
             open_ = gates.weight.detach().repeat(gates.copies).view(-1, len(self.layout), self.interactions.dim) != 0
             for number, slot in enumerate(self.slots_of(order)):
                 _, function = self.interactions.slots[slot]

@@ -11,6 +11,9 @@ IJCAI 2017, arXiv 1703.04247.
 The three parts read one table of D + 1 numbers per token. Without hidden layers there is no MLP and the model is the
 factorisation machine itself; without y_2 it would be Wide&Deep.
 
+With an `architecture` y_2 is the sum of the interactions that a search has found, each by its own function, and every
+order and function has vectors of its own beside E (AIM, arXiv 2111.03318, table 10).
+
 Where the paper, the code of those who compare with it, and this file differ:
 
     numeric fields      a vector times x, in all three parts (AutoInt's convention); the paper takes x "or a one-hot
@@ -31,6 +34,7 @@ from torch import Tensor
 
 from fieldwise.data.batch import Batch
 from fieldwise.layers.first_order import FirstOrderEmbedding
+from fieldwise.layers.interactions import RAW, ArchitectureSetting, Interactions
 from fieldwise.layers.mlp import MLP
 from fieldwise.layers.products import pooled_pairs
 from fieldwise.layout import Layout
@@ -59,7 +63,8 @@ _AIM = {"dnn_hidden": (700,) * 5, "dnn_dropout": 0.0, "dnn_norm": "layer", "miss
 class DeepFM(CTRModel):
     """First-order terms, inner products of all pairs of fields, and an MLP; logits [B].
 
-    embedding_dim: D. dnn_hidden: widths of the MLP's hidden layers; empty for no MLP, which leaves an FM.
+    embedding_dim: D. architecture: what a search has found, in place of all pairs; it brings its own D.
+    dnn_hidden: widths of the MLP's hidden layers; empty for no MLP, which leaves an FM.
     dnn_dropout, dnn_norm: see `MLP`. missing, pooling: see `FieldEmbedding`.
     """
 
@@ -68,6 +73,7 @@ class DeepFM(CTRModel):
         layout: Layout,
         *,
         embedding_dim: Width = 16,
+        architecture: ArchitectureSetting = None,
         dnn_hidden: Hidden = (400, 400),
         dnn_dropout: Dropout = 0.0,
         dnn_norm: Literal["batch", "layer"] | None = None,
@@ -75,15 +81,25 @@ class DeepFM(CTRModel):
         pooling: Literal["mean", "sum"] = "mean",
     ) -> None:
         super().__init__(layout)
-        self.embedding = FirstOrderEmbedding(layout, embedding_dim, missing=missing, pooling=pooling)
+        self.embedding: FirstOrderEmbedding | Interactions
+        if architecture is None:
+            self.embedding = FirstOrderEmbedding(layout, embedding_dim, missing=missing, pooling=pooling)
+        else:
+            self.embedding = Interactions(layout, architecture, also=[RAW], missing=missing, pooling=pooling)
         self.dnn: MLP | None = None
         if dnn_hidden:
-            self.dnn = MLP(len(layout) * embedding_dim, dnn_hidden, dropout=dnn_dropout, norm=dnn_norm)
+            self.dnn = MLP(len(layout) * self.embedding.dim, dnn_hidden, dropout=dnn_dropout, norm=dnn_norm)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B]: first order, plus pairs, plus the MLP's where there is one."""
-        embedded, first_order = self.embedding(batch)  # [B, F, D], [B]
-        logit: Tensor = first_order + pooled_pairs(embedded).sum(dim=1)
+        if isinstance(self.embedding, Interactions):
+            found = self.embedding.embed(batch)
+            logit = found.first_order + self.embedding.sum(found.vectors)
+            flat = self.embedding.slot(found.vectors, RAW)
+        else:
+            embedded, first_order = self.embedding(batch)  # [B, F, D], [B]
+            logit = first_order + pooled_pairs(embedded).sum(dim=1)
+            flat = embedded.flatten(1)
         if self.dnn is not None:
-            logit = logit + self.dnn(embedded.flatten(1))
+            logit = logit + self.dnn(flat)
         return logit

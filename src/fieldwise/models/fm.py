@@ -16,6 +16,9 @@ Where the paper, the author's libFM and this file differ:
     vectors drawn from           unsaid           N(0, 0.1^2)       N(0, 0.01^2), as the other models here
     regularisation               L2, by group     L2, by group      none in the model; see the training settings
 
+With an `architecture` the second sum runs over the interactions that a search has found, each by its own function
+(AIM, arXiv 2111.03318, sections 4.4.2 and 4.5); every order and function has vectors of its own.
+
 Parameters: V (D + 1) + 1. AIM counts 645,195 * 41 = 26,452,995 for Avazu and leaves the bias out.
 
 Presets: `autoint-paper` has the size that the AutoInt paper gave its baselines, `aim-avazu` and `aim-criteo` those of
@@ -24,16 +27,16 @@ the AIM paper.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
 from torch import Tensor
 
 from fieldwise.data.batch import Batch
 from fieldwise.layers.first_order import FirstOrderEmbedding
+from fieldwise.layers.interactions import ArchitectureSetting, Interactions
 from fieldwise.layers.products import pooled_pairs
 from fieldwise.layout import Layout
-from fieldwise.models.base import CTRModel
+from fieldwise.models.base import CTRModel, Width
 from fieldwise.models.registry import register
 
 _PUBLISHED = {"missing": "zero", "pooling": "mean"}
@@ -51,22 +54,31 @@ _PUBLISHED = {"missing": "zero", "pooling": "mean"}
 class FM(CTRModel):
     """Logistic regression plus the inner products of all pairs of fields; logits [B].
 
-    embedding_dim: D. missing, pooling: see `FieldEmbedding`.
+    embedding_dim: D. architecture: what a search has found, in place of all pairs; it brings its own D.
+    missing, pooling: see `FieldEmbedding`.
     """
 
     def __init__(
         self,
         layout: Layout,
         *,
-        embedding_dim: Annotated[int, Field(ge=1, le=65_536)] = 16,
+        embedding_dim: Width = 16,
+        architecture: ArchitectureSetting = None,
         missing: Literal["learned", "zero"] = "learned",
         pooling: Literal["mean", "sum"] = "mean",
     ) -> None:
         super().__init__(layout)
-        self.embedding = FirstOrderEmbedding(layout, embedding_dim, missing=missing, pooling=pooling)
+        self.embedding: FirstOrderEmbedding | Interactions
+        if architecture is None:
+            self.embedding = FirstOrderEmbedding(layout, embedding_dim, missing=missing, pooling=pooling)
+        else:
+            self.embedding = Interactions(layout, architecture, missing=missing, pooling=pooling)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B]."""
+        if isinstance(self.embedding, Interactions):
+            found = self.embedding.embed(batch)
+            return found.first_order + self.embedding.sum(found.vectors)
         vectors, first_order = self.embedding(batch)
         logit: Tensor = first_order + pooled_pairs(vectors).sum(dim=1)
         return logit

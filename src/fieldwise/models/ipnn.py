@@ -7,6 +7,9 @@ ICDM 2016, arXiv 1611.00144.
     p      = ( <e_i, e_j> for every pair i < j )                                      [B, P], P = F (F - 1) / 2
     logit  = MLP([ flatten(E) ; p ])                                                  [B]
 
+With an `architecture` p has the values of the interactions that a search has found, each by its own function, and every
+order and function has vectors of its own beside E (AIM, arXiv 2111.03318, table 10).
+
 There is no first-order term; the MLP's bias is the only one.
 
 Where the paper, the authors' later code (Atomu2014/product-nets-distributed) and this file differ:
@@ -31,6 +34,7 @@ from torch import Tensor
 
 from fieldwise.data.batch import Batch
 from fieldwise.layers.embeddings import FieldEmbedding
+from fieldwise.layers.interactions import RAW, ArchitectureSetting, Interactions
 from fieldwise.layers.mlp import MLP
 from fieldwise.layers.products import inner_products, pairs_of
 from fieldwise.layout import Layout
@@ -48,7 +52,8 @@ _AIM = {"dnn_hidden": (700,) * 5, "dnn_dropout": 0.0, "dnn_norm": "layer", "miss
 class IPNN(CTRModel):
     """An MLP over the embeddings and the inner products of all pairs of fields; logits [B].
 
-    embedding_dim: D. dnn_hidden: widths of the MLP's hidden layers; empty for a linear read-out.
+    embedding_dim: D. architecture: what a search has found, in place of all pairs; it brings its own D.
+    dnn_hidden: widths of the MLP's hidden layers; empty for a linear read-out.
     dnn_dropout, dnn_norm: see `MLP`. missing, pooling: see `FieldEmbedding`.
     """
 
@@ -59,6 +64,7 @@ class IPNN(CTRModel):
         layout: Layout,
         *,
         embedding_dim: Width = 16,
+        architecture: ArchitectureSetting = None,
         dnn_hidden: Hidden = (400, 400),
         dnn_dropout: Dropout = 0.0,
         dnn_norm: Literal["batch", "layer"] | None = None,
@@ -66,17 +72,27 @@ class IPNN(CTRModel):
         pooling: Literal["mean", "sum"] = "mean",
     ) -> None:
         super().__init__(layout)
-        self.embedding = FieldEmbedding(layout, embedding_dim, missing=missing, pooling=pooling)
+        self.embedding: FieldEmbedding | Interactions
         self.first: Tensor
         self.second: Tensor
-        for name, fields in zip(("first", "second"), pairs_of(len(layout)), strict=True):
-            self.register_buffer(name, fields, persistent=False)
-        width = len(layout) * embedding_dim + len(self.first)
-        self.dnn = MLP(width, dnn_hidden, dropout=dnn_dropout, norm=dnn_norm)
+        if architecture is None:
+            self.embedding = FieldEmbedding(layout, embedding_dim, missing=missing, pooling=pooling)
+            for name, fields in zip(("first", "second"), pairs_of(len(layout)), strict=True):
+                self.register_buffer(name, fields, persistent=False)
+            products = len(self.first)
+        else:
+            self.embedding = Interactions(layout, architecture, also=[RAW], missing=missing, pooling=pooling)
+            products = len(self.embedding.interactions)
+        self.dnn = MLP(len(layout) * self.embedding.dim + products, dnn_hidden, dropout=dnn_dropout, norm=dnn_norm)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B]."""
-        embedded = self.embedding(batch)  # [B, F, D]
-        products = inner_products(embedded, self.first, self.second)  # [B, P]
-        logit: Tensor = self.dnn(torch.cat([embedded.flatten(1), products], dim=1))
+        if isinstance(self.embedding, Interactions):
+            vectors = self.embedding.embed(batch).vectors
+            values = [self.embedding.values(vectors, order) for order in self.embedding.orders]
+            inputs = [self.embedding.slot(vectors, RAW), *values]
+        else:
+            embedded = self.embedding(batch)  # [B, F, D]
+            inputs = [embedded.flatten(1), inner_products(embedded, self.first, self.second)]
+        logit: Tensor = self.dnn(torch.cat(inputs, dim=1))
         return logit
