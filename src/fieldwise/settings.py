@@ -94,7 +94,8 @@ class SearchSettings(BaseModel):
         position for all functions, as in the paper; else one for each function, as in the authors' code.
     shared_embedding: one embedding per order for all functions instead of one for each.
     passes: over the training rows, in each stage; `auto` takes one, or as many (up to 10) as give 400 steps.
-    batch_size: rows per step; None for that of training.
+    batch_size: rows per step; None for that of training, or fewer where data are small: a hundredth of the rows, but
+        128 at least.
     learning_rate: Adam's; `auto` is 4 / steps, between 1e-3 and 1e-2. gate_learning_rate: GRDA's.
     threshold: what the gates' threshold grows to in a stage. Gates begin at 0.6: one that the data do not move ends at
         zero where the threshold is larger. A higher one keeps fewer. position_threshold: of embedding positions.

@@ -1,4 +1,4 @@
-"""The command line: `fieldwise train`, `predict`, `evaluate`, `inspect`, `models`, `demo`,
+"""The command line: `fieldwise train`, `search`, `predict`, `evaluate`, `inspect`, `models`, `demo`,
 `bench`, `compare`, `results`, `download`.
 
 The commands parse words and print; everything else is done by the library.

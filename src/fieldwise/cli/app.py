@@ -21,14 +21,17 @@ from fieldwise.cli.options import (
     Overwrite,
     Positive,
     Quiet,
+    Resume,
     SchemaFile,
     Seed,
     Set,
+    SomeData,
     Test,
     Time,
     Valid,
     Weight,
 )
+from fieldwise.cli.searching import search
 from fieldwise.errors import SettingsError
 
 app = typer.Typer(
@@ -77,20 +80,21 @@ def _root(
 
 @app.command(epilog="Example: fieldwise train clicks.csv --label click --out model --set epochs=5")
 def train(
-    data: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="DATA...",
-            help="CSV, TSV (also .gz), Parquet or Arrow files, [bold]-[/] for standard input, or the name of a "
-            "built-in data set such as movielens-1m.",
-            show_default=False,
-        ),
-    ] = None,
+    data: SomeData = None,
     out: Annotated[
         Path | None, typer.Option(metavar="MODEL", help="Directory to save the model in.", show_default=False)
     ] = None,
     label: Label = None,
     model: Annotated[str | None, typer.Option(help="See [bold]fieldwise models[/].", show_default="autoint")] = None,
+    architecture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The interactions to build from: architecture.json or the directory of a search (models aim, autofis, "
+            "fm, deepfm, ipnn).",
+            show_default=False,
+        ),
+    ] = None,
     precision: Annotated[
         str | None,
         typer.Option(
@@ -103,7 +107,10 @@ def train(
     set_: Set = None,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A TOML file with the sections model, training and data, and seed."),
+        typer.Option(
+            metavar="FILE",
+            help="A TOML file with the sections model, training, data and (aim, autofis) search, and seed.",
+        ),
     ] = None,
     seed: Seed = None,
     schema: SchemaFile = None,
@@ -116,13 +123,7 @@ def train(
     group: Group = None,
     weight: Weight = None,
     overwrite: Overwrite = False,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="MODEL",
-            help="Go on with an unfinished run; nothing else need be said.",
-        ),
-    ] = None,
+    resume: Resume = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -139,7 +140,11 @@ def train(
         out=out,
         label=label,
         model=model,
-        overrides=[*(set_ or []), *([] if precision is None else [f"training.precision={precision}"])],
+        overrides=[
+            *(set_ or []),
+            *([] if precision is None else [f"training.precision={precision}"]),
+            *([] if architecture is None else [f"model.architecture={architecture}"]),
+        ],
         config=config,
         seed=seed,
         schema=schema,
@@ -156,6 +161,11 @@ def train(
         as_json=as_json,
         quiet=quiet,
     )
+
+
+app.command(epilog="Example: fieldwise search clicks.csv --label click --out runs/aim --orders 2,3 --time-budget 30m")(
+    search
+)
 
 
 @app.command(epilog="Example: fieldwise evaluate model clicks-of-tomorrow.csv --json")

@@ -16,6 +16,19 @@ Data = Annotated[
         show_default=False,
     ),
 ]
+SomeData = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="DATA...",
+        help="CSV, TSV (also .gz), Parquet or Arrow files, [bold]-[/] for standard input, or the name of a built-in "
+        "data set such as movielens-1m.",
+        show_default=False,
+    ),
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(metavar="MODEL", help="Go on with an unfinished run; nothing else need be said."),
+]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model directory.", show_default=False)]
 Names = Annotated[
     str | None,

@@ -15,6 +15,7 @@ from fieldwise.predictor import Predictor
 from fieldwise.reporting import Reporter
 from fieldwise.settings import parse_override
 from fieldwise.training.metrics import Metrics
+from fieldwise.unfinished import UnfinishedRun
 
 
 def run(
@@ -40,45 +41,55 @@ def run(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Train and save; after Ctrl-C the best model so far is saved and the exit code is 130."""
+    """Train and save; after Ctrl-C the best model so far is saved and the exit code is 130.
+
+    In the midst of a search there is no model to save yet; what was found and a checkpoint are kept.
+    """
     reporter = Reporter(enabled=not quiet)
     if resume is not None and out not in (None, resume):
         raise SettingsError(f"--resume {resume} goes on in its own place; leave --out away")
     place = resume or out
-    if resume is not None and not data:
-        restated = [label, model, overrides, config, seed, schema, fields, names, positive, valid, test]
-        if any(value not in (None, []) for value in [*restated, time, group, weight]):
-            raise SettingsError(
-                "--resume needs nothing else; to have other words checked against the unfinished run, repeat the "
-                "whole command, DATA included"
+    try:
+        if resume is not None and not data:
+            restated = [label, model, overrides, config, seed, schema, fields, names, positive, valid, test]
+            if any(value not in (None, []) for value in [*restated, time, group, weight]):
+                raise SettingsError(
+                    "--resume needs nothing else; to have other words checked against the unfinished run, repeat the "
+                    "whole command, DATA included"
+                )
+            predictor = api.resume(resume, progress=reporter)
+        elif not data:
+            raise DataError(
+                "name the DATA to train on, for example: fieldwise train clicks.csv --label click --out model"
             )
-        predictor = api.resume(resume, progress=reporter)
-    elif not data:
-        raise DataError("name the DATA to train on, for example: fieldwise train clicks.csv --label click --out model")
-    elif place is None:
-        raise SettingsError("name the place to save the model in: --out MODEL")
-    else:
-        predictor = api.train(
-            one_or_list(data),
-            label=label,
-            model=model,
-            settings=dict(map(parse_override, overrides)),
-            config=config,
-            seed=seed,
-            schema=schema,
-            fields=parse_fields(fields),
-            positive=positive,
-            weight=weight,
-            group=group,
-            time=time,
-            valid=one_or_list(valid),
-            test=one_or_list(test),
-            names=split_names(names),
-            out=place,
-            overwrite=overwrite,
-            resume=resume is not None,
-            progress=reporter,
-        )
+        elif place is None:
+            raise SettingsError("name the place to save the model in: --out MODEL")
+        else:
+            predictor = api.train(
+                one_or_list(data),
+                label=label,
+                model=model,
+                settings=dict(map(parse_override, overrides)),
+                config=config,
+                seed=seed,
+                schema=schema,
+                fields=parse_fields(fields),
+                positive=positive,
+                weight=weight,
+                group=group,
+                time=time,
+                valid=one_or_list(valid),
+                test=one_or_list(test),
+                names=split_names(names),
+                out=place,
+                overwrite=overwrite,
+                resume=resume is not None,
+                progress=reporter,
+            )
+    except KeyboardInterrupt:
+        if place is not None and UnfinishedRun(place).directory.exists():
+            reporter.say(f"interrupted; to go on: fieldwise train --resume {place}")
+        raise
     assert place is not None
     if as_json:
         print_json(figures(predictor, place))

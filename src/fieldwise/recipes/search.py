@@ -30,10 +30,10 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from fieldwise.architecture import Architecture, DataSummary, Interaction
+from fieldwise.architecture.document import FILE_NAME as ARCHITECTURE
 from fieldwise.architecture.document import num_tuples, summarise_fields
 from fieldwise.data.dataset import Dataset
 from fieldwise.layers.interaction_functions import function_names, require_function
-from fieldwise.layout import Layout
 from fieldwise.models import registry
 from fieldwise.models.aim import EmbeddingSearch
 from fieldwise.models.base import CTRModel, Searchable
@@ -46,6 +46,8 @@ from fieldwise.training.trainer import GateTraining, Trainer, fill_other
 STEPS_WANTED = 400
 """Steps of a stage that `passes = auto` gives small data."""
 MOST_PASSES = 10
+LEAST_BATCH = 128
+"""Rows of a batch below which gradients of gates are mostly noise."""
 
 
 class StageRecord(BaseModel):
@@ -84,30 +86,42 @@ def search(
 
     Ctrl-C raises KeyboardInterrupt, with the stage under way in `place`. Raises SettingsError for an unknown function.
     """
-    found = _Search(parts, settings, source, place, reporter).run()
+    file = None if place is None else place / ARCHITECTURE
+    if file is not None and file.exists():
+        reporter.say("the search is done")
+        found = Architecture.load(file)
+    else:
+        found = _Search(parts, settings, source, place, reporter).run()
+        if settings.search is not None and settings.search.time_budget is not None:
+            epochs = affordable_epochs(parts["train"], with_architecture(settings, found), found, reporter)
+            found = found.model_copy(update={"settings": {**found.settings, "epochs": epochs}})
+        if file is not None:
+            found.save(file)
+    after = with_architecture(settings, found)
+    if "epochs" in found.settings:
+        after = after.with_training(after.training.model_copy(update={"epochs": found.settings["epochs"]}))
+    return after
+
+
+def with_architecture(settings: Settings, found: Architecture) -> Settings:
+    """The settings to train with what was found."""
     chosen = {**settings.model_settings, "architecture": found.model_dump(mode="json")}
-    after = settings.model_copy(update={"model_settings": chosen})
-    return limit_epochs(parts["train"].layout, parts["train"], after, reporter)
+    return settings.model_copy(update={"model_settings": chosen})
 
 
-def limit_epochs(layout: Layout, train: Dataset, settings: Settings, reporter: Reporter) -> Settings:
-    """The settings with as many epochs as the time budget leaves after the search, at least one.
-
-    Raises nothing; without a budget the settings are as they were.
-    """
+def affordable_epochs(train: Dataset, settings: Settings, found: Architecture, reporter: Reporter) -> int:
+    """As many epochs as the time budget leaves after the search, at least one and at most those of the settings."""
     assert settings.search is not None
-    if settings.search.time_budget is None:
-        return settings
-    searched = sum(stage["seconds"] for stage in settings.model_settings["architecture"]["settings"]["stages"])
-    left = settings.search.time_budget - searched
-    network = registry.build(settings.model, layout, settings.model_settings)
+    assert settings.search.time_budget is not None
+    left = settings.search.time_budget - sum(stage["seconds"] for stage in found.settings["stages"])
+    network = registry.build(settings.model, train.layout, settings.model_settings)
     trainer = Trainer(network, settings=settings.training, seed=settings.seed)
     # Validation after each epoch takes about a tenth of its time.
-    epoch = 1.1 * len(train) * seconds_per_row(trainer, train, most=left / 20)
+    epoch = 1.1 * len(train) * seconds_per_row(trainer, train, most=max(left, 0.0) / 20)
     epochs = min(settings.training.epochs, max(1, int(left / epoch)))
     if epochs < settings.training.epochs:
-        reporter.say(f"{epochs} epochs at most, of {epoch:,.0f} s each: the time budget leaves {left:,.0f} s")
-    return settings.with_training(settings.training.model_copy(update={"epochs": epochs}))
+        reporter.say(f"{epochs} epochs at most, of {epoch:,.1f} s each: the time budget leaves {max(left, 0.0):,.0f} s")
+    return epochs
 
 
 @dataclass(frozen=True)
@@ -244,7 +258,10 @@ class _Search:
 
     def _train(self, title: str, name: str, build: Callable[[], _Stage], seconds: float | None) -> Architecture:
         """Train a stage's network and read its gates."""
-        batch_size = min(self.how.batch_size or self.settings.training.batch_size, max(2, len(self.train)))
+        batch_size = self.how.batch_size or min(
+            self.settings.training.batch_size, max(LEAST_BATCH, len(self.train) // 100)
+        )
+        batch_size = max(2, min(batch_size, len(self.train)))
         train = self.train
         if seconds is not None:
             train = self._affordable(title, build, batch_size, seconds)
