@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from fieldwise.layers.mlp import BatchNorm
 
@@ -29,7 +31,7 @@ class Gates(nn.Module):
 
     count: gates. copies: how many signals in a row share each gate; n = copies * count, signal k has gate k mod count.
     initial_std: the standard deviation of the signals as the network is drawn. begin: what the normalisation shall make
-    of it, in (0, 1].
+    of it, in (0, 1]. Signals are read fastest where each one's rows lie side by side, x.t() contiguous.
     """
 
     def __init__(self, count: int, *, initial_std: float, begin: float, copies: int = 1) -> None:
@@ -43,11 +45,103 @@ class Gates(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The gated signals, [B, n] -> [B, n]."""
-        normal: Tensor = self.norm(x)
-        return normal * self.weight.repeat(self.copies)
+        with _full_precision(x):
+            if not self._normalises_by(x):
+                mean, scale = self._running()
+                return (x - mean) * scale
+            gated: Tensor
+            gated, mean, variance = _Gate.apply(x.t(), self._weights(), self.norm.eps)  # type: ignore[no-untyped-call]
+        self._remember(mean, variance, len(x))
+        return gated.t()
 
     def total(self, x: Tensor) -> Tensor:
         """The sum of the gated signals, [B, n] -> [B]."""
-        # In bfloat16 hundreds of signals would add up to noise.
-        with torch.autocast(x.device.type, enabled=False):
-            return F.linear(self.norm(x), self.weight.repeat(self.copies).unsqueeze(0)).squeeze(1)
+        with _full_precision(x):
+            if not self._normalises_by(x):
+                mean, scale = self._running()
+                return (x - mean) @ scale
+            sums: Tensor
+            sums, mean, variance = _GatedSum.apply(  # type: ignore[no-untyped-call]
+                x.t(), self._weights(), self.norm.eps
+            )
+        self._remember(mean, variance, len(x))
+        return sums
+
+    def _weights(self) -> Tensor:
+        return self.weight.repeat(self.copies) if self.copies > 1 else self.weight
+
+    def _normalises_by(self, x: Tensor) -> bool:
+        """Whether by the batch itself; a single row has no variance."""
+        return self.training and len(x) > 1
+
+    def _running(self) -> tuple[Tensor, Tensor]:
+        """The running mean, and gate over standard deviation, [n] each."""
+        mean, variance = self.norm.running_mean, self.norm.running_var
+        assert mean is not None
+        assert variance is not None
+        return mean, self._weights() * (variance + self.norm.eps).rsqrt()
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor, rows: int) -> None:
+        """Move the running statistics towards those of a batch."""
+        norm = self.norm
+        assert norm.momentum is not None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * (rows / (rows - 1)), norm.momentum)
+
+
+def _full_precision(x: Tensor) -> torch.autocast:
+    """In bfloat16 hundreds of signals would add up to noise."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def _centre(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The signals x [n, B] less their mean, the mean and the variance [n]; in two passes, for means may be larger."""
+    mean = x.mean(dim=1)
+    centred = x - mean.unsqueeze(1)
+    return centred, mean, torch.bmm(centred.unsqueeze(1), centred.unsqueeze(2)).view(-1) / x.shape[1]
+
+
+class _Gate(torch.autograd.Function):
+    """weight * (x - mean) / sqrt(variance + eps) for x [n, B], and its mean and variance [n]."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        centred, mean, variance = _centre(x)
+        scale = (variance + eps).rsqrt_()
+        ctx.save_for_backward(centred, weight, scale)
+        ctx.mark_non_differentiable(mean, variance)
+        return centred * (weight * scale).unsqueeze(1), mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        centred, weight, scale = ctx.saved_tensors
+        # The sum over rows of gradient times normalised signal: the gate's gradient, and a part of the signal's.
+        moved = torch.bmm(grad.unsqueeze(1), centred.unsqueeze(2)).view(-1) * scale
+        product = weight * scale
+        grad_x = (grad - grad.mean(dim=1, keepdim=True)).mul_(product.unsqueeze(1))
+        return grad_x.addcmul_(centred, (-product * scale * moved / centred.shape[1]).unsqueeze(1)), moved, None
+
+
+class _GatedSum(torch.autograd.Function):
+    """The sum over n of what `_Gate` computes, [B], without laying it out."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        centred, mean, variance = _centre(x)
+        scale = (variance + eps).rsqrt_()
+        ctx.save_for_backward(centred, weight, scale)
+        ctx.mark_non_differentiable(mean, variance)
+        return (weight * scale) @ centred, mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        centred, weight, scale = ctx.saved_tensors
+        moved = (centred @ grad) * scale
+        product = weight * scale
+        grad_x = torch.outer(product, grad - grad.mean())
+        return grad_x.addcmul_(centred, (-product * scale * moved / centred.shape[1]).unsqueeze(1)), moved, None

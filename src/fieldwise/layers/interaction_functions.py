@@ -37,7 +37,6 @@ import torch
 from torch import Tensor, nn
 
 from fieldwise.errors import SettingsError, suggest
-from fieldwise.layers.products import inner_products
 from fieldwise.layers.tuple_products import summed_tuple_products, tuple_products
 
 FunctionClass = TypeVar("FunctionClass", bound="type[InteractionFunction]")
@@ -117,8 +116,6 @@ class Inner(InteractionFunction):
 
     def values(self, x: Tensor, fields: Sequence[Tensor]) -> Tensor:
         """The inner products."""
-        if self.order == 2:
-            return inner_products(x.permute(2, 0, 1).contiguous(), *fields).t()
         return summed_tuple_products(x, fields)
 
 

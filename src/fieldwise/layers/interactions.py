@@ -124,8 +124,9 @@ class Interactions(nn.Module):
     def values(self, vectors: Tensor, order: int) -> Tensor:
         """The values of an order's interactions from the vectors [S, F, D, B]: [B, G], in the order of `of_order`."""
         with torch.autocast(vectors.device.type, enabled=False):  # products of products lose too many digits
+            by_slot = vectors.unbind()
             parts = [
-                function.values(vectors[slot], fields)
+                function.values(by_slot[slot], fields)
                 for function, slot, fields, group in self._members()
                 if group == order
             ]
@@ -142,9 +143,10 @@ class Interactions(nn.Module):
         """Values by order [B, G] as `values` has them, and the vectors of all interactions side by side [B, W]."""
         values: dict[int, list[Tensor]] = {order: [] for order in self.orders}
         features = []
+        by_slot = vectors.unbind()
         for function, slot, fields, order in self._members():
             with torch.autocast(vectors.device.type, enabled=False):
-                vector = function.features(vectors[slot], fields)  # [G, W, B]
+                vector = function.features(by_slot[slot], fields)  # [G, W, B]
             values[order].append(vector.sum(dim=1))
             features.append(vector.flatten(0, 1))
         return {order: torch.cat(parts).t() for order, parts in values.items()}, torch.cat(features).t()

@@ -173,7 +173,8 @@ class EmbeddingSearch(CTRModel):
         logit = found.first_order
         gated = []
         for order in self.interactions.orders:
-            vectors = found.vectors[self.slots_of(order)]
+            slots = self.slots_of(order)
+            vectors = found.vectors[slots[0] : slots[-1] + 1]
             gated.append(self.gates[str(order)](vectors.flatten(0, 2).t()).t().reshape(vectors.shape))
         if gated:
             vectors = torch.cat(gated)
