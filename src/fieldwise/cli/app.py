@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from fieldwise._version import __version__
+from fieldwise.cli import architectures
 from fieldwise.cli.options import (
     AsJson,
     Data,
@@ -42,6 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.add_typer(architectures.app, name="architecture")
 
 
 def _show_version(value: bool) -> None:
