@@ -233,15 +233,24 @@ def test_wrong_input_is_one_line_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("5ms", 0.005), ("0.5s", 0.5), ("800us", 0.0008), ("800 µs", 0.0008), (".5MS", 0.0005), (" 2s ", 2.0)],
+    [
+        ("5ms", 0.005),
+        ("0.5s", 0.5),
+        ("800us", 0.0008),
+        ("800 µs", 0.0008),
+        (".5MS", 0.0005),
+        (" 2s ", 2.0),
+        ("30m", 1800.0),
+        ("2h", 7200.0),
+    ],
 )
 def test_times(text: str, seconds: float) -> None:
     assert parse_seconds(text, "--latency") == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "5", "ms", "-5ms", "0s", "5m", "1e-3s", "nan s", "5,5ms"])
+@pytest.mark.parametrize("text", ["", "5", "ms", "-5ms", "0s", "5d", "1e-3s", "nan s", "5,5ms"])
 def test_times_that_are_none(text: str) -> None:
-    with pytest.raises(SettingsError, match=re.escape(f"--latency {text}: expected") + ".* 5ms, 0.5s or 800us"):
+    with pytest.raises(SettingsError, match=re.escape(f"--latency {text}: expected") + ".* 5ms, 0.5s or 30m"):
         parse_seconds(text, "--latency")
 
 

@@ -11,6 +11,7 @@
     ...
   ],
   "positions": {"2": {"inner": {"user": [0, 1, 4], "movie": [0, 4, 5]}, ...}},
+  "statistics": [{"fields": ["user", "movie"], "auc": 0.71}, ...],
   "settings": {...}, "data": {...}, "fieldwise": "0.1.0"
 }
 
@@ -84,6 +85,15 @@ class Interaction(BaseModel):
         return f"{self.function}({', '.join(self.fields)})"
 
 
+class TupleStatistic(BaseModel):
+    """How well the mere click rates of a field tuple's values order rows: its statistics_AUC."""
+
+    model_config = _STRICT
+
+    fields: tuple[Name, ...]
+    auc: Annotated[float, Field(ge=0, le=1)]
+
+
 class Architecture(BaseModel):
     """Interactions, their functions and the embedding positions to keep.
 
@@ -92,6 +102,7 @@ class Architecture(BaseModel):
     fields: of the data, in schema order. interactions: the kept ones, strongest first.
     positions: order -> function -> field -> the embedding positions it keeps, 0 to D - 1, ascending; None keeps all.
         A field that is not listed keeps all of its positions.
+    statistics: statistics_AUC of field tuples, kept or not (`fieldwise.architecture.statistics`).
     settings: of the search, for the reader. data: what was searched. fieldwise: the version that wrote it.
 
     Raises ValidationError (`load` and `parse` say it as SettingsError) for an interaction over an unknown field or one
@@ -108,6 +119,7 @@ class Architecture(BaseModel):
     fields: Annotated[dict[Name, FieldSummary], Field(min_length=1)]
     interactions: Annotated[tuple[Interaction, ...], Field(max_length=1_000_000)] = ()
     positions: dict[Order, dict[Name, dict[Name, tuple[int, ...]]]] | None = None
+    statistics: Annotated[tuple[TupleStatistic, ...], Field(max_length=1_000_000)] = ()
     settings: dict[str, Any] = {}
     data: DataSummary = DataSummary()
     fieldwise: str = __version__
@@ -170,6 +182,10 @@ class Architecture(BaseModel):
         for interaction in self.of(order):
             strengths.setdefault(interaction.fields, abs(interaction.gate))
         return strengths
+
+    def statistics_auc(self) -> dict[tuple[str, ...], float]:
+        """statistics_AUC by field tuple, of those that are known."""
+        return {statistic.fields: statistic.auc for statistic in self.statistics}
 
     def kept_positions(self, order: int, function: str, field: str) -> tuple[int, ...]:
         """The embedding positions that a field keeps for a function (`shared` with one embedding per order)."""

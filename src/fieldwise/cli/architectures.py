@@ -39,8 +39,8 @@ def show(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Draw what is kept there as PNG and SVG: the pairs as a map, the functions, the embedding sizes "
-            "(extra 'plots').",
+            help="Draw there as PNG and SVG: the kept pairs as a map, gates and functions against statistics_AUC, the "
+            "embedding sizes (extra 'plots').",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -155,7 +155,7 @@ def _draw(architecture: Architecture, directory: Path) -> None:
 
     if find_spec("matplotlib") is None:
         raise SettingsError("pictures need matplotlib; install it with: pip install 'fieldwise[plots]'")
-    written = draw(architecture, directory)
+    written = draw(architecture, directory, statistics=architecture.statistics_auc() or None)
     Reporter().say(
         f"pictures: {', '.join(str(path) for path in written if path.suffix == '.png')}, and as SVG"
         if written

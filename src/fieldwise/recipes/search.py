@@ -29,9 +29,11 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from fieldwise.architecture import Architecture, DataSummary, Interaction
+from fieldwise.architecture import Architecture, DataSummary, Interaction, TupleStatistic
 from fieldwise.architecture.document import FILE_NAME as ARCHITECTURE
 from fieldwise.architecture.document import num_tuples, summarise_fields
+from fieldwise.architecture.statistics import ClickStatistics
+from fieldwise.architecture.trimming import normalise, trim
 from fieldwise.data.dataset import Dataset
 from fieldwise.layers.interaction_functions import function_names, require_function
 from fieldwise.models import registry
@@ -46,6 +48,8 @@ from fieldwise.training.trainer import GateTraining, Trainer, fill_other
 STEPS_WANTED = 400
 """Steps of a stage that `passes = auto` gives small data."""
 MOST_PASSES = 10
+MOST_ROWS_COUNTED = 1_000_000
+"""Training rows that click rates are taken from, a sample where there are more."""
 LEAST_BATCH = 128
 """Rows of a batch below which gradients of gates are mostly noise."""
 
@@ -154,7 +158,7 @@ class _Search:
             embedding_dim=settings.model_settings["embedding_dim"],
             shared_embedding=self.how.shared_embedding,
             fields=summarise_fields(self.layout),
-            settings={"search": self.how.model_dump(mode="json"), "stages": []},
+            settings={"functions": list(self.functions), "search": self.how.model_dump(mode="json"), "stages": []},
             data=DataSummary(
                 source=source, rows=len(self.train), base_rate=None if label is None else float(label.mean())
             ),
@@ -182,8 +186,24 @@ class _Search:
                 found.save(file)
                 file.with_suffix(".safetensors").unlink(missing_ok=True)
         if self.how.max_interactions is not None:
-            found = found.with_interactions(found.interactions[: self.how.max_interactions])
-        return found
+            found = trim(found, max_interactions=self.how.max_interactions)
+        return found.model_copy(update={"statistics": self._statistics(found)})
+
+    def _statistics(self, found: Architecture) -> tuple[TupleStatistic, ...]:
+        """What the click rates of field tuples tell of the validation rows: of all tuples, or of the kept ones."""
+        if self.valid is None or self.valid.label is None or len(np.unique(self.valid.label)) < 2:
+            return ()
+        train = self.train
+        if len(train) > MOST_ROWS_COUNTED:
+            chosen = np.random.default_rng([self.settings.seed, 8]).choice(len(train), MOST_ROWS_COUNTED, replace=False)
+            train = train.take(np.sort(chosen))
+        clicks = ClickStatistics(train, self.valid)
+        statistics: dict[tuple[str, ...], float] = {}
+        for order in self.how.orders:
+            few = num_tuples(len(self.layout), order) <= self.how.max_tuples
+            if order <= len(self.layout):
+                statistics |= clicks.best(order, None if few else found.strengths(order))
+        return tuple(TupleStatistic(fields=fields, auc=auc) for fields, auc in statistics.items())
 
     def _stage(self, title: str, name: str, found: Architecture, seconds: float | None) -> Architecture:
         if name == "positions":
@@ -377,10 +397,12 @@ def extended(tuples: Sequence[tuple[str, ...]], fields: Sequence[str]) -> list[t
 
 
 def drop_empty(architecture: Architecture) -> Architecture:
-    """Without the interactions of fields that have kept no embedding position for their function: these are zero."""
-    kept = [
-        i
-        for i in architecture.interactions
-        if all(architecture.kept_positions(i.order, i.function, f) for f in i.fields)
-    ]
-    return architecture.with_interactions(kept)
+    """Without the interactions of fields that have kept no embedding position for their function: these are zero.
+
+    What only they have read is dropped with them.
+    """
+
+    def has_numbers(i: Interaction) -> bool:
+        return all(architecture.kept_positions(i.order, i.function, name) for name in i.fields)
+
+    return normalise(architecture.with_interactions(filter(has_numbers, architecture.interactions)))
