@@ -27,11 +27,14 @@ class Gates(nn.Module):
     The authors' eps is a constant of 1e-3, which swallows products of small vectors (as they noticed at order 4, where
     they take 1e-10), and an eps near zero lets signals that are still noise, each of variance one, drown the
     first-order part. So eps follows the scale at which the network is drawn: gated signals begin beneath the
-    first-order part at every order and dimension, and come to variance one as vectors grow.
+    first-order part at every order and dimension, and come to variance one as vectors grow. The running statistics that
+    evaluation takes begin at that scale too, with PyTorch's momentum of 0.1, where the authors have 0.01.
 
     count: gates. copies: how many signals in a row share each gate; n = copies * count, signal k has gate k mod count.
     initial_std: the standard deviation of the signals as the network is drawn. begin: what the normalisation shall make
-    of it, in (0, 1]. Signals are read fastest where each one's rows lie side by side, x.t() contiguous.
+    of it, above 0; more than 0.5 is taken as 0.5, for at 1 there would be no eps at all.
+
+    Signals are read fastest where each one's rows lie side by side, x.t() contiguous.
     """
 
     def __init__(self, count: int, *, initial_std: float, begin: float, copies: int = 1) -> None:
@@ -39,6 +42,9 @@ class Gates(nn.Module):
         self.copies = copies
         eps = initial_std**2 * (1 / min(begin, 0.5) ** 2 - 1)
         self.norm = BatchNorm(copies * count, eps=max(eps, torch.finfo(torch.float32).tiny), affine=False)
+        # From variance one, evaluation would swallow small signals until hundreds of steps had made it forget that.
+        assert self.norm.running_var is not None
+        self.norm.running_var.fill_(initial_std**2)
         self.weight = nn.Parameter(torch.empty(count))
         # Gates that begin equal would stay equal where their signals are.
         nn.init.uniform_(self.weight, INITIAL_GATE - 1e-3, INITIAL_GATE + 1e-3)
