@@ -242,3 +242,58 @@ def test_sparse_gradients_are_the_dense_ones(missing: Literal["learned", "zero"]
         found.append(embedding.table.weight.grad.to_dense())
     torch.testing.assert_close(found[1], found[0])
     assert not found[1][0].any()
+
+
+class TestSomeFields:
+    """An embedding of some fields of a layout reads batches and counts of the whole."""
+
+    layout = make_layout("categorical", "numeric", "multi_valued", "numeric", "categorical", "multi_valued", size=4)
+
+    def pair(
+        self, fields: tuple[int, ...], missing: Literal["learned", "zero"]
+    ) -> tuple[FieldEmbedding, FieldEmbedding]:
+        """Some fields, and all of them with the same vectors."""
+        some = FieldEmbedding(self.layout, 3, fields=fields, missing=missing, init_std=1.0)
+        every = FieldEmbedding(self.layout, 3, missing=missing, init_std=1.0)
+        with torch.no_grad():
+            some.table.weight[1:] = every.table.weight[self.rows(fields)]
+        return some, every
+
+    def rows(self, fields: tuple[int, ...]) -> list[int]:
+        """Rows of the fields in the table of the whole layout."""
+        return [self.layout.offsets[f] + n for f in fields for n in range(self.layout.fields[f].size)]
+
+    @pytest.mark.parametrize("fields", [(0,), (3,), (5,), (1, 3), (0, 2, 4), (1, 2, 5), (2, 3, 4, 5), tuple(range(6))])
+    @pytest.mark.parametrize("missing", ["learned", "zero"])
+    def test_equal_the_columns_of_the_whole(self, fields: tuple[int, ...], missing: Literal["learned", "zero"]) -> None:
+        some, every = self.pair(fields, missing)
+        assert some.table.num_embeddings == 1 + len(self.rows(fields))
+        batch = make_batch(self.layout, 8, torch.Generator().manual_seed(0))
+        got, whole = some(batch), every(batch)
+        torch.testing.assert_close(got, whole[:, fields])
+        counts = torch.linspace(-1, 1, got.numel()).view_as(got)
+        (got * counts).sum().backward()  # type: ignore[no-untyped-call]
+        (whole[:, fields] * counts).sum().backward()  # type: ignore[no-untyped-call]
+        torch.testing.assert_close(some.table.weight.grad[1:], every.table.weight.grad[self.rows(fields)])
+
+    def test_fill_other_reads_the_counts_of_the_whole_layout(self) -> None:
+        fields = (1, 2, 4)  # in the whole layout: 5-6, 7-10, 13-16; here: 1-2, 3-6, 7-10
+        some, every = self.pair(fields, "learned")
+        counts = torch.tensor([0, 0, 0, 5, 5, 0, 0, 0, 40, 1, 1, 0, 0, 0, 2, 1, 3, 0, 0, 9, 9])
+        assert every.fill_other(counts) == [0, 4, 5]
+        assert some.fill_other(counts) == [4]
+        torch.testing.assert_close(some.table.weight[1:], every.table.weight[self.rows(fields)])
+        assert some.fill_other(counts, min_occurrences=50) == [2, 4]
+        with pytest.raises(DataError, match=r"shape \(21,\), got \(11,\)"):
+            some.fill_other(torch.zeros(11, dtype=torch.int64))
+
+    def test_batches_without_the_columns_of_the_whole_are_refused(self) -> None:
+        some = FieldEmbedding(self.layout, 3, fields=(0, 1, 2))
+        own = make_batch(some.layout, 4, torch.Generator().manual_seed(0))
+        with pytest.raises(DataError, match=r"1 categorical, 1 numeric and 1 multi-valued .* 2, 2 and 2"):
+            some(own)
+
+    @pytest.mark.parametrize("fields", [(2, 0), (1, 1), (5, 6), (-1, 0)])
+    def test_fields_out_of_order_or_out_of_range_are_refused(self, fields: tuple[int, ...]) -> None:
+        with pytest.raises(SettingsError, match="ascending positions from 0 to 5, each once"):
+            FieldEmbedding(self.layout, 3, fields=fields)

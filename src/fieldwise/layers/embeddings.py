@@ -84,6 +84,10 @@ class FieldEmbedding(nn.Module):
             raise SettingsError(f"init_std must be at least 0, got {init_std}")
         self._whole = layout
         self.fields = tuple(range(len(layout))) if fields is None else tuple(fields)
+        if list(self.fields) != sorted({*self.fields} & {*range(len(layout))}):
+            raise SettingsError(
+                f"fields must be ascending positions from 0 to {len(layout) - 1}, each once, got {list(self.fields)}"
+            )
         if fields is not None:
             layout = Layout(tuple(layout.fields[f] for f in self.fields))
         self.layout = layout
