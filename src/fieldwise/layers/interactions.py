@@ -130,7 +130,7 @@ class Interactions(nn.Module):
                 for function, slot, fields, group in self._members()
                 if group == order
             ]
-            return torch.cat(parts).t()
+            return torch.cat([_nothing(vectors), *parts]).t()
 
     def sum(self, vectors: Tensor) -> Tensor:
         """The sum of all values [B]."""
@@ -142,7 +142,7 @@ class Interactions(nn.Module):
     def features(self, vectors: Tensor) -> tuple[dict[int, Tensor], Tensor]:
         """Values by order [B, G] as `values` has them, and the vectors of all interactions side by side [B, W]."""
         values: dict[int, list[Tensor]] = {order: [] for order in self.orders}
-        features = []
+        features = [_nothing(vectors)]
         by_slot = vectors.unbind()
         for function, slot, fields, order in self._members():
             with torch.autocast(vectors.device.type, enabled=False):
@@ -192,6 +192,11 @@ def gates_of(gates: nn.ModuleDict, order: int) -> Gates:
     of_order = gates[str(order)]
     assert isinstance(of_order, Gates)
     return of_order
+
+
+def _nothing(vectors: Tensor) -> Tensor:
+    """No values [0, B]: what a list of them begins with, for it may stay empty and `torch.cat` takes no empty list."""
+    return vectors.new_zeros(0, vectors.shape[-1])
 
 
 def _kept(architecture: Architecture, interaction: Interaction, name: str) -> bool:
