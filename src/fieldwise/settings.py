@@ -96,7 +96,7 @@ class SearchSettings(BaseModel):
     passes: over the training rows, in each stage; `auto` takes one, or as many (up to 10) as give 400 steps.
     batch_size: rows per step; None for that of training, or fewer where data are small: a hundredth of the rows, but
         128 at least.
-    learning_rate: Adam's; `auto` is 4 / steps, between 1e-3 and 1e-2. gate_learning_rate: GRDA's.
+    learning_rate: Adam's; `auto` is 2 / steps, between 1e-3 and 5e-3. gate_learning_rate: GRDA's.
     threshold: what the gates' threshold grows to in a stage. Gates begin at 0.6: one that the data do not move ends at
         zero where the threshold is larger. A higher one keeps fewer. position_threshold: of embedding positions.
     mu, position_mu: how the threshold grows, as steps^mu. c, position_c: GRDA's constants as the papers tell them; None

@@ -335,7 +335,7 @@ class _Search:
         enough = min(MOST_PASSES, max(1, math.ceil(STEPS_WANTED / per_pass)))
         passes = enough if isinstance(self.how.passes, str) else self.how.passes
         steps = per_pass * passes
-        fitting = min(1e-2, max(1e-3, 4.0 / steps))
+        fitting = min(5e-3, max(1e-3, 2.0 / steps))
         rate = fitting if isinstance(self.how.learning_rate, str) else self.how.learning_rate
         changes = {
             "epochs": passes,
