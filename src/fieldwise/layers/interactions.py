@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
@@ -28,7 +29,7 @@ RAW: Slot = (1, "raw")
 
 def _read_named(value: Any, info: ValidationInfo) -> Any:
     # Only where a caller chooses settings; the settings in a predictor's files must not name further files.
-    if isinstance(value, str) and (info.context or {}).get("may_read_files"):
+    if isinstance(value, str | Path) and (info.context or {}).get("may_read_files"):
         return Architecture.load(value)
     return value
 
