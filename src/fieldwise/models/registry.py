@@ -148,7 +148,9 @@ def _validate(name: str, entry: _Entry, settings: Mapping[str, Any], *, may_read
             raise SettingsError(f"model '{name}' has no setting '{key}'; {hint}") from None
         got = repr(settings[key])
         got = got if len(got) <= 200 else f"{got[:200]} ..."
-        raise SettingsError(f"model '{name}': setting '{key}' cannot be {got}: {first['msg'].lower()}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        message = message[0].lower() + message[1:]  # only the first letter: names in it are as they are
+        raise SettingsError(f"model '{name}': setting '{key}' cannot be {got}: {message}") from None
 
 
 def _derive_settings(name: str, cls: type[CTRModel], defaults: Mapping[str, Any]) -> type[BaseModel]:
