@@ -7,6 +7,9 @@ import itertools
 import pytest
 import torch
 
+from fieldwise.architecture import Architecture, Interaction
+from fieldwise.architecture.document import summarise_fields
+from fieldwise.layers.interactions import RAW
 from fieldwise.layers.products import pooled_pairs
 from fieldwise.layout import FieldLayout, Layout
 from fieldwise.models import CTRModel, build, count_parameters, presets, resolve
@@ -110,3 +113,65 @@ def test_each_pair_is_counted_once_and_no_field_with_itself(make_batch):
     model: CTRModel = scattered(layout, dnn_hidden=())
     vectors, first_order = model.embedding(batch)
     torch.testing.assert_close(model(batch) - first_order, (vectors[:, 0] * vectors[:, 1]).sum(dim=1))
+
+
+def read_by_the_network(model: DeepFM, batch) -> torch.Tensor:
+    """What the MLP gets for the batch, [B, width]."""
+    seen = []
+    handle = model.dnn.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    model(batch)
+    handle.remove()
+    return seen[0]
+
+
+@pytest.mark.parametrize("kinds", ["mixed", "categorical", "numeric", "multi_valued"])
+def test_an_architecture_of_all_pairs_by_inner_products(layouts, make_batch, kinds):
+    layout = layouts[kinds]
+    batch = make_batch(layout, 9)
+    everything = Architecture.everything(layout, functions=["inner"], embedding_dim=3)
+    model = scattered(layout, architecture=everything, dnn_hidden=(7, 5))
+    assert model.embedding.slots == [RAW, (2, "inner")]
+    table = model.embedding.embedding.tables[0](batch)  # [B, F, raw, pairs and first-order weight]
+    raw, vectors, weights = table.split([3, 3, 1], dim=2)
+    expected = model.embedding.embedding.bias + weights.sum(dim=(1, 2))
+    for i, j in itertools.combinations(range(len(layout)), 2):
+        expected = expected + (vectors[:, i] * vectors[:, j]).sum(dim=1)
+    assert torch.equal(read_by_the_network(model, batch), raw.flatten(1))
+    torch.testing.assert_close(model(batch), expected + model.dnn(raw.flatten(1)))
+
+
+def test_found_functions_enter(layouts, make_batch):
+    layout, batch = layouts["mixed"], make_batch(layouts["mixed"], 9)
+    chosen = [("vector_kernel", "03"), ("outer", "12"), ("outer", "014")]
+    interactions = tuple(Interaction(fields=tuple(f"f{n}" for n in fields), function=f) for f, fields in chosen)
+    architecture = Architecture(embedding_dim=3, fields=summarise_fields(layout), interactions=interactions)
+    model = scattered(layout, architecture=architecture, dnn_hidden=(7,))
+    assert model.embedding.slots == [RAW, (2, "vector_kernel"), (2, "outer"), (3, "outer")]
+    vectors, logit = model.embedding.embedding(batch)
+    kernel, pair, triple = (next(function.parameters()) for function in model.embedding.functions)
+    logit = logit + (kernel[0].unsqueeze(1) * vectors[1, 0] * vectors[1, 3]).sum(dim=0)
+    logit = logit + (pair[0] @ vectors[2, 1]) * (pair[1] @ vectors[2, 2])
+    logit = logit + (triple[0] @ vectors[3, 0]) * (triple[1] @ vectors[3, 1]) * (triple[2] @ vectors[3, 4])
+    raw = vectors[0].permute(2, 0, 1).flatten(1)
+    torch.testing.assert_close(model(batch), logit + model.dnn(raw))
+
+
+def test_an_architecture_without_a_network_is_that_of_the_factorisation_machine(layouts, make_batch):
+    layout, batch = layouts["mixed"], make_batch(layouts["mixed"], 9)
+    everything = Architecture.everything(layout, functions=["inner", "outer"], embedding_dim=3)
+    model = scattered(layout, architecture=everything, dnn_hidden=())
+    assert RAW not in model.embedding.slots  # nothing would read it
+    machine = build("fm", layout, {"architecture": everything}).double()
+    machine.load_state_dict(model.state_dict())
+    assert torch.equal(model(batch), machine(batch))
+
+
+def test_an_architecture_without_interactions_is_wide_and_deep(layouts, make_batch):
+    layout, batch = layouts["mixed"], make_batch(layouts["mixed"], 9)
+    nothing = Architecture(embedding_dim=16, fields=summarise_fields(layout))
+    model, wide_deep = scattered(layout, architecture=nothing), build("wide_deep", layout).double()
+    embedding = model.embedding.embedding
+    weights = {"embedding.embedding.table.weight": embedding.tables[0].table.weight, "embedding.bias": embedding.bias}
+    network = {name: value for name, value in model.state_dict().items() if name.startswith("dnn.")}
+    wide_deep.load_state_dict(weights | network)
+    torch.testing.assert_close(model(batch), wide_deep(batch))

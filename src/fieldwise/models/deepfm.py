@@ -85,21 +85,19 @@ class DeepFM(CTRModel):
         if architecture is None:
             self.embedding = FirstOrderEmbedding(layout, embedding_dim, missing=missing, pooling=pooling)
         else:
-            self.embedding = Interactions(layout, architecture, also=[RAW], missing=missing, pooling=pooling)
+            also = [RAW] if dnn_hidden else []
+            self.embedding = Interactions(layout, architecture, also=also, missing=missing, pooling=pooling)
         self.dnn: MLP | None = None
         if dnn_hidden:
             self.dnn = MLP(len(layout) * self.embedding.dim, dnn_hidden, dropout=dnn_dropout, norm=dnn_norm)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B]: first order, plus pairs, plus the MLP's where there is one."""
+        logit: Tensor
         if isinstance(self.embedding, Interactions):
             found = self.embedding.embed(batch)
             logit = found.first_order + self.embedding.sum(found.vectors)
-            flat = self.embedding.slot(found.vectors, RAW)
-        else:
-            embedded, first_order = self.embedding(batch)  # [B, F, D], [B]
-            logit = first_order + pooled_pairs(embedded).sum(dim=1)
-            flat = embedded.flatten(1)
-        if self.dnn is not None:
-            logit = logit + self.dnn(flat)
-        return logit
+            return logit if self.dnn is None else logit + self.dnn(self.embedding.slot(found.vectors, RAW))
+        embedded, first_order = self.embedding(batch)  # [B, F, D], [B]
+        logit = first_order + pooled_pairs(embedded).sum(dim=1)
+        return logit if self.dnn is None else logit + self.dnn(embedded.flatten(1))
