@@ -84,13 +84,9 @@ def loss_of(model: CTRModel, batch: Batch) -> Tensor:
     return F.binary_cross_entropy_with_logits(model(batch), batch.label.double())
 
 
-def in_double(batch: Batch) -> Batch:
-    return Batch(batch.categorical, batch.numeric.double(), batch.multi_valued, label=batch.label)
-
-
 @pytest.fixture
 def mixed(layouts: dict[str, Layout], make_batch: MakeBatch) -> tuple[Layout, Batch]:
-    return layouts["mixed"], in_double(make_batch(layouts["mixed"], 12))
+    return layouts["mixed"], make_batch(layouts["mixed"], 12)
 
 
 # The logit
@@ -178,7 +174,7 @@ def test_inner_products_of_all_pairs_without_gates_are_a_factorisation_machine(
     layouts: dict[str, Layout], make_batch: MakeBatch, kinds: str, missing: Any
 ) -> None:
     layout = layouts[kinds]
-    batch = in_double(make_batch(layout, 12))
+    batch = make_batch(layout, 12)
     everything = Architecture.everything(layout, functions=["inner"], embedding_dim=DIM)
     model = aim(layout, everything, gates=False, dnn_hidden=(), missing=missing)
     machine = scattered(build("fm", layout, {"embedding_dim": DIM, "missing": missing}))
@@ -195,7 +191,7 @@ def test_without_interactions_it_is_a_logistic_regression(
     layouts: dict[str, Layout], make_batch: MakeBatch, kinds: str, part_weights: Any
 ) -> None:
     layout = layouts[kinds]
-    batch = in_double(make_batch(layout, 12))
+    batch = make_batch(layout, 12)
     model = aim(layout, found_in(layout, []), dnn_hidden=(5,), part_weights=part_weights)
     assert model.dnn is None
     assert len(model.gates) == 0

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+from fieldwise.architecture import Architecture, Interaction
+from fieldwise.architecture.document import summarise_fields
 from fieldwise.data.batch import Batch
 from fieldwise.errors import SettingsError
 from fieldwise.layers.embeddings import FieldEmbedding
@@ -381,3 +383,44 @@ def test_starts_near_logistic_regression_at_even_odds(name, mixed):
     torch.manual_seed(0)
     logits = build(name, layout, {"dnn_hidden": ()} if name == "nfm" else {})(batch)
     assert float(logits.detach().abs().max()) < 0.01
+
+
+@pytest.mark.parametrize("kinds", ["mixed", "categorical", "numeric", "multi_valued"])
+def test_fm_of_an_architecture_with_all_pairs_by_inner_products_is_fm(layouts, make_batch, kinds):
+    layout = layouts[kinds]
+    batch = make_batch(layout, 12)
+    everything = Architecture.everything(layout, functions=["inner"], embedding_dim=3)
+    found, plain = make("fm", layout, architecture=everything), make("fm", layout, embedding_dim=3)
+    (table,) = (module for module in found.modules() if isinstance(module, FieldEmbedding))
+    weights = {"embedding.embedding.table.weight": table.table.weight}
+    plain.load_state_dict(weights | {"embedding.bias": found.embedding.embedding.bias})
+    torch.testing.assert_close(found(batch), plain(batch))
+
+
+def test_fm_of_an_architecture_has_every_interaction_by_its_own_function(mixed):
+    layout, batch = mixed
+    chosen = [("inner", "03"), ("outer", "12"), ("vector_kernel", "014"), ("scalar_kernel", "24")]
+    interactions = tuple(Interaction(fields=tuple(f"f{n}" for n in fields), function=f) for f, fields in chosen)
+    architecture = Architecture(embedding_dim=3, fields=summarise_fields(layout), interactions=interactions)
+    model = make("fm", layout, architecture=architecture)
+    vectors, first_order = model.embedding.embedding(batch)
+    vectors, expected = vectors.detach().double().numpy(), first_order.detach().double().numpy()
+    slots, p = model.embedding.slots, {name: value for name, value in parameters(model).items() if "functions" in name}
+    assert slots == [(2, "inner"), (2, "scalar_kernel"), (2, "outer"), (3, "vector_kernel")]
+    expected = expected + (vectors[0, 0] * vectors[0, 3]).sum(axis=0)
+    expected = expected + p["embedding.functions.1.kernel"] * (vectors[1, 2] * vectors[1, 4]).sum(axis=0)
+    first, second = p["embedding.functions.2.projections"]
+    expected = expected + (first @ vectors[2, 1]) * (second @ vectors[2, 2])
+    weighted = p["embedding.functions.3.kernel"].T * vectors[3, 0] * vectors[3, 1] * vectors[3, 4]
+    assert_logits(model, batch, expected + weighted.sum(axis=0))
+    assert count_parameters(model, embeddings=False) == 1 + 6 + 3 + 1  # kernels, projections, bias; no gates
+    assert not any(isinstance(module, BatchNorm) for module in model.modules())
+
+
+def test_fm_of_an_architecture_without_interactions_is_linear(mixed):
+    layout, batch = mixed
+    nothing = Architecture(embedding_dim=3, fields=summarise_fields(layout))
+    model = make("fm", layout, architecture=nothing)
+    assert_logits(
+        model, batch, rows_of(model, batch)[:, :, 0].sum(axis=1) + parameters(model)["embedding.embedding.bias"]
+    )

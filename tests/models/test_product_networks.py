@@ -6,7 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fieldwise.layers.products import pooled_pairs
+from fieldwise.architecture import Architecture, Interaction
+from fieldwise.architecture.document import summarise_fields
+from fieldwise.layers.interactions import RAW
+from fieldwise.layers.products import inner_products, pairs_of, pooled_pairs
 from fieldwise.layout import FieldLayout, Layout
 from fieldwise.models import CTRModel, build, count_parameters, presets, resolve
 
@@ -113,3 +116,51 @@ def test_presets_are_those_of_the_aim_paper():
 def test_the_large_network_is_normalised_where_asked(name, norm, layouts, make_batch):
     model = build(name, layouts["mixed"], {"dnn_norm": norm, "dnn_dropout": 0.1})
     assert model(make_batch(layouts["mixed"], 8)).isfinite().all()
+
+
+@pytest.mark.parametrize("kinds", ["mixed", "categorical", "numeric", "multi_valued"])
+def test_ipnn_of_an_architecture_with_all_pairs_by_inner_products(kinds, layouts, make_batch):
+    layout = layouts[kinds]
+    batch = make_batch(layout, 9)
+    everything = Architecture.everything(layout, functions=["inner"], embedding_dim=3)
+    model = scattered("ipnn", layout, architecture=everything)
+    assert model.embedding.slots == [RAW, (2, "inner")]
+    raw, vectors, _ = model.embedding.embedding.tables[0](batch).split([3, 3, 1], dim=2)
+    read = read_by_the_network(model, batch)
+    products = inner_products(vectors, *pairs_of(len(layout)))
+    torch.testing.assert_close(read, torch.cat([raw.flatten(1), products], dim=1))
+    # With the pairs' vectors those of the network it is the network without an architecture.
+    plain = scattered("ipnn", layout, embedding_dim=3)
+    with torch.no_grad():
+        table = model.embedding.embedding.tables[0].table.weight
+        table[:, 3:6] = table[:, :3]
+        network = {name: value for name, value in model.state_dict().items() if name.startswith("dnn.")}
+        plain.load_state_dict(network | {"embedding.table.weight": table[:, :3]})
+    torch.testing.assert_close(model(batch), plain(batch))
+
+
+def test_ipnn_reads_the_values_of_found_functions(layouts, make_batch):
+    layout, batch = layouts["mixed"], make_batch(layouts["mixed"], 9)
+    chosen = [("outer", "014"), ("scalar_kernel", "03"), ("outer", "12"), ("outer", "03")]
+    interactions = tuple(Interaction(fields=tuple(f"f{n}" for n in fields), function=f) for f, fields in chosen)
+    architecture = Architecture(embedding_dim=3, fields=summarise_fields(layout), interactions=interactions)
+    model = scattered("ipnn", layout, architecture=architecture)
+    assert model.embedding.slots == [RAW, (2, "scalar_kernel"), (2, "outer"), (3, "outer")]
+    vectors, _ = model.embedding.embedding(batch)
+    kernel, pair, triple = (next(function.parameters()) for function in model.embedding.functions)
+    values = [
+        kernel[0] * (vectors[1, 0] * vectors[1, 3]).sum(dim=0),
+        (pair[0] @ vectors[2, 0]) * (pair[1] @ vectors[2, 3]),
+        (pair[0] @ vectors[2, 1]) * (pair[1] @ vectors[2, 2]),
+        (triple[0] @ vectors[3, 0]) * (triple[1] @ vectors[3, 1]) * (triple[2] @ vectors[3, 4]),
+    ]
+    raw = vectors[0].permute(2, 0, 1).flatten(1)
+    expected = torch.cat([raw, torch.stack(values, dim=1)], dim=1)
+    torch.testing.assert_close(read_by_the_network(model, batch), expected)
+
+
+def test_ipnn_of_an_architecture_without_interactions_reads_the_embeddings(layouts, make_batch):
+    layout, batch = layouts["mixed"], make_batch(layouts["mixed"], 9)
+    model = scattered("ipnn", layout, architecture=Architecture(embedding_dim=3, fields=summarise_fields(layout)))
+    raw = model.embedding.embedding(batch)[0][0].permute(2, 0, 1).flatten(1)
+    assert torch.equal(read_by_the_network(model, batch), raw)
