@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from fieldwise.architecture import Architecture
 from fieldwise.data.batch import Batch
 from fieldwise.data.dataset import Dataset
 from fieldwise.encoding.encoder import Encoder
 from fieldwise.errors import TrainingError
 from fieldwise.layers.embeddings import FieldEmbedding
+from fieldwise.layers.interaction_functions import function_names
+from fieldwise.layers.interactions import gates_of
 from fieldwise.models import registry
+from fieldwise.models.aim import AIM, EmbeddingSearch
 from fieldwise.models.base import CTRModel
 from fieldwise.optim.rows import clip_gradients
 from fieldwise.reporting import Reporter
@@ -28,7 +33,7 @@ from fieldwise.training.evaluation import evaluate_model, predict_logits
 from fieldwise.training.history import header
 from fieldwise.training.objectives import Binary
 from fieldwise.training.plan import resolve_device
-from fieldwise.training.trainer import Trainer, fill_other, learning_rate
+from fieldwise.training.trainer import GateTraining, Trainer, fill_other, learning_rate
 
 
 @pytest.fixture(scope="module")
@@ -261,3 +266,120 @@ def test_devices() -> None:
     assert resolve_device("auto").type in ("cpu", "cuda")
     with pytest.raises(TrainingError, match="device 'abacus' cannot be used"):
         resolve_device("abacus")
+
+
+# Gates that a search moves
+
+GATES = {"learning_rate": 0.5, "c": 0.5, "mu": 0.7}
+
+
+def test_gates_move_by_grda_and_all_else_by_adam_in_the_same_steps(parts: tuple[Dataset, Dataset]) -> None:
+    train, rows = parts[0], 300
+    settings = TrainingSettings(
+        epochs=2, batch_size=rows, learning_rate=0.01, schedule="linear", precision="float32", device="cpu"
+    )
+    ours, theirs = (build(parts, "aim", embedding_dim=3, dnn_hidden=()) for _ in range(2))
+    assert isinstance(ours, AIM)
+    assert isinstance(theirs, AIM)
+    gates, by_hand = (gates_of(model.gates, 2).weight for model in (ours, theirs))
+    trainer = Trainer(ours, settings=settings, seed=3, gates=GateTraining([gates], **GATES))
+    trainer.fit(train)
+
+    adam = torch.optim.Adam([weight for weight in theirs.parameters() if weight is not by_hand])
+    v, threshold, step = by_hand.detach().double(), 0.0, 0
+    for epoch in (1, 2):
+        order = np.random.default_rng([3, epoch]).permutation(len(train))
+        for start in range(0, len(train), rows):
+            theirs.zero_grad()
+            batch = train.batch(order[start : start + rows])
+            assert batch.label is not None
+            Binary().loss(theirs(batch), batch.label, None).backward()  # type: ignore[no-untyped-call]
+            assert by_hand.grad is not None
+            share = 1 - step / 10  # the schedule is for gates too
+            adam.param_groups[0]["lr"] = 0.01 * share
+            adam.step()
+            rate = GATES["learning_rate"] * share
+            v = v - rate * by_hand.grad
+            threshold += GATES["c"] * rate ** (0.5 + GATES["mu"]) * ((step + 1) ** GATES["mu"] - step ** GATES["mu"])
+            with torch.no_grad():
+                by_hand.copy_(v.sign() * (v.abs() - threshold).clamp(min=0))
+            step += 1
+        fill_other(theirs, train.id_counts())
+    assert step == trainer.state.step == 10
+    state = trainer.optimizers["gates"].state[gates]
+    assert float(state["threshold"]) == pytest.approx(threshold, rel=1e-9)
+    torch.testing.assert_close(state["accumulator"], v.float())
+    for name, weight in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], weight, atol=1e-5, rtol=1e-4)
+    assert torch.equal(gates == 0, by_hand == 0)
+    assert 0 < int((gates == 0).sum()) < len(gates)
+
+
+class Killed(BaseException):
+    """Ends a run at once; nothing in the library catches it."""
+
+
+class Mortal(Trainer):
+    """Dies in the step after the given one."""
+
+    after: int
+
+    def step(self, batch: Batch, rate: float) -> Tensor:
+        if self.state.step == self.after:
+            raise Killed
+        return super().step(batch, rate)
+
+
+Gated = tuple[CTRModel, list[torch.nn.Parameter]]
+
+
+def make_search(parts: tuple[Dataset, Dataset], kind: str, *, seed: int = 0) -> Gated:
+    """A network and the gates that a stage of a search would move."""
+    if kind == "interactions":
+        model = build(parts, "aim", seed=seed, embedding_dim=3, dnn_hidden=(4,), dnn_dropout=0.3)
+        assert isinstance(model, AIM)
+        return model, [gates_of(model.gates, 2).weight]
+    layout = parts[0].layout
+    pairs, triples = (
+        Architecture.everything(layout, order=order, functions=function_names()[:2], embedding_dim=3)
+        for order in (2, 3)
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = EmbeddingSearch(layout, pairs.with_interactions([*pairs.interactions, *triples.interactions]))
+    return network, [gates_of(network.gates, order).weight for order in (2, 3)]
+
+
+@pytest.mark.parametrize("kind", ["interactions", "positions"])
+@pytest.mark.parametrize("after", [1, 5, 12, 17])
+def test_gates_go_on_from_the_middle_of_a_pass_bit_for_bit(
+    parts: tuple[Dataset, Dataset], tmp_path: Path, kind: str, after: int
+) -> None:
+    settings = TrainingSettings(epochs=2, batch_size=128, learning_rate=0.01, schedule="cosine", checkpoint_minutes=0)
+
+    def run(trainer: type[Trainer], file: str | None, *, seed: int = 0) -> tuple[Trainer, list[torch.nn.Parameter]]:
+        model, gates = make_search(parts, kind, seed=seed)
+        checkpoint = None if file is None else tmp_path / file
+        return trainer(model, settings=settings, checkpoint=checkpoint, gates=GateTraining(gates, **GATES)), gates
+
+    whole, expected = run(Trainer, None)
+    whole.fit(parts[0])
+    killed, _ = run(Mortal, "state.safetensors")
+    assert isinstance(killed, Mortal)
+    killed.after = after
+    with pytest.raises(Killed):
+        killed.fit(parts[0])
+    # Another seed: everything must come from the checkpoint.
+    resumed, found = run(Trainer, "state.safetensors", seed=1)
+    resumed.restore(tmp_path / "state.safetensors")
+    assert resumed.state.step == after
+    resumed.fit(parts[0])
+
+    assert resumed.state.step == whole.state.step == 24
+    for name, weight in whole.model.state_dict().items():
+        assert torch.equal(weight, resumed.model.state_dict()[name]), name
+    for wanted, got in zip(expected, found, strict=True):
+        one, other = whole.optimizers["gates"].state[wanted], resumed.optimizers["gates"].state[got]
+        assert one.keys() == other.keys() == {"accumulator", "threshold", "step"}
+        assert all(torch.equal(one[name], other[name]) and one[name].dtype == other[name].dtype for name in one)
+        assert (wanted == 0).any()
