@@ -26,7 +26,8 @@ def tuple_products(x: Tensor, fields: Sequence[Tensor]) -> Tensor:
 def summed_tuple_products(x: Tensor, fields: Sequence[Tensor], weights: Tensor | None = None) -> Tensor:
     """The sum over D of each tuple's product, [F, D, B] -> [G, B]; weighted by weights [G, D] where given.
 
-    Neither the products nor their gradients are ever held at once: memory is that of the values.
+    On a CPU neither the products nor their gradients are ever held at once: memory is that of the values. Elsewhere
+    they are computed in one piece, [G, D, B].
     """
     values: Tensor = _SummedProducts.apply(x, weights, *fields)  # type: ignore[no-untyped-call]
     return values
