@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from fieldwise import datasets
-from fieldwise.architecture.document import FILE_NAME as ARCHITECTURE
 from fieldwise.card import Card, environment, versions
 from fieldwise.comparison.grid import compare
 from fieldwise.data.tables import Source
@@ -160,8 +159,6 @@ def train(
         predictor = Predictor(prepared.encoder, fitted.network, chosen, card)
         if run is not None:
             predictor.save(run.path, overwrite=overwrite or resume)
-            if predictor.architecture is not None:
-                predictor.architecture.save(run.path / ARCHITECTURE)
             if predictor.history.ended != "interrupted":
                 run.finish()
     return predictor

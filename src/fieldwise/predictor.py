@@ -7,6 +7,7 @@ vocabularies.arrow   every token with its count, in id order
 settings.json        the model's name and all settings of the run
 weights.safetensors  the model's tensors
 card.json            what was decided, the training history, figures, versions
+architecture.json    of a model that was built from one: a copy, which is not read back
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from fieldwise._version import __version__
+from fieldwise.architecture import Architecture
+from fieldwise.architecture.document import FILE_NAME as ARCHITECTURE
 from fieldwise.card import Card
 from fieldwise.encoding.encoder import VOCABULARY_SCHEMA, Encoder, EncoderState
 from fieldwise.errors import PredictorFormatError
@@ -279,6 +281,10 @@ def _write_files(work: Path, encoder: Encoder, weights: dict[str, Tensor], setti
     from safetensors.torch import save_file
 
     state, vocabularies = encoder.state()
+    if settings.model_settings.get("architecture") is not None:
+        # For people and for other models; what is read back is the one among the settings.
+        architecture = Architecture.model_validate(settings.model_settings["architecture"])
+        _write_json(work / ARCHITECTURE, architecture.to_json())
     _write_json(work / SCHEMA, encoder.schema.to_json())
     _write_json(work / ENCODER, state.model_dump_json(indent=2))
     _write_json(work / SETTINGS, settings.model_dump_json(indent=2))

@@ -189,7 +189,7 @@ def test_vectors_have_the_kept_positions_of_the_fields_that_are_read() -> None:
     for number, slot in enumerate(layer.slots):
         found = {name: kept[number, f].nonzero().flatten().tolist() for f, name in enumerate(LAYOUT.names)}
         assert {name: places for name, places in found.items() if places} == expected[slot]
-        assert layer.read_by(number) == set(expected[slot])
+        assert layer.read_by(slot) == set(expected[slot])
     # By original position: a and b of the pair have none in common, so that their inner product is zero.
     assert not layer.values(vectors, 2)[:, 0].any()
     torch.testing.assert_close(torch.cat(by_hand(layer, vectors)).t(), layer.features(vectors)[1])
@@ -213,7 +213,7 @@ def test_functions_may_share_an_embedding_per_order() -> None:
     layer = make(make_architecture(SCRAMBLED, shared_embedding=True, positions=positions))
     assert layer.slots == [(2, "shared"), (3, "shared"), (4, "shared")]
     assert ("outer", "bd") not in named(layer)
-    assert layer.read_by(0) == {"a", "b", "c", "e"}
+    assert layer.read_by(layer.slots[0]) == {"a", "b", "c", "e"}
     vectors = layer.embed(make_batch()).vectors
     assert (vectors[0, 0] != 0).any(dim=1).tolist() == [False, True, True, False]
 
@@ -224,8 +224,8 @@ def test_further_slots_are_embedded_in_full() -> None:
     assert layer.slots == [RAW, (2, "inner"), (2, "outer")]
     vectors = layer.embed(make_batch()).vectors
     assert vectors[:2].all()
-    assert layer.read_by(0) == layer.read_by(1) == set(LAYOUT.names)
-    assert layer.read_by(2) == {"c", "d"}
+    assert layer.read_by(layer.slots[0]) == layer.read_by(layer.slots[1]) == set(LAYOUT.names)
+    assert layer.read_by(layer.slots[2]) == {"c", "d"}
     for slot in layer.slots:
         flat = layer.slot(vectors, slot)
         assert flat.shape == (ROWS, 5 * DIM)

@@ -212,7 +212,7 @@ def columns_of(layer: Interactions, architecture: Architecture) -> dict[tuple[in
         for local, field in enumerate(table.fields):
             start, column = table.layout.offsets[local], 0
             for number, (order, function) in enumerate(layer.slots):
-                read = f"f{field}" in layer.read_by(number)
+                read = f"f{field}" in layer.read_by((order, function))
                 for position in architecture.kept_positions(order, function, f"f{field}") if read else ():
                     places[number, field, position] = table.table.weight, start, column
                     column += 1

@@ -134,7 +134,7 @@ def test_pairs_and_network_read_one_embedding(layouts: dict[str, Layout], base: 
     model = AutoFIS(layout, base=base, embedding_dim=DIM)  # type: ignore[arg-type]
     assert model.interactions.slots == [(2, "inner")]
     tables = count_parameters(model) - count_parameters(model, embeddings=False)
-    assert tables == layout.num_rows * (DIM + 1)
+    assert tables == layout.num_rows * (DIM + (base != "ipnn"))  # IPNN has no first-order terms
     # All fields are there for the network, also those that no interaction reads.
     few = AutoFIS(layout, base=base, architecture=found_in(layout, ["02"]))  # type: ignore[arg-type]
     batch = Batch(torch.ones(1, 2, dtype=torch.int64), torch.ones(1, 2), (torch.ones(1, 1, dtype=torch.int64),))
@@ -191,7 +191,11 @@ def test_every_base_takes_any_batch(
 
 def test_it_searches_as_it_is_by_inner_products(layouts: dict[str, Layout]) -> None:
     defaults = search_defaults("autofis")
-    assert defaults == {"functions": ("inner",), "embedding_sizes": False}
+    assert defaults == {
+        "functions": ("inner",),
+        "embedding_sizes": False,
+        "threshold": 0.7,
+    }
     for base in BASES:
         model = build_for_search("autofis", layouts["mixed"], {"base": base, "dnn_hidden": [4]})
         assert isinstance(model, AutoFIS)

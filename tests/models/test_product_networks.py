@@ -125,7 +125,7 @@ def test_ipnn_of_an_architecture_with_all_pairs_by_inner_products(kinds, layouts
     everything = Architecture.everything(layout, functions=["inner"], embedding_dim=3)
     model = scattered("ipnn", layout, architecture=everything)
     assert model.embedding.slots == [RAW, (2, "inner")]
-    raw, vectors, _ = model.embedding.embedding.tables[0](batch).split([3, 3, 1], dim=2)
+    raw, vectors = model.embedding.embedding.tables[0](batch).split([3, 3], dim=2)
     read = read_by_the_network(model, batch)
     products = inner_products(vectors, *pairs_of(len(layout)))
     torch.testing.assert_close(read, torch.cat([raw.flatten(1), products], dim=1))

@@ -81,7 +81,7 @@ def test_noise_keeps_no_positions_where_all_pairs_are_open(log, parts):
 
 
 def test_autofis_keeps_its_network_and_takes_inner_products(parts):
-    architecture = found(search(parts, chosen("autofis", model__base="deepfm"), reporter=SILENT))
+    architecture = found(search(parts, chosen("autofis", model__base="deepfm", search__threshold=0.6), reporter=SILENT))
     assert architecture.functions == ("inner",)
     assert architecture.positions is None
     assert architecture.model == "autofis"

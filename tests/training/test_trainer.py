@@ -270,7 +270,7 @@ def test_devices() -> None:
 
 # Gates that a search moves
 
-GATES = {"learning_rate": 0.5, "c": 0.5, "mu": 0.7}
+GATES = {"learning_rate": 0.5, "c": 0.461, "mu": 0.7}
 
 
 def test_gates_move_by_grda_and_all_else_by_adam_in_the_same_steps(parts: tuple[Dataset, Dataset]) -> None:

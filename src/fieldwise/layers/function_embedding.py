@@ -11,8 +11,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from fieldwise.data.batch import Batch
+from fieldwise.errors import SettingsError
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layout import Layout
+
+MOST_NUMBERS = 1 << 22
+"""Positions of all vectors of a row; what a hostile file may ask for must have a bound."""
 
 Positions = Sequence[Sequence[Sequence[int]]]
 """Slot -> field -> the embedding positions that it keeps, ascending."""
@@ -50,7 +54,9 @@ class FunctionEmbedding(nn.Module):
     therefore reads and updates one row per id, whatever the number of slots.
 
     layout: the fields. slots: S, may be 0. dim: D. positions: what is kept; None keeps everything.
+    first_order: False leaves out the first-order weights and the bias; the logits are then zero.
     missing, pooling, init_std: see `FieldEmbedding`.
+    Raises SettingsError for more than 4 million numbers in S x F x D.
     """
 
     def __init__(
@@ -60,32 +66,39 @@ class FunctionEmbedding(nn.Module):
         dim: int,
         *,
         positions: Positions | None = None,
+        first_order: bool = True,
         missing: Literal["learned", "zero"] = "learned",
         pooling: Literal["mean", "sum"] = "mean",
         init_std: float = 0.01,
     ) -> None:
         super().__init__()
         self.slots, self.fields, self.dim, self.init_std = slots, len(layout), dim, init_std
+        if slots * len(layout) * dim > MOST_NUMBERS:
+            raise SettingsError(
+                f"{slots} embeddings of {len(layout)} fields with {dim} positions each are more than the "
+                f"{MOST_NUMBERS:,} positions that can be told apart; lower embedding_dim"
+            )
         if positions is None:
             positions = [[range(dim)] * len(layout)] * slots
-        widths = [sum(len(kept[f]) for kept in positions) + 1 for f in range(len(layout))]
+        widths = [sum(len(kept[f]) for kept in positions) + first_order for f in range(len(layout))]
         self.tables = nn.ModuleList()
         index = np.full((slots, len(layout), dim), -1)
         weights = []
         start = 0
-        for width in sorted(set(widths)):
+        for width in sorted(set(widths) - {0}):
             members = [f for f, wide in enumerate(widths) if wide == width]
             table = FieldEmbedding(layout, width, fields=members, missing=missing, pooling=pooling, init_std=init_std)
-            with torch.no_grad():
-                table.table.weight[:, -1] = 0.0
             self.tables.append(table)
             for f in members:
                 for s, kept in enumerate(positions):
-                    for position in kept[f]:
-                        index[s, f, position] = start
-                        start += 1
-                weights.append(start)
-                start += 1
+                    index[s, f, list(kept[f])] = np.arange(start, start + len(kept[f]))
+                    start += len(kept[f])
+                if first_order:
+                    weights.append(start)
+                    start += 1
+            if first_order:
+                with torch.no_grad():
+                    table.table.weight[:, -1] = 0.0
         flat = index.reshape(-1)
         inverse = np.full(start, -1)
         inverse[flat[flat >= 0]] = np.flatnonzero(flat >= 0)
@@ -94,14 +107,17 @@ class FunctionEmbedding(nn.Module):
         self.weights: Tensor
         self.register_buffer("index", torch.tensor(flat), persistent=False)
         self.register_buffer("inverse", torch.tensor(inverse), persistent=False)
-        self.register_buffer("weights", torch.tensor(weights), persistent=False)
+        self.register_buffer("weights", torch.tensor(weights, dtype=torch.int64), persistent=False)
         self._complete = bool((index >= 0).all())
-        self.bias = nn.Parameter(torch.zeros(()))
+        self.bias = nn.Parameter(torch.zeros(())) if first_order else None
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The vectors [S, F, D, B] and first-order logits [B]."""
-        numbers = torch.cat([table(batch).flatten(1).t() for table in self.tables])  # [N, B]
-        first_order = numbers.index_select(0, self.weights).sum(dim=0) + self.bias
+        nothing = torch.empty(0, len(batch), device=self.index.device)
+        numbers = torch.cat([nothing, *(table(batch).flatten(1).t() for table in self.tables)])  # [N, B]
+        first_order = numbers.index_select(0, self.weights).sum(dim=0)
+        if self.bias is not None:
+            first_order = first_order + self.bias
         vectors: Tensor = _Spread.apply(  # type: ignore[no-untyped-call]
             numbers, self.index, self.inverse, self._complete
         )

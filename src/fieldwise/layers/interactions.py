@@ -54,7 +54,8 @@ class Interactions(nn.Module):
 
     layout: the fields of the data; must have every field that an interaction names. Further fields have their
         first-order weights. architecture: which interactions, and the positions that are kept.
-    also: slots to embed in full beside those that interactions need. missing, pooling: see `FieldEmbedding`.
+    also: slots to embed in full beside those that interactions need. first_order: see `FunctionEmbedding`.
+    missing, pooling: see `FieldEmbedding`.
 
     interactions: the interactions by order and function, as `values` has them; those of a field that has kept no
     position at all are left out, for they are zero. orders: those that are left.
@@ -67,6 +68,7 @@ class Interactions(nn.Module):
         architecture: Architecture,
         *,
         also: Sequence[Slot] = (),
+        first_order: bool = True,
         missing: Literal["learned", "zero"] = "learned",
         pooling: Literal["mean", "sum"] = "mean",
     ) -> None:
@@ -107,7 +109,13 @@ class Interactions(nn.Module):
             for slot in self.slots
         ]
         self.embedding = FunctionEmbedding(
-            layout, len(self.slots), self.dim, positions=positions, missing=missing, pooling=pooling
+            layout,
+            len(self.slots),
+            self.dim,
+            positions=positions,
+            first_order=first_order,
+            missing=missing,
+            pooling=pooling,
         )
         self.functions = nn.ModuleList()
         self._groups: list[tuple[int, int]] = []  # order and slot of each function
@@ -156,9 +164,9 @@ class Interactions(nn.Module):
         """The interactions of an order."""
         return [i for i in self.interactions if i.order == order]
 
-    def read_by(self, slot: int) -> set[str]:
-        """The fields whose vectors in a slot some interaction reads."""
-        return self._used[self.slots[slot]]
+    def read_by(self, slot: Slot) -> set[str]:
+        """The fields whose vectors in a slot are read."""
+        return self._used[slot]
 
     def slot(self, vectors: Tensor, slot: Slot) -> Tensor:
         """One slot's vectors as a feed-forward network reads them, field by field: [B, F D]."""

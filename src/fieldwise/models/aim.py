@@ -122,6 +122,7 @@ class AIM(CTRModel):
             return torch.stack(parts).sum(dim=0)
         # The bias belongs to no part.
         bias = self.interactions.embedding.bias
+        assert bias is not None
         parts[0] = parts[0] - bias
         return self.part_weights @ torch.stack(parts) + bias
 
@@ -187,9 +188,9 @@ class EmbeddingSearch(CTRModel):
         for order in self.interactions.orders:
             gates = gates_of(self.gates, order)
             open_ = gates.weight.detach().repeat(gates.copies).view(-1, len(self.layout), self.interactions.dim) != 0
-            for number, slot in enumerate(self.slots_of(order)):
-                _, function = self.interactions.slots[slot]
-                kept.setdefault(order, {})[function] = {
+            for number, place in enumerate(self.slots_of(order)):
+                slot = self.interactions.slots[place]
+                kept.setdefault(order, {})[slot[1]] = {
                     name: tuple(open_[number, field].nonzero().flatten().tolist())
                     for field, name in enumerate(self.layout.names)
                     if name in self.interactions.read_by(slot)

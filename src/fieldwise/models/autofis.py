@@ -52,13 +52,15 @@ class AutoFIS(CTRModel):
 
     base: which. architecture: what a search has found (an `Architecture`, its file or the directory of a search).
         Training without one searches first; a network built without one has every pair of fields.
-    embedding_dim: D of the search; an architecture brings its own. dnn_hidden, dnn_dropout, dnn_norm: of the MLP, see
-        `MLP`; base `fm` has none. missing, pooling: see `FieldEmbedding`.
+    embedding_dim: D of the search; an architecture brings its own. dnn_hidden: widths of the MLP's hidden layers; empty
+        for no MLP with base `deepfm`, for a linear read-out with `ipnn`; base `fm` has none. dnn_dropout, dnn_norm:
+        see `MLP`. missing, pooling: see `FieldEmbedding`.
 
     Raises SettingsError for an architecture of fields that the layout lacks.
     """
 
-    search_defaults: ClassVar[Mapping[str, Any]] = {"functions": ("inner",), "embedding_sizes": False}
+    # The MLP explains a part of what the pairs could, so their gates are pulled less than AIM's.
+    search_defaults: ClassVar[Mapping[str, Any]] = {"functions": ("inner",), "embedding_sizes": False, "threshold": 0.7}
 
     def __init__(
         self,
@@ -78,12 +80,19 @@ class AutoFIS(CTRModel):
             architecture = Architecture.everything(layout, functions=["inner"], embedding_dim=embedding_dim)
         self.base = base
         self.slot = (2, "shared" if architecture.shared_embedding else "inner")
-        # The embedding that pairs multiply is also what the MLP reads.
-        also = [self.slot] if base != "fm" else []
-        self.interactions = Interactions(layout, architecture, also=also, missing=missing, pooling=pooling)
+        has_dnn = base == "ipnn" or (base == "deepfm" and bool(dnn_hidden))
+        # The embedding that pairs multiply is also what the MLP reads, whole.
+        self.interactions = Interactions(
+            layout,
+            architecture,
+            also=[self.slot] if has_dnn else [],
+            first_order=base != "ipnn",
+            missing=missing,
+            pooling=pooling,
+        )
         self.gates = interaction_gates(self.interactions)
         self.dnn: MLP | None = None
-        if base != "fm":
+        if has_dnn:
             width = len(layout) * self.interactions.dim
             width += len(self.interactions.interactions) if base == "ipnn" else 0
             self.dnn = MLP(width, dnn_hidden, dropout=dnn_dropout, norm=dnn_norm)

@@ -81,7 +81,9 @@ class IPNN(CTRModel):
                 self.register_buffer(name, fields, persistent=False)
             products = len(self.first)
         else:
-            self.embedding = Interactions(layout, architecture, also=[RAW], missing=missing, pooling=pooling)
+            self.embedding = Interactions(
+                layout, architecture, also=[RAW], first_order=False, missing=missing, pooling=pooling
+            )
             products = len(self.embedding.interactions)
         self.dnn = MLP(len(layout) * self.embedding.dim + products, dnn_hidden, dropout=dnn_dropout, norm=dnn_norm)
 

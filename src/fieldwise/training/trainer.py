@@ -235,7 +235,13 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         loss = self._backward(batch)
         if settings.clip_norm is not None:
-            network = [p.grad for p in _network_parameters(self.model) if p.grad is not None]
+            network = [
+                weight.grad
+                for name, group in self._groups()
+                if name == "network"
+                for weight in group["params"]
+                if weight.grad is not None
+            ]
             rows = tables.sum_repeated() if isinstance(tables, RowOptimizer) else []
             clip_gradients([*network, *rows], settings.clip_norm)
         for optimizer in self.optimizers.values():
