@@ -15,6 +15,7 @@ import pyarrow as pa
 import torch
 
 from fieldwise import datasets
+from fieldwise.architecture import Architecture
 from fieldwise.card import environment, versions
 from fieldwise.comparison import tables as output
 from fieldwise.comparison.contenders import Contender, Plan, plan
@@ -26,7 +27,7 @@ from fieldwise.errors import FieldwiseError, SettingsError, TrainingError
 from fieldwise.preparation import Prepared, Tables, prepare, read, settle_schema
 from fieldwise.recipes import boosting
 from fieldwise.recipes.network import Fitted, build, count, fit, settle_training
-from fieldwise.recipes.search import search
+from fieldwise.recipes.search import search, seconds_searched
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
@@ -227,6 +228,10 @@ class _Grid:
         began = clock.perf_counter()
         predict_logits(fitted.network, test)
         records = fitted.history.records
+        found = settings.model_settings.get("architecture")
+        searched = (
+            seconds_searched(Architecture.model_validate(found)) if Settings(**run.settings).wants_search else 0.0
+        )
         return {
             "settings": settings.model_dump(mode="json"),
             "parameters": count(fitted.network),
@@ -234,7 +239,7 @@ class _Grid:
             "history": fitted.history,
             "epochs": len(records),
             "best_epoch": fitted.history.best_epoch,
-            "seconds": sum(record.seconds for record in records),
+            "seconds": searched + sum(record.seconds for record in records),
             "train_rows_per_s": float(np.median([record.rows_per_s for record in records])),
             "predict_rows_per_s": len(test) / (clock.perf_counter() - began),
         }

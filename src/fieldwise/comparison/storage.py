@@ -125,6 +125,8 @@ class Storage:
         before, now = _flat(run.settings), _flat(wanted)
         if now.get("model_settings.architecture", "") is None:
             before["model_settings.architecture"] = None  # the run has searched, as is wanted
+            if now.get("search.time_budget") is not None:
+                before["training.epochs"] = now.get("training.epochs")  # as many as the time has left
         for name in sorted(before.keys() | now.keys()):
             if now.get(name) != "auto" and before.get(name) != now.get(name) and not _is_limit(name, before, now):
                 raise SettingsError(

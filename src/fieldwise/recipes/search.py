@@ -95,7 +95,9 @@ def search(
         reporter.say("the search is done")
         found = Architecture.load(file)
     else:
-        found = _Search(parts, settings, source, place, reporter).run()
+        searching = _Search(parts, settings, source, place, reporter)
+        found = searching.run(searching.stages(), searching.empty)
+        found = found.model_copy(update={"statistics": searching.statistics(found)})
         if settings.search is not None and settings.search.time_budget is not None:
             epochs = affordable_epochs(parts["train"], with_architecture(settings, found), found, reporter)
             found = found.model_copy(update={"settings": {**found.settings, "epochs": epochs}})
@@ -113,11 +115,38 @@ def with_architecture(settings: Settings, found: Architecture) -> Settings:
     return settings.model_copy(update={"model_settings": chosen})
 
 
+def seconds_searched(found: Architecture) -> float:
+    """How long the stages have trained."""
+    return float(sum(stage["seconds"] for stage in found.settings.get("stages", [])))
+
+
+def search_positions(
+    parts: Mapping[str, Dataset],
+    settings: Settings,
+    architecture: Architecture,
+    *,
+    place: Path | None = None,
+    reporter: Reporter,
+) -> Architecture:
+    """Search the embedding positions of an architecture that is there already, such as one written by hand.
+
+    This is the last stage of `search` on its own. Positions that the architecture has removed are searched again; its
+    embedding size and its `shared_embedding` hold, whatever the settings say of them. The other arguments are those of
+    `search`.
+
+    Returns the architecture with the positions that are kept, without the interactions that are left with none.
+    Ctrl-C raises KeyboardInterrupt, as in `search`. Raises SettingsError for an architecture of fields that the data
+    lack.
+    """
+    everything = architecture.model_copy(update={"positions": None})
+    return _Search(parts, settings, "", place, reporter).run(["positions"], everything)
+
+
 def affordable_epochs(train: Dataset, settings: Settings, found: Architecture, reporter: Reporter) -> int:
     """As many epochs as the time budget leaves after the search, at least one and at most those of the settings."""
     assert settings.search is not None
     assert settings.search.time_budget is not None
-    left = settings.search.time_budget - sum(stage["seconds"] for stage in found.settings["stages"])
+    left = settings.search.time_budget - seconds_searched(found)
     network = registry.build(settings.model, train.layout, settings.model_settings)
     trainer = Trainer(network, settings=settings.training, seed=settings.seed)
     # Validation after each epoch takes about a tenth of its time.
@@ -164,12 +193,13 @@ class _Search:
             ),
         )
 
-    def run(self) -> Architecture:
+    def stages(self) -> list[str]:
+        return [f"order {order}" for order in self.how.orders] + ["positions"] * self.how.embedding_sizes
+
+    def run(self, stages: Sequence[str], found: Architecture) -> Architecture:
         if self.place is not None:
             self.place.mkdir(parents=True, exist_ok=True)
-        stages = [f"order {order}" for order in self.how.orders] + ["positions"] * self.how.embedding_sizes
         began = time.perf_counter()
-        found = self.empty
         for number, name in enumerate(stages, start=1):
             file = None if self.place is None else self.place / f"{name.replace(' ', '-')}.json"
             if file is not None and file.exists():
@@ -182,14 +212,14 @@ class _Search:
                 left = self.how.time_budget / 2 - (time.perf_counter() - began)
                 seconds = max(left, 0.0) / (len(stages) - number + 1)
             found = self._stage(f"search {number}/{len(stages)}, {name}", name, found, seconds)
+            if name == f"order {self.how.orders[-1]}" and self.how.max_interactions is not None:
+                found = trim(found, max_interactions=self.how.max_interactions)
             if file is not None:
                 found.save(file)
                 file.with_suffix(".safetensors").unlink(missing_ok=True)
-        if self.how.max_interactions is not None:
-            found = trim(found, max_interactions=self.how.max_interactions)
-        return found.model_copy(update={"statistics": self._statistics(found)})
+        return found
 
-    def _statistics(self, found: Architecture) -> tuple[TupleStatistic, ...]:
+    def statistics(self, found: Architecture) -> tuple[TupleStatistic, ...]:
         """What the click rates of field tuples tell of the validation rows: of all tuples, or of the kept ones."""
         if self.valid is None or self.valid.label is None or len(np.unique(self.valid.label)) < 2:
             return ()
@@ -326,7 +356,7 @@ class _Search:
             valid_auc=None if metrics is None else metrics.auc,
         )
         self.reporter.say(f"{title}: {record.kept:,} of {record.gates:,} gates are open, {record.seconds:,.1f} s")
-        stages = [*found.settings["stages"], record.model_dump(mode="json")]
+        stages = [*found.settings.get("stages", []), record.model_dump(mode="json")]
         return found.model_copy(update={"settings": {**found.settings, "stages": stages}})
 
     def _training(self, rows: int, batch_size: int) -> tuple[TrainingSettings, int, int]:
