@@ -196,8 +196,28 @@ def test_the_python_of_comparing(in_folder_with_clicks: Path, capsys: pytest.Cap
     assert capsys.readouterr().out.splitlines()[-1].startswith("autoint 0.")
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "examples" / "movielens-1m").glob("*.toml")), ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("movielens-*/*.toml")), ids=lambda path: path.stem)
 def test_the_settings_files_of_movielens(path: Path) -> None:
     assert len(plan(config=path).contenders) > 1
+
+
+def test_the_settings_of_aim_are_the_same_in_both_files() -> None:
+    """The programs in benchmarks/aim take their settings from here, and the two comparisons share a contender."""
+    folder = ROOT / "examples" / "movielens-1m-ids"
+    tables = {path.stem: {c.name: c.resolve(seed=0) for c in plan(config=path).contenders} for path in folder.iterdir()}
+    assert tables["aim"]["AIM order 2"] == tables["ablations"]["AIM order 2"]
+    everyone = [settings for table in tables.values() for settings in table.values()]
+    assert {settings.training for settings in everyone} == {everyone[0].training}
+    assert {settings.model_settings["embedding_dim"] for settings in everyone} == {16}
+    searches = {name: settings.search for name, settings in tables["aim"].items() if settings.search is not None}
+    assert {name: search.orders for name, search in searches.items()} == {
+        f"{model} order {order}": tuple(range(2, order + 1)) for model in ("AutoFIS", "AIM") for order in (2, 3, 4)
+    }
+    assert all((search.functions == ("inner",)) == name.startswith("AutoFIS") for name, search in searches.items())
+    ablations = {name: settings.search for name, settings in tables["ablations"].items()}
+    assert {name: (s.functions, s.embedding_sizes, s.shared_embedding) for name, s in ablations.items()} == {
+        "FIS": (("inner",), False, False),
+        "FIS + IFS shared": (None, False, True),
+        "FIS + IFS": (None, False, False),
+        "AIM order 2": (None, True, False),
+    }
