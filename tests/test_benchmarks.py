@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -16,9 +15,11 @@ from fieldwise.datasets.synthetic import make_search_log
 
 PROGRAMS = Path(__file__).parent.parent / "benchmarks" / "aim"
 
-QUICK = [("planted.py", "--seeds", "1"), ("transfer.py", "--seeds", "1", "--orders", "2")]
-if importlib.util.find_spec("fieldwise.architecture.statistics"):
-    QUICK.append(("top_pairs.py", "--seeds", "2", "--top", "2,4"))
+QUICK = [
+    ("planted.py", "--seeds", "1"),
+    ("transfer.py", "--seeds", "1", "--orders", "2"),
+    ("top_pairs.py", "--seeds", "2", "--top", "2,4"),
+]
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:

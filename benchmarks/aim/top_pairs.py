@@ -24,14 +24,10 @@ from scipy import stats
 
 from contenders import settings_of, small_rows
 from fieldwise.architecture import Architecture, Interaction
+from fieldwise.architecture.statistics import ClickStatistics
 from fieldwise.comparison.results import Statistic
 from fieldwise.comparison.tables import markdown_table
 from runs import Figures, Rows, data_option, kept, kept_search, kept_training, program, write_table
-
-try:
-    from fieldwise.architecture.statistics import ClickStatistics  # type: ignore[import-not-found, unused-ignore]
-except ImportError:
-    raise SystemExit("top_pairs.py needs fieldwise.architecture.statistics, which this version does not have") from None
 
 Pairs = list[tuple[str, ...]]
 BY = ("by gate", "by statistics_AUC")

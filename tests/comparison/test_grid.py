@@ -75,6 +75,38 @@ def test_what_is_done_stays_done_and_the_grid_can_grow(
     assert grown.runs[0] == first.runs[0]
 
 
+def test_models_that_search_take_part(clicks: dict[str, list], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(
+        """[models.lr]
+        [models.aim]
+        dnn_hidden = [8]
+        search = { passes = 2, threshold = 0.5, time_budget = 3600 }
+        [models.pairs]
+        name = "autofis"
+        search = { passes = 1, threshold = 0.5 }
+        """
+    )
+    arguments = {"models": ["lr", "aim", "pairs"], "config": file, "out": tmp_path / "out"}
+    found = compare(clicks, seeds=1, **arguments)
+    aim, pairs = found.runs[1:]
+    for run, functions in ((aim, {"inner", "vector_kernel", "scalar_kernel", "outer"}), (pairs, {"inner"})):
+        assert run.error is None
+        architecture = fw.Architecture.model_validate(run.settings["model_settings"]["architecture"])
+        assert set(architecture.functions) <= functions
+        assert run.history is not None
+        searched = sum(stage["seconds"] for stage in architecture.settings["stages"])
+        assert run.seconds == pytest.approx(searched + sum(record.seconds for record in run.history.records))
+    assert not list((tmp_path / "out").rglob("*.unfinished"))
+    # What a search has found, and the epochs that the time has left, are no settings that were asked for.
+    monkeypatch.setattr(grid, "search", pytest.fail)
+    monkeypatch.setattr(grid, "fit", pytest.fail)
+    assert compare(clicks, seeds=1, **arguments).runs == found.runs
+    with pytest.raises(SettingsError, match=r"made with search\.threshold = 0\.5, and now 0\.9 is wanted"):
+        file.write_text(file.read_text().replace("passes = 1, threshold = 0.5", "passes = 1, threshold = 0.9"))
+        compare(clicks, seeds=1, **arguments)
+
+
 def test_contenders_of_similar_names_have_files_of_their_own(clicks: dict[str, list], tmp_path: Path) -> None:
     names = ["a b", "a_b", "a/b", "a%20b"]
     file = tmp_path / "c.toml"

@@ -21,9 +21,9 @@ class Run(BaseModel):
 
     settings: all of them, as they were settled. parameters: `all` and, of networks, `without_embeddings`. metrics: by
     part (`valid`, `test`) and name; the test rows were looked at once, at the end. history: of a network. epochs:
-    passes over the training rows, or boosting rounds. seconds: of training, and of searching where the run did. train_rows_per_s: median over the epochs,
-    of trees rows times rounds per second. tuned: the settings that tuning chose. error: why there is nothing of the
-    above.
+    passes over the training rows, or boosting rounds. seconds: of training, and of the search where there was one.
+    train_rows_per_s: median over the epochs, of trees rows times rounds per second. tuned: the settings that tuning
+    chose. error: why there is nothing of the above.
     """
 
     model_config = ConfigDict(extra="forbid")
