@@ -102,8 +102,8 @@ def test_models_that_search_take_part(clicks: dict[str, list], tmp_path: Path, m
     monkeypatch.setattr(grid, "search", pytest.fail)
     monkeypatch.setattr(grid, "fit", pytest.fail)
     assert compare(clicks, seeds=1, **arguments).runs == found.runs
+    file.write_text(file.read_text().replace("passes = 1, threshold = 0.5", "passes = 1, threshold = 0.9"))
     with pytest.raises(SettingsError, match=r"made with search\.threshold = 0\.5, and now 0\.9 is wanted"):
-        file.write_text(file.read_text().replace("passes = 1, threshold = 0.5", "passes = 1, threshold = 0.9"))
         compare(clicks, seeds=1, **arguments)
 
 
