@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pyarrow as pa
 import pyarrow.csv
@@ -194,6 +195,36 @@ def test_the_python_of_comparing(in_folder_with_clicks: Path, capsys: pytest.Cap
     (code,) = blocks(ROOT / "docs" / "compare.md", "python")
     exec(compile(code.replace("seeds=3", "seeds=1, settings={'epochs': 1}"), "compare.md", "exec"), {})  # noqa: S102
     assert capsys.readouterr().out.splitlines()[-1].startswith("autoint 0.")
+
+
+class TestSearching:
+    """docs/aim.md: its Python, and every command that it shows, one after another."""
+
+    PAGE = ROOT / "docs" / "aim.md"
+    SETTINGS: ClassVar = {"epochs": 1, "threshold": 0.5, "position_threshold": 0.5, "passes": 1}
+
+    def test_python(self, in_folder_with_clicks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (code,) = blocks(self.PAGE, "python")
+        code = code.replace('label="click"', f'label="click", settings={self.SETTINGS}')
+        exec(compile(code, "aim.md", "exec"), {})  # noqa: S102
+        assert re.match(r"\w+\((\w+, )+\w+\) -?0\.\d+", capsys.readouterr().out.splitlines()[0])
+
+    def test_commands(self, in_folder_with_clicks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (in_folder_with_clicks / "today.csv").write_bytes((in_folder_with_clicks / "clicks.csv").read_bytes())
+        commands = [command for block in blocks(self.PAGE, "bash") for command in block.strip().splitlines()]
+        assert len(commands) == 6
+        for command in [commands[0], commands[0].replace("runs/aim", "runs/other"), *commands[1:]]:
+            words = shlex.split(command, comments=True)
+            words = ["1s" if word == "5ms" else word for word in words]  # what a slow machine can keep
+            settings = [f"--set={name}={value}" for name, value in self.SETTINGS.items()]
+            quick = {"search": [*settings, f"--seed={int('other' in command)}"], "train": settings[:1]}
+            monkeypatch.setattr(sys, "argv", [*words, *quick.get(words[1], [])])
+            with pytest.raises(SystemExit) as stop:
+                cli.main()
+            assert not stop.value.code, command
+        assert len(fw.Architecture.load("small.json").interactions) == 20
+        assert fw.load("runs/today").architecture == fw.Architecture.load("runs/aim")
+        assert list(Path("runs/aim/pictures").glob("*.png"))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("movielens-*/*.toml")), ids=lambda path: path.stem)

@@ -125,6 +125,14 @@ def test_where_every_gate_closes_the_linear_part_is_left(parts):
     assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in linear.parameters())
 
 
+def test_embeddings_are_left_whole_where_none_of_their_positions_would_be_left(parts):
+    said = Said()
+    architecture = found(search(parts, chosen(search__position_threshold=50.0), reporter=said))
+    assert architecture.interactions
+    assert architecture.positions is None
+    assert "search.position_threshold" in str(said)
+
+
 def test_one_field_has_nothing_to_interact_with(log, tmp_path):
     table = log.table.select(["field_00", "click"])
     said = Said()

@@ -36,7 +36,7 @@ def every_pair(parts: dict[str, Dataset]) -> Architecture:
     return Architecture.everything(parts["train"].layout, functions=["inner", "outer"], embedding_dim=4)
 
 
-def test_a_low_threshold_keeps_all_and_a_high_one_nothing(parts: dict[str, Dataset]) -> None:
+def test_a_low_threshold_keeps_all_and_one_that_would_leave_nothing_is_not_followed(parts: dict[str, Dataset]) -> None:
     everything = every_pair(parts)
     settings = settings_for(parts, **{"search.position_threshold": 0.0})
     kept = search_positions(parts, settings, everything, reporter=QUIET)
@@ -46,7 +46,8 @@ def test_a_low_threshold_keeps_all_and_a_high_one_nothing(parts: dict[str, Datas
     }
     assert [stage["stage"] for stage in kept.settings["stages"]] == ["positions"]
     settings = settings_for(parts, **{"search.position_threshold": 5.0})
-    assert not search_positions(parts, settings, everything, reporter=QUIET).interactions
+    whole = search_positions(parts, settings, everything, reporter=QUIET)
+    assert (whole.interactions, whole.positions) == (everything.interactions, None)
 
 
 def test_it_is_the_last_stage_of_a_search(parts: dict[str, Dataset]) -> None:

@@ -159,15 +159,19 @@ def affordable_epochs(train: Dataset, settings: Settings, found: Architecture, r
 
 @dataclass(frozen=True)
 class _Stage:
-    """A network to search with. read: what its gates mean, once they are trained."""
+    """A network to search with.
 
-    name: str
+    candidates: how many of its gates stand for something. read: what is found once the gates are trained, and how many
+    of the candidates are kept.
+    """
+
     network: CTRModel
     gates: list[nn.Parameter]
+    candidates: int
     mu: float
     c: float | None
     threshold: float
-    read: Callable[[], Architecture]
+    read: Callable[[], tuple[Architecture, int]]
 
 
 class _Search:
@@ -201,7 +205,7 @@ class _Search:
             self.place.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()
         for number, name in enumerate(stages, start=1):
-            file = None if self.place is None else self.place / f"{name.replace(' ', '-')}.json"
+            file = self._file(name, "json")
             if file is not None and file.exists():
                 found = Architecture.load(file)
                 self.reporter.say(f"search {number}/{len(stages)}, {name}: done before")
@@ -216,8 +220,13 @@ class _Search:
                 found = trim(found, max_interactions=self.how.max_interactions)
             if file is not None:
                 found.save(file)
-                file.with_suffix(".safetensors").unlink(missing_ok=True)
+                for done in ("safetensors", "rows"):
+                    file.with_suffix(f".{done}").unlink(missing_ok=True)
         return found
+
+    def _file(self, stage: str, kind: str) -> Path | None:
+        """Where a stage keeps its result (json), its checkpoint (safetensors) and the size of its sample (rows)."""
+        return None if self.place is None else self.place / f"{stage.replace(' ', '-')}.{kind}"
 
     def statistics(self, found: Architecture) -> tuple[TupleStatistic, ...]:
         """What the click rates of field tuples tell of the validation rows: of all tuples, or of the kept ones."""
@@ -240,7 +249,14 @@ class _Search:
             if not found.interactions:
                 self.reporter.say(f"{title}: there are no interactions, so no embedding is needed")
                 return found
-            return self._train(title, name, lambda: self._positions(found), seconds)
+            after = self._train(title, name, lambda: self._positions(found), seconds)
+            if after.interactions:
+                return after
+            self.reporter.say(
+                f"{title}: the positions that are left would take every interaction away, so all are kept; a lower "
+                "search.position_threshold keeps some"
+            )
+            return found.model_copy(update={"settings": after.settings})
         order = int(name.split()[1])
         candidates = self.candidates(found, order)
         if not candidates:
@@ -279,15 +295,16 @@ class _Search:
         assert isinstance(gates, nn.Parameter)
         searched = network.interactions.of_order(order)
 
-        def read() -> Architecture:
+        def read() -> tuple[Architecture, int]:
             kept = [
                 interaction.model_copy(update={"gate": gate})
                 for interaction, gate in zip(searched, gates.tolist(), strict=True)
                 if gate
             ]
-            return found.with_interactions([*found.interactions, *kept])
+            return found.with_interactions([*found.interactions, *kept]), len(kept)
 
-        return _Stage(f"order {order}", network, [gates], self.how.mu, self.how.c, self.how.threshold, read)
+        how = self.how
+        return _Stage(network, [gates], len(searched), how.mu, how.c, how.threshold, read)
 
     def _positions(self, found: Architecture) -> _Stage:
         chosen = self.settings.model_settings
@@ -300,11 +317,15 @@ class _Search:
         )
         gates = [weight for module in network.gates.values() for weight in module.parameters()]
 
-        def read() -> Architecture:
-            return drop_empty(found.model_copy(update={"positions": network.kept_positions()}))
+        readers = sum(len(network.interactions.read_by(slot)) for slot in network.interactions.slots)
 
-        how = self.how
-        return _Stage("positions", network, gates, how.position_mu, how.position_c, how.position_threshold, read)
+        def read() -> tuple[Architecture, int]:
+            positions = network.kept_positions()
+            kept = sum(len(of) for functions in positions.values() for f in functions.values() for of in f.values())
+            return drop_empty(found.model_copy(update={"positions": positions})), kept
+
+        how, candidates = self.how, readers * found.embedding_dim
+        return _Stage(network, gates, candidates, how.position_mu, how.position_c, how.position_threshold, read)
 
     def _train(self, title: str, name: str, build: Callable[[], _Stage], seconds: float | None) -> Architecture:
         """Train a stage's network and read its gates."""
@@ -314,12 +335,12 @@ class _Search:
         batch_size = max(2, min(batch_size, len(self.train)))
         train = self.train
         if seconds is not None:
-            train = self._affordable(title, build, batch_size, seconds)
+            train = self._affordable(title, build, batch_size, seconds, kept=self._file(name, "rows"))
         training, passes, steps = self._training(len(train), batch_size)
         stage = self._drawn(build)
         rates = [self.how.gate_learning_rate] * steps
         c = choose_c(stage.threshold, mu=stage.mu, rates=rates) if stage.c is None else stage.c
-        file = None if self.place is None else self.place / f"{name.replace(' ', '-')}.safetensors"
+        file = self._file(name, "safetensors")
         trainer = Trainer(
             stage.network,
             settings=training,
@@ -338,12 +359,11 @@ class _Search:
         metrics = None
         if self.valid is not None and len(self.valid):
             metrics = evaluate_model(stage.network, self.valid, trainer.objective)
-        found = stage.read()
-        gates = torch.cat([gate.detach() for gate in stage.gates])
+        found, kept = stage.read()
         record = StageRecord(
             stage=name,
-            gates=len(gates),
-            kept=int((gates != 0).sum()),
+            gates=stage.candidates,
+            kept=kept,
             rows=len(train),
             passes=passes,
             steps=steps,
@@ -384,14 +404,24 @@ class _Search:
             torch.manual_seed(self.settings.seed)
             return build()
 
-    def _affordable(self, title: str, build: Callable[[], _Stage], batch_size: int, seconds: float) -> Dataset:
-        """As many training rows, at random, as a stage can pass over in the time; all where it can."""
-        stage = self._drawn(build)
-        training, passes, _ = self._training(len(self.train), batch_size)
-        gates = GateTraining(stage.gates, self.how.gate_learning_rate, 0.0, stage.mu)
-        trainer = Trainer(stage.network, settings=training, seed=self.settings.seed, gates=gates)
-        per_row = seconds_per_row(trainer, self.train, most=seconds / 4) * passes
-        count = min(len(self.train), max(batch_size, int(seconds / per_row)))
+    def _affordable(
+        self, title: str, build: Callable[[], _Stage], batch_size: int, seconds: float, *, kept: Path | None
+    ) -> Dataset:
+        """As many training rows, at random, as a stage can pass over in the time; all where it can.
+
+        kept: where their number is written, for a stage that goes on must have the same rows.
+        """
+        if kept is not None and kept.exists():
+            count = int(kept.read_text(encoding="utf-8"))
+        else:
+            stage = self._drawn(build)
+            training, passes, _ = self._training(len(self.train), batch_size)
+            gates = GateTraining(stage.gates, self.how.gate_learning_rate, 0.0, stage.mu)
+            trainer = Trainer(stage.network, settings=training, seed=self.settings.seed, gates=gates)
+            per_row = seconds_per_row(trainer, self.train, most=seconds / 4) * passes
+            count = min(len(self.train), max(batch_size, int(seconds / per_row)))
+            if kept is not None:
+                kept.write_text(str(count), encoding="utf-8")
         if count == len(self.train):
             return self.train
         self.reporter.say(
