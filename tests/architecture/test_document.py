@@ -70,6 +70,12 @@ def test_every_tuple_with_every_function():
     assert everything.layout == layout
 
 
+def test_every_tuple_of_very_many_fields_is_refused():
+    layout = Layout(tuple(FieldLayout(f"f{n}", "categorical", 3) for n in range(1000)))
+    with pytest.raises(SettingsError, match="499,500 interactions of 1000 fields are too many to build at once"):
+        Architecture.everything(layout, functions=["inner"], embedding_dim=4)
+
+
 def change(path: list, value: object) -> dict:
     content = json.loads(example().to_json())
     place = content

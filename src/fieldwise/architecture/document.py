@@ -40,6 +40,8 @@ FILE_NAME = "architecture.json"
 """What the file is called in the directory of a search."""
 
 MOST_ORDER = 8
+MOST_OF_EVERYTHING = 20_000
+"""Interactions of a network that is built without an architecture; a few bytes in a file must not ask for millions."""
 _MOST_BYTES = 64 * 2**20
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -256,7 +258,17 @@ class Architecture(BaseModel):
     def everything(
         cls, layout: Layout, *, order: int = 2, functions: Iterable[str], embedding_dim: int, gate: float = 1.0
     ) -> Architecture:
-        """Every field tuple of an order with every function: where a search begins."""
+        """Every field tuple of an order with every function.
+
+        Raises SettingsError for more than 20,000 interactions: such a network is for a search to cut down.
+        """
+        functions = tuple(functions)
+        count = num_tuples(len(layout), order) * len(functions)
+        if count > MOST_OF_EVERYTHING:
+            raise SettingsError(
+                f"{count:,} interactions of {len(layout)} fields are too many to build at once; give an architecture, "
+                "such as `fieldwise search` finds"
+            )
         return cls(
             embedding_dim=embedding_dim,
             fields=summarise_fields(layout),
