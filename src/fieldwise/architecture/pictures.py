@@ -12,9 +12,9 @@ import numpy as np
 
 from fieldwise.architecture.difference import rank_correlation
 from fieldwise.architecture.document import Architecture, num_tuples
-from fieldwise.architecture.labels import place_labels
 from fieldwise.architecture.summary import FieldSize, name_tuple, summarise
 from fieldwise.errors import SettingsError, suggest
+from fieldwise.picture_labels import place_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,6 +12,7 @@ from typing import Any
 
 from fieldwise.comparison.results import Comparison, Statistic, Summary
 from fieldwise.errors import SettingsError
+from fieldwise.picture_labels import place_labels
 
 HEADER = (
     "model",
@@ -160,20 +161,20 @@ def draw(comparison: Comparison, directory: Path) -> list[Path]:
         for summary, x, auc in points:
             ours = summary.name in comparison.ours
             axes.errorbar([x], [auc.mean], yerr=[auc.std or 0.0], fmt="o", color="C3" if ours else "C0", capsize=3)
-            axes.annotate(
-                summary.name,
-                (x, auc.mean),
-                xytext=(6, 4),
-                textcoords="offset points",
-                fontsize="small",
-                fontweight="bold" if ours else "normal",
-            )
         axes.set_xscale("log")
         axes.margins(x=0.12)
         axes.set_xlabel(label)
         axes.set_ylabel("test AUC")
         axes.set_title(comparison.source)
         axes.grid(alpha=0.3)
+        # Ours come first, for what finds no room has no label.
+        points.sort(key=lambda point: point[0].name not in comparison.ours)
+        place_labels(
+            figure,
+            axes,
+            [(x, auc.mean, summary.name) for summary, x, auc in points],
+            [(x, auc.mean) for _, x, auc in points],
+        )
         for kind in ("png", "svg"):
             written.append(directory / f"auc-against-{name}.{kind}")
             figure.savefig(written[-1], dpi=150)

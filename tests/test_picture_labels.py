@@ -5,7 +5,7 @@ import pytest
 
 figures = pytest.importorskip("matplotlib.figure", reason="matplotlib is not installed")
 
-from fieldwise.architecture.labels import place_labels  # noqa: E402
+from fieldwise.picture_labels import place_labels  # noqa: E402
 
 
 def placed(points, *, limits=(-0.1, 1.1), legend=False):
