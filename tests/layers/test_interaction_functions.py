@@ -33,7 +33,7 @@ each_name = pytest.mark.parametrize("name", NAMES)
 each_order = pytest.mark.parametrize("order", ORDERS)
 
 
-def make(name: str, order: int, *, dim: int = DIM) -> tuple[InteractionFunction, list[tuple[int, ...]], list[Tensor]]:
+def make(name: str, order: int, *, dim: int = DIM) -> tuple[InteractionFunction, list[tuple[int, ...]], Tensor]:
     """A function over all tuples in float64 with its weights well away from their start; tuples twice over."""
     tuples = list(itertools.combinations(range(FIELDS), order))
     function = require_function(name)(len(tuples), order, dim).double()
@@ -41,7 +41,7 @@ def make(name: str, order: int, *, dim: int = DIM) -> tuple[InteractionFunction,
     with torch.no_grad():
         for weight in function.parameters():
             weight.copy_(torch.randn(weight.shape, generator=generator))
-    return function, tuples, list(torch.tensor(tuples).t())
+    return function, tuples, torch.tensor(tuples).t()
 
 
 def draw(*shape: int) -> Tensor:
@@ -138,7 +138,7 @@ def test_projection_r_of_outer_is_for_the_rth_field(order: int) -> None:
 def test_only_outer_tells_the_fields_of_a_pair_apart(name: str) -> None:
     function, _, (first, second) = make(name, 2)
     x = draw(FIELDS, DIM, ROWS)
-    there, back = function.values(x, [first, second]), function.values(x, [second, first])
+    there, back = function.values(x, torch.stack([first, second])), function.values(x, torch.stack([second, first]))
     assert torch.allclose(there, back) == (name != "outer")
 
 
@@ -146,7 +146,7 @@ def test_only_outer_tells_the_fields_of_a_pair_apart(name: str) -> None:
 @each_order
 def test_every_function_starts_at_the_same_scale(name: str, order: int) -> None:
     torch.manual_seed(0)
-    dim, variance, fields = 64, 0.09, list(torch.arange(order).unsqueeze(1))
+    dim, variance, fields = 64, 0.09, torch.arange(order).unsqueeze(1)
     squares = []
     for _ in range(200):  # kernels and projections are drawn too
         function = require_function(name)(1, order, dim)

@@ -27,9 +27,9 @@ def every_tuple(order: int, fields: int = F) -> list[tuple[int, ...]]:
     return list(itertools.combinations(range(fields), order))
 
 
-def places(tuples: list[tuple[int, ...]]) -> list[Tensor]:
-    """One tensor of positions per place in the tuple."""
-    return list(torch.tensor(tuples).t())
+def places(tuples: list[tuple[int, ...]]) -> Tensor:
+    """Positions [p, G], a row per place in the tuple."""
+    return torch.tensor(tuples).t()
 
 
 def product(x: Tensor, fields: tuple[int, ...], t: int, row: int) -> Tensor:
@@ -94,7 +94,7 @@ def test_a_tuple_may_stand_twice_and_a_field_twice_in_it() -> None:
 @pytest.mark.parametrize("order", ORDERS)
 def test_gradients_by_differences(order: int) -> None:
     fields = places(every_tuple(order, 4))
-    x, weights = draw(4, 2, 2), draw(len(fields[0]), 2, seed=1)
+    x, weights = draw(4, 2, 2), draw(fields.shape[1], 2, seed=1)
     assert torch.autograd.gradcheck(lambda x: tuple_products(x, fields), (x,))
     assert torch.autograd.gradcheck(lambda x: summed_tuple_products(x, fields), (x,))
     assert torch.autograd.gradcheck(lambda x, w: summed_tuple_products(x, fields, w), (x, weights))
@@ -104,7 +104,7 @@ def test_gradients_by_differences(order: int) -> None:
 @pytest.mark.parametrize("tuples_at_a_time", [1, 3])
 def test_pieces_make_no_difference(order: int, tuples_at_a_time: int, monkeypatch: pytest.MonkeyPatch) -> None:
     fields = places(every_tuple(order))
-    count = len(fields[0])
+    count = fields.shape[1]
     x, weights = draw(F, D, B), draw(count, D, seed=1)
 
     def everything() -> list[Tensor]:
@@ -131,7 +131,7 @@ def test_a_tuple_larger_than_a_piece_is_a_piece(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(("count", "rows"), [(0, B), (2, 0)])
 def test_no_tuples_and_no_rows(order: int, count: int, rows: int) -> None:
     x, weights = draw(F, D, rows), draw(count, D, seed=1)
-    fields = [torch.arange(count) + place for place in range(order)]
+    fields = torch.stack([torch.arange(count) + place for place in range(order)])
     products, sums = tuple_products(x, fields), summed_tuple_products(x, fields)
     weighted = summed_tuple_products(x, fields, weights)
     assert products.shape == (count, D, rows)
@@ -157,7 +157,7 @@ class _Largest(TorchDispatchMode):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_sums_hold_neither_the_products_nor_their_gradients(weighted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     x, fields = draw(8, 16, 32), places(every_tuple(3, 8))
-    count = len(fields[0])
+    count = fields.shape[1]
     weights = draw(count, 16, seed=1) if weighted else None
     monkeypatch.setattr(module, "_NUMBERS_AT_A_TIME", 2048)
     with _Largest() as largest:

@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from fieldwise.layers.interacting import InteractingLayer, fused_layers
+from fieldwise.layers.interacting import InteractingLayer
 from fieldwise.native import interacting as native
+from fieldwise.native.switch import fused_kernels
 
 pytestmark = pytest.mark.skipif(native.why_not() == "this CPU has no AVX512-BF16", reason="this CPU has no AVX512-BF16")
 
@@ -62,7 +63,7 @@ def layer_of(in_dim: int, width: int, *, seed: int = 0, **form: Any) -> Interact
 
 
 def run(layer: InteractingLayer, x: Tensor, *, fused: bool = True) -> Tensor:
-    with fused_layers(fused), torch.autocast("cpu", torch.bfloat16):
+    with fused_kernels(fused), torch.autocast("cpu", torch.bfloat16):
         output: Tensor = layer(x)
     return output
 
@@ -280,7 +281,7 @@ def test_only_bfloat16_within_the_block_is_fused() -> None:
 
     assert kind(run(layer, x))
     assert not kind(run(layer, x, fused=False))
-    with fused_layers(True):
+    with fused_kernels(True):
         assert not kind(layer(x))
         with torch.autocast("cpu", torch.float16):
             assert not kind(layer(x))

@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fieldwise.architecture import Architecture
+from fieldwise.architecture.document import summarise_fields
 from fieldwise.data.batch import Batch
 from fieldwise.errors import TrainingError
 from fieldwise.layers.embeddings import FieldEmbedding
@@ -17,6 +19,7 @@ from fieldwise.models import registry
 from fieldwise.models.base import CTRModel
 from fieldwise.native import interacting as native
 from fieldwise.native import rows as native_rows
+from fieldwise.native import tuple_products as native_products
 from fieldwise.settings import TrainingSettings
 from fieldwise.training import plan
 from fieldwise.training.objectives import Binary
@@ -89,8 +92,10 @@ def test_the_rule_for_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_is_compiled_where_torch_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "why_not", lambda: pytest.fail("compiled"))
     monkeypatch.setattr(native_rows, "why_not", lambda: pytest.fail("compiled"))
+    monkeypatch.setattr(native_products, "why_not", lambda: pytest.fail("compiled"))
     asked = TrainingSettings(device="cpu", precision="bfloat16", embedding_optimizer="row_adam", kernels="torch")
     assert settle(asked, model_of()).kernels == "torch"
+    assert settle(asked, model_of(name="aim")).kernels == "torch"
 
 
 def test_kernels_are_fused_for_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +114,23 @@ def test_kernels_are_fused_for_rows_alone(monkeypatch: pytest.MonkeyPatch) -> No
     assert settle(asked, model_of()).kernels == "torch"
     with pytest.raises(TrainingError, match=r"no C\+\+ compiler found"):
         settle(asked.model_copy(update={"kernels": "fused"}), model_of())
+
+
+def test_kernels_are_fused_for_interactions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native_products, "why_not", lambda: None)
+    asked = TrainingSettings(device="cpu", precision="float32", embedding_optimizer="adam")
+    assert settle(asked, model_of(name="aim")).kernels == "fused"
+    # Whatever a search leaves: what was settled before it must hold after it.
+    nothing = Architecture(fields=summarise_fields(LAYOUT), embedding_dim=4)
+    for name in ("aim", "autofis"):
+        settled = settle(asked, model_of(name=name, architecture=nothing))
+        assert settled.kernels == "fused"
+        assert settle(settled, model_of(name=name)) == settled
+    assert settle(asked, model_of(name="fm")).kernels == "torch"
+    monkeypatch.setattr(native_products, "why_not", lambda: "no C++ compiler found")
+    assert settle(asked, model_of(name="aim")).kernels == "torch"
+    with pytest.raises(TrainingError, match=r"no C\+\+ compiler found"):
+        settle(asked.model_copy(update={"kernels": "fused"}), model_of(name="aim"))
 
 
 @pytest.mark.parametrize(

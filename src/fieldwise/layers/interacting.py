@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Literal
 
 import torch
@@ -15,21 +12,7 @@ from torch import Tensor, nn
 from fieldwise.errors import SettingsError
 from fieldwise.layers.attention import attend
 from fieldwise.native import interacting as native
-
-_FUSED: ContextVar[bool] = ContextVar("fused", default=False)
-
-
-@contextmanager
-def fused_layers(enabled: bool) -> Iterator[None]:
-    """Within it, interacting layers under bfloat16 autocast on the CPU are computed by the fused kernel if they fit.
-
-    Leaves all as it is where `enabled` is False. See `fieldwise.native.interacting` for what must be there.
-    """
-    token = _FUSED.set(enabled or _FUSED.get())
-    try:
-        yield
-    finally:
-        _FUSED.reset(token)
+from fieldwise.native.switch import kernels_wanted
 
 
 class InteractingLayer(nn.Module):
@@ -203,7 +186,7 @@ class InteractingLayer(nn.Module):
 
     def _is_to_be_fused(self, x: Tensor) -> bool:
         return (
-            _FUSED.get()
+            kernels_wanted()
             and x.device.type == "cpu"
             and torch.is_autocast_enabled("cpu")
             and torch.get_autocast_dtype("cpu") == torch.bfloat16

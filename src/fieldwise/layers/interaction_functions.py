@@ -30,7 +30,7 @@ A function of one's own:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -62,11 +62,11 @@ class InteractionFunction(nn.Module, ABC):
     def combine(self, *factors: Tensor) -> Tensor:
         """The vectors of all tuples, [G, W, B], from `order` tensors [G, D, B]."""
 
-    def features(self, x: Tensor, fields: Sequence[Tensor]) -> Tensor:
-        """The vectors [G, W, B] from those of the fields [F, D, B]; fields: `order` tensors of positions [G]."""
+    def features(self, x: Tensor, fields: Tensor) -> Tensor:
+        """The vectors [G, W, B] from those of the fields [F, D, B]; fields: positions into F, [order, G]."""
         return self.combine(*(x.index_select(0, place) for place in fields))
 
-    def values(self, x: Tensor, fields: Sequence[Tensor]) -> Tensor:
+    def values(self, x: Tensor, fields: Tensor) -> Tensor:
         """The values [G, B]: the sums of the vectors."""
         return self.features(x, fields).sum(dim=1)
 
@@ -110,11 +110,11 @@ class Inner(InteractionFunction):
         """The element-wise products."""
         return torch.stack(factors).prod(dim=0)
 
-    def features(self, x: Tensor, fields: Sequence[Tensor]) -> Tensor:
+    def features(self, x: Tensor, fields: Tensor) -> Tensor:
         """The element-wise products."""
         return tuple_products(x, fields)
 
-    def values(self, x: Tensor, fields: Sequence[Tensor]) -> Tensor:
+    def values(self, x: Tensor, fields: Tensor) -> Tensor:
         """The inner products."""
         return summed_tuple_products(x, fields)
 
@@ -132,11 +132,11 @@ class VectorKernel(InteractionFunction):
         """The element-wise products times their weights."""
         return torch.stack(factors).prod(dim=0) * self.kernel.unsqueeze(2)
 
-    def features(self, x: Tensor, fields: Sequence[Tensor]) -> Tensor:
+    def features(self, x: Tensor, fields: Tensor) -> Tensor:
         """The element-wise products times their weights."""
-        return tuple_products(x, fields) * self.kernel.unsqueeze(2)
+        return tuple_products(x, fields, self.kernel)
 
-    def values(self, x: Tensor, fields: Sequence[Tensor]) -> Tensor:
+    def values(self, x: Tensor, fields: Tensor) -> Tensor:
         """The weighted inner products."""
         return summed_tuple_products(x, fields, self.kernel)
 
@@ -153,11 +153,11 @@ class ScalarKernel(Inner):
         """The scaled element-wise products."""
         return super().combine(*factors) * self.kernel.view(-1, 1, 1)
 
-    def features(self, x: Tensor, fields: Sequence[Tensor]) -> Tensor:
+    def features(self, x: Tensor, fields: Tensor) -> Tensor:
         """The scaled element-wise products."""
-        return super().features(x, fields) * self.kernel.view(-1, 1, 1)
+        return tuple_products(x, fields, self.kernel.unsqueeze(1).expand(-1, self.dim))
 
-    def values(self, x: Tensor, fields: Sequence[Tensor]) -> Tensor:
+    def values(self, x: Tensor, fields: Tensor) -> Tensor:
         """The scaled inner products."""
         return super().values(x, fields) * self.kernel.unsqueeze(1)
 
@@ -181,11 +181,11 @@ class Outer(InteractionFunction):
         """The products of the projections."""
         return torch.stack([self._project(x, r) for r, x in enumerate(factors)]).prod(dim=0).unsqueeze(1)
 
-    def features(self, x: Tensor, fields: Sequence[Tensor]) -> Tensor:
+    def features(self, x: Tensor, fields: Tensor) -> Tensor:
         """The products of the projections."""
         return self.values(x, fields).unsqueeze(1)
 
-    def values(self, x: Tensor, fields: Sequence[Tensor]) -> Tensor:
+    def values(self, x: Tensor, fields: Tensor) -> Tensor:
         """The products of the projections."""
         product = self._project(x, 0).index_select(0, fields[0])
         for r, place in enumerate(fields[1:], start=1):

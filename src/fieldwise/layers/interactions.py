@@ -177,12 +177,12 @@ class Interactions(nn.Module):
         """W, the numbers of all interactions' vectors."""
         return sum(function.count * function.width for function, *_ in self._members())
 
-    def _members(self) -> list[tuple[InteractionFunction, int, list[Tensor], int]]:
-        """Function, slot, fields (p tensors [G]) and order of each group."""
+    def _members(self) -> list[tuple[InteractionFunction, int, Tensor, int]]:
+        """Function, slot, fields [p, G] and order of each group."""
         members = []
         for number, (function, (order, slot)) in enumerate(zip(self.functions, self._groups, strict=True)):
             assert isinstance(function, InteractionFunction)
-            members.append((function, slot, list(self.get_buffer(f"fields_{number}")), order))
+            members.append((function, slot, self.get_buffer(f"fields_{number}"), order))
         return members
 
 

@@ -1,7 +1,9 @@
 """Products of the vectors of field tuples of any order, without laying out what can be computed piece by piece.
 
 Vectors lie field by field with the rows of the batch innermost, x [F, D, B]: picking the vectors of a tuple then copies
-whole blocks. Tuples are given as p tensors of positions [G] into F, one per place in the tuple.
+whole blocks. Tuples are positions into F, fields [p, G], one row per place in the tuple.
+
+In training on a CPU a compiled kernel computes them where it can (`fieldwise.native.tuple_products`), else torch does.
 """
 
 from __future__ import annotations
@@ -13,52 +15,94 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from fieldwise.native import tuple_products as native
+from fieldwise.native.switch import kernels_wanted
+
 _NUMBERS_AT_A_TIME = 1 << 18
 """1 MB of float32: a few pieces of this size fit the cache of a core."""
 
 
-def tuple_products(x: Tensor, fields: Sequence[Tensor]) -> Tensor:
-    """The element-wise product of each tuple's vectors, [F, D, B] -> [G, D, B]."""
-    products: Tensor = _Products.apply(x, *fields)  # type: ignore[no-untyped-call]
-    return products
+def tuple_products(x: Tensor, fields: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The element-wise product of each tuple's vectors, [F, D, B] -> [G, D, B]; times weights [G, D] where given."""
+    return _of(x, fields, weights, summed=False)
 
 
-def summed_tuple_products(x: Tensor, fields: Sequence[Tensor], weights: Tensor | None = None) -> Tensor:
+def summed_tuple_products(x: Tensor, fields: Tensor, weights: Tensor | None = None) -> Tensor:
     """The sum over D of each tuple's product, [F, D, B] -> [G, B]; weighted by weights [G, D] where given.
 
     On a CPU neither the products nor their gradients are ever held at once: memory is that of the values. Elsewhere
     they are computed in one piece, [G, D, B].
     """
-    values: Tensor = _SummedProducts.apply(x, weights, *fields)  # type: ignore[no-untyped-call]
-    return values
+    return _of(x, fields, weights, summed=True)
+
+
+def _of(x: Tensor, fields: Tensor, weights: Tensor | None, *, summed: bool) -> Tensor:
+    fused = (
+        kernels_wanted()
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and (weights is None or weights.dtype == torch.float32)
+        and len(fields) <= native.MOST_FACTORS
+        and native.why_not() is None
+    )
+    form = _Kernel if fused else _SummedProducts if summed else _Products
+    products: Tensor = form.apply(x, fields, weights, summed)  # type: ignore[no-untyped-call]
+    return products
+
+
+class _Kernel(torch.autograd.Function):
+    """Both kinds of products by the compiled kernel."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, fields: Tensor, weights: Tensor | None, summed: bool) -> Tensor:
+        x, fields = x.contiguous(), fields.contiguous()
+        weights = None if weights is None else weights.contiguous()
+        ctx.save_for_backward(x, fields, weights)
+        ctx.summed = summed
+        return native.products(x, fields, weights, summed=summed)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, fields, weights = ctx.saved_tensors
+        grad_x, grad_weights = native.products_backward(x, fields, weights, grad, summed=ctx.summed)
+        return grad_x, None, grad_weights, None
 
 
 class _Products(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, *fields: Tensor) -> Tensor:
-        ctx.save_for_backward(x, *fields)
-        products = x.new_empty(len(fields[0]), *x.shape[1:])
-        for piece in _pieces(x, len(fields[0])):
-            _multiply([x.index_select(0, f[piece]) for f in fields], out=products[piece])
+    def forward(ctx: Any, x: Tensor, fields: Tensor, weights: Tensor | None, _summed: bool) -> Tensor:
+        ctx.save_for_backward(x, fields, weights)
+        products = x.new_empty(fields.shape[1], *x.shape[1:])
+        for piece in _pieces(x, len(products)):
+            product = _multiply([x.index_select(0, f[piece]) for f in fields], out=products[piece])
+            if weights is not None:
+                product.mul_(weights[piece].unsqueeze(2))
         return products
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, *fields = ctx.saved_tensors
+        x, fields, weights = ctx.saved_tensors
         grad_x = torch.zeros_like(x)
-        for piece in _pieces(x, len(fields[0])):
+        grad_weights = None if weights is None else torch.empty_like(weights)
+        for piece in _pieces(x, fields.shape[1]):
             places = [f[piece] for f in fields]
-            _add_gradients(grad_x, places, [x.index_select(0, f) for f in places], grad[piece])
-        return grad_x, *[None] * len(fields)
+            factors = [x.index_select(0, f) for f in places]
+            outer = grad[piece]
+            if weights is not None and grad_weights is not None:
+                torch.sum(_multiply(factors).mul_(outer), dim=2, out=grad_weights[piece])
+                outer = weights[piece].unsqueeze(2) * outer
+            _add_gradients(grad_x, places, factors, outer)
+        return grad_x, None, grad_weights, None
 
 
 class _SummedProducts(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weights: Tensor | None, *fields: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weights, *fields)
-        values = x.new_empty(len(fields[0]), x.shape[2])
-        for piece in _pieces(x, len(fields[0])):
+    def forward(ctx: Any, x: Tensor, fields: Tensor, weights: Tensor | None, _summed: bool) -> Tensor:
+        ctx.save_for_backward(x, fields, weights)
+        values = x.new_empty(fields.shape[1], x.shape[2])
+        for piece in _pieces(x, len(values)):
             product = _multiply([x.index_select(0, f[piece]) for f in fields])
             if weights is None:
                 torch.sum(product, dim=1, out=values[piece])
@@ -69,10 +113,10 @@ class _SummedProducts(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weights, *fields = ctx.saved_tensors
+        x, fields, weights = ctx.saved_tensors
         grad_x = torch.zeros_like(x)
         grad_weights = None if weights is None else torch.empty_like(weights)
-        for piece in _pieces(x, len(fields[0])):
+        for piece in _pieces(x, fields.shape[1]):
             places = [f[piece] for f in fields]
             factors = [x.index_select(0, f) for f in places]
             outer = grad[piece].unsqueeze(1)
@@ -80,7 +124,7 @@ class _SummedProducts(torch.autograd.Function):
                 torch.bmm(_multiply(factors), outer.transpose(1, 2), out=grad_weights[piece].unsqueeze(2))
                 outer = weights[piece].unsqueeze(2) * outer
             _add_gradients(grad_x, places, factors, outer)
-        return grad_x, grad_weights, *[None] * len(fields)
+        return grad_x, None, grad_weights, None
 
 
 def _pieces(x: Tensor, count: int) -> list[slice]:

@@ -7,7 +7,8 @@ a timing; the same machine always decides alike. What was decided is said once a
     precision            bfloat16 where the device multiplies it in hardware (AMX or AVX512-BF16 on the CPU, compute
                          capability 8 on CUDA), else float32
     kernels              on the CPU fused where a C++ compiler has made or makes them and there is work for one:
-                         interacting layers in bfloat16 (with AVX512-BF16), or row_adam; else torch
+                         interacting layers in bfloat16 (with AVX512-BF16), interactions of an architecture, or
+                         row_adam; else torch
     embedding_optimizer  row_adam where the embedding tables have more than 8 rows for every id that a batch reads, else
                          adam: beyond that, walking whole tables costs more than finding the rows that were read
     micro_batch          on the CPU the model's own `rows_in_cache`, or 8192 with fused kernels, which keep their own
@@ -24,10 +25,12 @@ from torch import nn
 from fieldwise.errors import TrainingError
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layers.interacting import InteractingLayer
+from fieldwise.layers.interactions import Interactions
 from fieldwise.memory import has_glibc
 from fieldwise.models.base import CTRModel
 from fieldwise.native import interacting as native
 from fieldwise.native import rows as native_rows
+from fieldwise.native import tuple_products as native_products
 from fieldwise.settings import TrainingSettings
 
 ROWS_PER_ID = 8
@@ -52,14 +55,14 @@ def settle(settings: TrainingSettings, model: CTRModel) -> TrainingSettings:
         chosen["embedding_optimizer"] = "row_adam" if max(tables, default=0) > ROWS_PER_ID * ids else "adam"
     no_layers: str | None = "torch was asked for"
     if settings.kernels != "torch":
+        optimizer = chosen.get("embedding_optimizer", settings.embedding_optimizer)
         no_layers = _why_no_fused_layers(chosen.get("precision", settings.precision), device, model)
-        rows = chosen.get("embedding_optimizer", settings.embedding_optimizer) == "row_adam" and device.type == "cpu"
-        reason = native_rows.why_not() if rows and no_layers is not None else no_layers
-        if reason is not None and settings.kernels == "fused":
+        reasons = [no_layers, *_why_no_other_kernels(optimizer, device, model)]
+        if settings.kernels == "fused" and None not in reasons:
             raise TrainingError(
-                f"fused kernels cannot be had: {reason}. Without them: training.kernels=torch (or auto)"
+                f"fused kernels cannot be had: {reasons[-1]}. Without them: training.kernels=torch (or auto)"
             )
-        chosen["kernels"] = "fused" if reason is None else "torch"
+        chosen["kernels"] = "fused" if None in reasons else "torch"
     if settings.allocator == "auto":
         chosen["allocator"] = "keep" if device.type == "cpu" and has_glibc() else "system"
     part = settings.batch_size
@@ -117,6 +120,18 @@ def _why_no_fused_layers(precision: str, device: torch.device, model: nn.Module)
     if not any(isinstance(module, InteractingLayer) and module.has_fused_form for module in model.modules()):
         return "the model has no layer that they compute"
     return native.why_not()
+
+
+def _why_no_other_kernels(optimizer: str, device: torch.device, model: nn.Module) -> list[str | None]:
+    """For every other kernel that has work to do, why it cannot be had; None where it can. May compile them."""
+    if device.type != "cpu":
+        return []
+    reasons = []
+    if any(isinstance(module, Interactions) for module in model.modules()):
+        reasons.append(native_products.why_not())
+    if optimizer == "row_adam":
+        reasons.append(native_rows.why_not())
+    return reasons
 
 
 def _normalises_over_batch(model: nn.Module) -> bool:

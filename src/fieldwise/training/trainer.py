@@ -26,11 +26,11 @@ from fieldwise.data.dataset import Dataset
 from fieldwise.data.feeding import Feeder
 from fieldwise.errors import TrainingError
 from fieldwise.layers.embeddings import FieldEmbedding
-from fieldwise.layers.interacting import fused_layers
 from fieldwise.layout import Layout
 from fieldwise.memory import keep_freed_memory, use_huge_pages
 from fieldwise.models.base import CTRModel
 from fieldwise.native import rows as native
+from fieldwise.native.switch import fused_kernels
 from fieldwise.optim.grda import GRDA
 from fieldwise.optim.rows import RowAdagrad, RowAdam, RowOptimizer, TableAdam, clip_gradients, join_gradients
 from fieldwise.reporting import Progress, Reporter
@@ -262,7 +262,7 @@ class Trainer:
         for part in batch.split(self.settings.micro_batch):
             assert part.label is not None
             with (
-                fused_layers(self.settings.kernels == "fused"),
+                fused_kernels(self.settings.kernels == "fused"),
                 torch.autocast(
                     self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16", cache_enabled=False
                 ),

@@ -1,0 +1,27 @@
+"""Whether kernels of this package are to be used where they can be: training says so, layers ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_WANTED: ContextVar[bool] = ContextVar("fused_kernels", default=False)
+
+
+@contextmanager
+def fused_kernels(enabled: bool = True) -> Iterator[None]:
+    """Within it, layers on the CPU are computed by the kernels of this package if they fit; else all by torch.
+
+    Leaves all as it is where `enabled` is False. See the kernels' own modules for what must be there.
+    """
+    token = _WANTED.set(enabled or _WANTED.get())
+    try:
+        yield
+    finally:
+        _WANTED.reset(token)
+
+
+def kernels_wanted() -> bool:
+    """Whether a `fused_kernels` is around."""
+    return _WANTED.get()
