@@ -104,6 +104,7 @@ class SearchSettings(BaseModel):
         chooses them by the threshold.
     top: how many interactions of order p - 1 of each function the candidates of order p come from; None takes half as
         many as there are fields. max_tuples: up to so many field tuples of an order are all candidates instead.
+    functions_per_tuple: of the functions that a field tuple keeps, so many of the strongest stay; None for all.
     max_interactions: keep the strongest of them only. time_budget: seconds for search and training together.
     """
 
@@ -126,6 +127,7 @@ class SearchSettings(BaseModel):
     position_c: float | None = Field(default=None, ge=0)
     top: Annotated[int, Field(ge=1)] | None = None
     max_tuples: int = Field(default=1000, ge=0)
+    functions_per_tuple: Annotated[int, Field(ge=1)] | None = None
     max_interactions: Annotated[int, Field(ge=0)] | None = None
     time_budget: float | None = Field(default=None, gt=0)
 

@@ -113,7 +113,7 @@ def test_one_row_that_is_not_finite_leaves_the_others_alone() -> None:
 def test_what_it_refuses() -> None:
     x, places, weights = draw(2, 4)
     places = places.contiguous()
-    with pytest.raises(ValueError, match="got torch.float64"):
+    with pytest.raises(ValueError, match=r"got torch\.float64"):
         native.products(x.double(), places, None, summed=True)
     with pytest.raises(ValueError, match="expected contiguous"):
         native.products(x, places, weights.t().contiguous().t(), summed=True)

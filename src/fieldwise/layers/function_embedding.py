@@ -22,26 +22,43 @@ Positions = Sequence[Sequence[Sequence[int]]]
 """Slot -> field -> the embedding positions that it keeps, ascending."""
 
 
-class _Spread(torch.autograd.Function):
-    """Rows of x [N, B] by an index in which a row occurs at most once; -1 gives zeros. Its gradient is a gather too."""
+class _Arrange(torch.autograd.Function):
+    """What the tables give, each [B, W_t], as vectors [S F D, B] and the sums of their first-order weights [B].
+
+    Side by side, the tables' numbers are N. index: which of them each position takes, -1 for none, none twice.
+    inverse: which position each number has gone to. weights: which numbers are first-order weights.
+
+    Tables are copied as matrices, for torch transposes those in blocks; more dimensions take it many times as long.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, index: Tensor, inverse: Tensor, complete: bool) -> Tensor:
-        ctx.save_for_backward(inverse)
-        return _pick(x, index, complete)
+    def forward(
+        ctx: Any, index: Tensor, inverse: Tensor, weights: Tensor, complete: bool, *tables: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        ctx.widths = [table.shape[1] for table in tables]
+        ctx.save_for_backward(inverse, weights)
+        count = sum(ctx.widths)
+        numbers = tables[0].new_empty(count + (not complete), len(tables[0]))
+        for part, table in zip(torch.split(numbers[:count], ctx.widths), tables, strict=True):
+            part.copy_(table.t())
+        first_order = numbers.index_select(0, weights).sum(dim=0)
+        if not complete:
+            # A last row of zeros, for -1.
+            numbers[-1] = 0.0
+            index = index % len(numbers)
+        return numbers.index_select(0, index), first_order
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (inverse,) = ctx.saved_tensors
-        return _pick(grad, inverse, False), None, None, None
-
-
-def _pick(x: Tensor, index: Tensor, complete: bool) -> Tensor:
-    if complete:
-        return x.index_select(0, index)
-    # A last row of zeros, for -1.
-    return torch.cat([x, x.new_zeros(1, x.shape[1])]).index_select(0, index % (len(x) + 1))
+    def backward(ctx: Any, grad: Tensor, grad_first_order: Tensor) -> tuple[Tensor | None, ...]:
+        inverse, weights = ctx.saved_tensors
+        if len(grad):
+            numbers = grad.index_select(0, inverse.clamp_min(0))
+        else:
+            numbers = grad.new_empty(len(inverse), grad.shape[1])
+        # All other numbers are a position's.
+        numbers.index_copy_(0, weights, grad_first_order.expand(len(weights), -1))
+        return None, None, None, None, *(part.t().contiguous() for part in torch.split(numbers, ctx.widths))
 
 
 class FunctionEmbedding(nn.Module):
@@ -113,12 +130,18 @@ class FunctionEmbedding(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The vectors [S, F, D, B] and first-order logits [B]."""
-        nothing = torch.empty(0, len(batch), device=self.index.device)
-        numbers = torch.cat([nothing, *(table(batch).flatten(1).t() for table in self.tables)])  # [N, B]
-        first_order = numbers.index_select(0, self.weights).sum(dim=0)
-        if self.bias is not None:
-            first_order = first_order + self.bias
-        vectors: Tensor = _Spread.apply(  # type: ignore[no-untyped-call]
-            numbers, self.index, self.inverse, self._complete
+        if not self.tables:
+            nothing = torch.zeros(self.slots, self.fields, self.dim, len(batch), device=self.index.device)
+            return nothing, self._with_bias(nothing.new_zeros(len(batch)))
+        vectors, first_order = _Arrange.apply(  # type: ignore[no-untyped-call]
+            self.index,
+            self.inverse,
+            self.weights,
+            self._complete,
+            *(table(batch).flatten(1) for table in self.tables),
         )
-        return vectors.view(self.slots, self.fields, self.dim, len(batch)), first_order
+        shape = self.slots, self.fields, self.dim, len(batch)
+        return vectors.view(shape), self._with_bias(first_order)
+
+    def _with_bias(self, first_order: Tensor) -> Tensor:
+        return first_order if self.bias is None else first_order + self.bias

@@ -301,7 +301,8 @@ class _Search:
                 for interaction, gate in zip(searched, gates.tolist(), strict=True)
                 if gate
             ]
-            return found.with_interactions([*found.interactions, *kept]), len(kept)
+            chosen = strongest_functions(kept, self.how.functions_per_tuple)
+            return found.with_interactions([*found.interactions, *chosen]), len(kept)
 
         how = self.how
         return _Stage(network, [gates], len(searched), how.mu, how.c, how.threshold, read)
@@ -454,6 +455,14 @@ def extended(tuples: Sequence[tuple[str, ...]], fields: Sequence[str]) -> list[t
     rank = {name: number for number, name in enumerate(fields)}
     grown = {tuple(sorted((*t, name), key=rank.__getitem__)) for t in tuples for name in fields if name not in t}
     return sorted(grown, key=lambda t: [rank[name] for name in t])
+
+
+def strongest_functions(interactions: Sequence[Interaction], most: int | None) -> list[Interaction]:
+    """Of every field tuple, the interactions of at most so many functions, those with the largest |gate|."""
+    chosen: dict[tuple[str, ...], list[Interaction]] = {}
+    for interaction in sorted(interactions, key=lambda i: -abs(i.gate)):
+        chosen.setdefault(interaction.fields, []).append(interaction)
+    return [interaction for of in chosen.values() for interaction in of[:most]]
 
 
 def drop_empty(architecture: Architecture) -> Architecture:
