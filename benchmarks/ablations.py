@@ -1,6 +1,6 @@
 """Draws what ablations have found: test AUC and log loss of a model against one of its settings, a panel for each.
 
-    python benchmarks/ablations.py runs/layers runs/dimension --out docs/images/movielens-1m-ablations.png
+    python benchmarks/ablations.py runs/residual runs/heads runs/layers runs/dimension --out docs/images/...png
 
 Each directory is one that `fieldwise compare` has written from a settings file in examples/movielens-1m
 (autoint-layers, autoint-dimension, ...); its contenders stand in the order of that file.
@@ -32,6 +32,7 @@ def draw(directories: list[Path], out: Path) -> None:
             axes.errorbar(range(len(names)), means, yerr=spread, marker="o", capsize=3)
             axes.set_xticks(range(len(names)), names if row else [])
             axes.grid(alpha=0.3)
+            axes.margins(x=0.15)
             if not column:
                 axes.set_ylabel(label)
     out.parent.mkdir(parents=True, exist_ok=True)
