@@ -15,9 +15,12 @@ from fieldwise.architecture import Architecture, FieldSummary, Interaction
 from fieldwise.data.dataset import Dataset
 from fieldwise.datasets.synthetic import SyntheticClickLog, make_search_log
 from fieldwise.errors import SettingsError
+from fieldwise.models import registry
 from fieldwise.preparation import Tables, prepare
 from fieldwise.recipes import search as recipe
-from fieldwise.recipes.search import drop_empty, extended, search
+from fieldwise.recipes import time_budget
+from fieldwise.recipes.search import drop_empty, extended, search, strongest_functions
+from fieldwise.recipes.time_budget import seconds_per_row
 from fieldwise.reporting import Reporter
 from fieldwise.settings import DataSettings, Settings, resolve_settings
 from fieldwise.training.trainer import Trainer
@@ -245,7 +248,8 @@ def test_a_search_that_was_killed_goes_on_and_finds_the_same(parts, tmp_path, mo
 
 
 def test_a_time_budget_takes_a_sample_of_the_rows(parts, tmp_path, monkeypatch):
-    monkeypatch.setattr(recipe, "seconds_per_row", lambda trainer, train, most: 0.001)
+    for module in (recipe, time_budget):
+        monkeypatch.setattr(module, "seconds_per_row", lambda trainer, train, most: 0.001)
     said = Said()
     settings = search(
         parts, chosen(search__time_budget=20.0, search__passes=1, search__threshold=0.5), place=tmp_path, reporter=said
@@ -255,7 +259,7 @@ def test_a_time_budget_takes_a_sample_of_the_rows(parts, tmp_path, monkeypatch):
     assert all(4_000 < stage["rows"] <= 5_001 for stage in stages[:1])
     assert stages[1]["rows"] <= 10_001
     assert settings.training.epochs == 1
-    assert "1 epochs at most" in str(said)
+    assert "epochs at most: 1, of" in str(said)
     assert (
         search(
             parts,
@@ -271,10 +275,30 @@ def test_a_time_budget_takes_a_sample_of_the_rows(parts, tmp_path, monkeypatch):
     assert everything.training.epochs == 20
 
 
+def test_the_strongest_functions_of_a_tuple():
+    kept = [
+        Interaction(fields=("a", "b"), function="inner", gate=0.1),
+        Interaction(fields=("a", "b"), function="outer", gate=-0.5),
+        Interaction(fields=("a", "c"), function="inner", gate=0.3),
+        Interaction(fields=("a", "b"), function="scalar_kernel", gate=0.2),
+    ]
+    assert [i.gate for i in strongest_functions(kept, 1)] == [-0.5, 0.3]
+    assert [i.gate for i in strongest_functions(kept, 2)] == [-0.5, 0.2, 0.3]
+    assert sorted(i.gate for i in strongest_functions(kept, None)) == [-0.5, 0.1, 0.2, 0.3]
+
+
+def test_one_function_per_tuple(parts):
+    everything = {"search__threshold": 0.0, "search__embedding_sizes": False}
+    whole = found(search(parts, chosen(**everything), reporter=SILENT))
+    one = found(search(parts, chosen(search__functions_per_tuple=1, **everything), reporter=SILENT))
+    assert one.interactions == tuple(sorted(strongest_functions(whole.interactions, 1), key=whole.interactions.index))
+    assert len(one.interactions) == len(whole.strengths(2)) < len(whole.interactions)
+
+
 def test_the_clock_of_a_step(parts):
-    network = recipe.registry.build("lr", parts["train"].layout)
+    network = registry.build("lr", parts["train"].layout)
     trainer = Trainer(network, settings=chosen().training.model_copy(update={"batch_size": 64}))
-    seconds = recipe.seconds_per_row(trainer, parts["train"], most=0.5)
+    seconds = seconds_per_row(trainer, parts["train"], most=0.5)
     assert 0 < seconds < 0.01
 
 

@@ -40,6 +40,7 @@ from fieldwise.models import registry
 from fieldwise.models.aim import EmbeddingSearch
 from fieldwise.models.base import CTRModel, Searchable
 from fieldwise.optim.grda import choose_c
+from fieldwise.recipes.time_budget import affordable_epochs, seconds_per_row
 from fieldwise.reporting import Reporter
 from fieldwise.settings import Settings, TrainingSettings
 from fieldwise.training.evaluation import evaluate_model
@@ -115,11 +116,6 @@ def with_architecture(settings: Settings, found: Architecture) -> Settings:
     return settings.model_copy(update={"model_settings": chosen})
 
 
-def seconds_searched(found: Architecture) -> float:
-    """How long the stages have trained."""
-    return float(sum(stage["seconds"] for stage in found.settings.get("stages", [])))
-
-
 def search_positions(
     parts: Mapping[str, Dataset],
     settings: Settings,
@@ -140,21 +136,6 @@ def search_positions(
     """
     everything = architecture.model_copy(update={"positions": None})
     return _Search(parts, settings, "", place, reporter).run(["positions"], everything)
-
-
-def affordable_epochs(train: Dataset, settings: Settings, found: Architecture, reporter: Reporter) -> int:
-    """As many epochs as the time budget leaves after the search, at least one and at most those of the settings."""
-    assert settings.search is not None
-    assert settings.search.time_budget is not None
-    left = settings.search.time_budget - seconds_searched(found)
-    network = registry.build(settings.model, train.layout, settings.model_settings)
-    trainer = Trainer(network, settings=settings.training, seed=settings.seed)
-    # Validation after each epoch takes about a tenth of its time.
-    epoch = 1.1 * len(train) * seconds_per_row(trainer, train, most=max(left, 0.0) / 20)
-    epochs = min(settings.training.epochs, max(1, int(left / epoch)))
-    if epochs < settings.training.epochs:
-        reporter.say(f"{epochs} epochs at most, of {epoch:,.1f} s each: the time budget leaves {max(left, 0.0):,.0f} s")
-    return epochs
 
 
 @dataclass(frozen=True)
@@ -430,24 +411,6 @@ class _Search:
         )
         order = np.random.default_rng([self.settings.seed, 7]).permutation(len(self.train))
         return self.train.take(np.sort(order[:count]))
-
-
-def seconds_per_row(trainer: Trainer, train: Dataset, *, most: float) -> float:
-    """How long a row takes in training: the median of up to a dozen steps, after `most` seconds of fewer.
-
-    The trainer's network is trained by it; take one that is thrown away afterwards.
-    """
-    size, took = trainer.settings.batch_size, []
-    order = np.random.default_rng(0).permutation(len(train))
-    trainer.model.train()
-    for start in range(0, min(len(order), 12 * size), size):
-        rows = order[start : start + size]
-        began = time.perf_counter()
-        trainer.step(train.batch(rows).to(trainer.device), trainer.settings.learning_rate).item()
-        took.append((time.perf_counter() - began) / len(rows))
-        if sum(took) * size > most:
-            break
-    return float(np.median(took[1:] or took))
 
 
 def extended(tuples: Sequence[tuple[str, ...]], fields: Sequence[str]) -> list[tuple[str, ...]]:
