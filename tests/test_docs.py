@@ -239,7 +239,10 @@ def test_the_settings_of_aim_are_the_same_in_both_files() -> None:
     assert tables["aim"]["AIM order 2"] == tables["ablations"]["AIM order 2"]
     everyone = [settings for table in tables.values() for settings in table.values()]
     assert {settings.training for settings in everyone} == {everyone[0].training}
-    assert {settings.model_settings["embedding_dim"] for settings in everyone} == {16}
+    sizes = {
+        (name.endswith("(D = 40)"), s.model_settings["embedding_dim"]) for t in tables.values() for name, s in t.items()
+    }
+    assert sizes == {(False, 16), (True, 40)}
     searches = {name: settings.search for name, settings in tables["aim"].items() if settings.search is not None}
     assert {name: search.orders for name, search in searches.items()} == {
         f"{model} order {order}": tuple(range(2, order + 1)) for model in ("AutoFIS", "AIM") for order in (2, 3, 4)
@@ -251,4 +254,6 @@ def test_the_settings_of_aim_are_the_same_in_both_files() -> None:
         "FIS + IFS shared": (None, False, True),
         "FIS + IFS": (None, False, False),
         "AIM order 2": (None, True, False),
+        "FIS + IFS (D = 40)": (None, False, False),
+        "AIM order 2 (D = 40)": (None, True, False),
     }

@@ -13,6 +13,7 @@ from fieldwise.card import Card, environment, versions
 from fieldwise.comparison.grid import compare
 from fieldwise.data.tables import Source
 from fieldwise.errors import SettingsError, TrainingError
+from fieldwise.models import registry
 from fieldwise.predictor import Predictor
 from fieldwise.predictor_files import require_free
 from fieldwise.preparation import prepare, read, settle_schema
@@ -181,8 +182,9 @@ def search(
     settings: further ones; those of the search begin with `search.`. The other arguments are those of `train`.
 
     With `out`, the file `architecture.json` lies there with the predictor. Returns the Predictor; what was found is
-    its `architecture`. Raises what `train` raises.
+    its `architecture`. Raises SettingsError for a model that does not search, and what `train` raises.
     """
+    registry.require_searchable(model)
     asked = {"search.orders": orders, "search.functions": functions, "search.time_budget": time_budget}
     chosen = {name: value for name, value in asked.items() if value is not None}
     return train(source, model=model, settings={**(settings or {}), **chosen}, **arguments)

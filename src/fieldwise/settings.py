@@ -239,7 +239,8 @@ def resolve_settings(
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = f"{error.title.removesuffix('Settings').lower()}.{'.'.join(map(str, first['loc']))}".lstrip(".")
-        raise SettingsError(f"setting '{where}': got {first['input']!r}; {first['msg']}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"setting '{where}': got {first['input']!r}; {message}") from error
 
 
 def parse_override(text: str) -> tuple[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 import fieldwise as fw
+from fieldwise import cli
 from fieldwise.architecture import Architecture, FieldSummary, Interaction
 from fieldwise.data.dataset import Dataset
 from fieldwise.datasets.synthetic import SyntheticClickLog, make_search_log
@@ -293,6 +295,15 @@ def test_one_function_per_tuple(parts):
     one = found(search(parts, chosen(search__functions_per_tuple=1, **everything), reporter=SILENT))
     assert one.interactions == tuple(sorted(strongest_functions(whole.interactions, 1), key=whole.interactions.index))
     assert len(one.interactions) == len(whole.strengths(2)) < len(whole.interactions)
+
+
+def test_a_model_that_does_not_search_is_refused(log, monkeypatch, capsys):
+    with pytest.raises(SettingsError, match=r"model 'fm' does not search .*: aim, autofis"):
+        fw.search(log.table, schema=log.schema, model="fm", progress=False)
+    monkeypatch.setattr(sys, "argv", ["fieldwise", "search", "nothing.csv", "--model", "fm", "--out", "model"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "does not search" in capsys.readouterr().err
 
 
 def test_the_clock_of_a_step(parts):

@@ -88,7 +88,9 @@ def search(
     Ctrl-C or a crash loses nothing: --resume DIR goes on in the middle of the stage.
     """
     from fieldwise.cli import training
+    from fieldwise.models import registry
 
+    registry.require_searchable(model)
     asked = {"orders": orders, "functions": functions}
     overrides = [*(set_ or []), *(f"search.{name}={value}" for name, value in asked.items() if value is not None)]
     if time_budget is not None:

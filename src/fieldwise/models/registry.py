@@ -90,6 +90,13 @@ def search_defaults(name: str) -> dict[str, Any] | None:
     return None if defaults is None else dict(defaults)
 
 
+def require_searchable(name: str) -> None:
+    """Raises SettingsError for a model that does not search, and for an unknown name."""
+    if search_defaults(name) is None:
+        able = [other for other in names() if search_defaults(other) is not None]
+        raise SettingsError(f"model '{name}' does not search for interactions; models that do: {', '.join(able)}")
+
+
 def resolve(name: str, *, preset: str | None = None, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A model's complete settings, ready for JSON: its defaults, over them the preset's, over them the given ones.
 
@@ -112,10 +119,8 @@ def build_for_search(name: str, layout: Layout, settings: Mapping[str, Any]) -> 
 
     Raises SettingsError for a model that does not search.
     """
-    entry = _entry(name)
-    if entry.build.search_defaults is None:
-        raise SettingsError(f"model '{name}' does not search for interactions")
-    return build(name, layout, {**settings, **entry.build.while_searching})
+    require_searchable(name)
+    return build(name, layout, {**settings, **_entry(name).build.while_searching})
 
 
 def build(name: str, layout: Layout, settings: Mapping[str, Any] | None = None) -> CTRModel:

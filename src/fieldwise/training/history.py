@@ -43,7 +43,7 @@ class EpochRecord(BaseModel):
             f"{self.seconds:.1f}",
         )
         padded = (f"{cell:>{width}}" for cell, (_, width) in zip(cells, _COLUMNS, strict=True))
-        return "  ".join(padded) + ("  best" if best else "")
+        return "  ".join(padded) + ("  best" if best and self.valid_log_loss is not None else "")
 
 
 class History(BaseModel):
