@@ -50,7 +50,7 @@ def search(options: argparse.Namespace) -> tuple[list[str], bool]:
     results = {}
     for order in orders:
         for fields in sizes:
-            case = growth.Case(fields, order, options.rows, options.preset, options.shrink)
+            case = growth.Case(fields, order, options.rows, options.preset, options.shrink, options.kernels)
             results[order, fields] = growth.measured(case, options.repeats, options.out)
     return growth.table(results)
 
@@ -99,6 +99,9 @@ def parse() -> argparse.Namespace:
         if name == "search":
             command.add_argument("--fields", default="10,20,39", help="default: 10,20,39")
             command.add_argument("--orders", default="2,3,4", help="highest orders (default: 2,3,4)")
+            command.add_argument(
+                "--kernels", choices=("auto", "torch"), default="auto", help="torch: without compiled kernels"
+            )
         if name == "budget":
             command.add_argument("--passes", type=int, default=1, help="over the rows in each stage (default: 1)")
             command.add_argument("--keep", type=float, default=0.2, help="share of all interactions (default: 0.2)")
@@ -117,7 +120,8 @@ def main() -> None:
     lines, holds = options.run(options)
     if not options.smoke:
         lines += ["", describe_machine(measure_machine(device=torch.device("cpu")))]
-    write_table(options.out / f"{options.command}.md", lines)
+    name = f"{options.command}_torch" if getattr(options, "kernels", "auto") == "torch" else options.command
+    write_table(options.out / f"{name}.md", lines)
     if not holds and not options.smoke:
         sys.exit(1)
 

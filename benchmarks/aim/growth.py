@@ -29,13 +29,16 @@ MOST_EXPONENT = 2.1
 
 @dataclass(frozen=True)
 class Case:
-    """A search over so many fields up to an order. preset: of the model, None for its defaults. See `criteo_layout`."""
+    """A search over so many fields up to an order. preset: of the model, None for its defaults. kernels: as the setting
+    of training. See `criteo_layout`.
+    """
 
     fields: int
     order: int
     rows: int
     preset: str | None = None
     shrink: int = 1
+    kernels: str = "auto"
 
 
 def costliest(case: Case) -> Settings:
@@ -44,6 +47,7 @@ def costliest(case: Case) -> Settings:
         model="aim",
         overrides={
             "model.preset": case.preset,
+            "training.kernels": case.kernels,
             "search.orders": tuple(range(2, case.order + 1)),
             "search.passes": 1,
             "search.threshold": 0.0,
@@ -70,7 +74,8 @@ def measured(case: Case, repeats: int, out: Path) -> Figures:
     """
     runs = []
     for repeat in range(repeats):
-        path = out / f"search_{case.fields}_fields_order{case.order}_repeat{repeat}.json"
+        kernels = "" if case.kernels == "auto" else f"_{case.kernels}"
+        path = out / f"search_{case.fields}_fields_order{case.order}{kernels}_repeat{repeat}.json"
         runs.append(kept(path, asdict(case), partial(alone, measure, case)))
     stages = [stage["stage"] for stage in runs[0]["stages"]]
     seconds = [
