@@ -194,7 +194,7 @@ def test_it_searches_as_it_is_by_inner_products(layouts: dict[str, Layout]) -> N
     assert defaults == {
         "functions": ("inner",),
         "embedding_sizes": False,
-        "threshold": 0.7,
+        "threshold": 0.65,
     }
     for base in BASES:
         model = build_for_search("autofis", layouts["mixed"], {"base": base, "dnn_hidden": [4]})

@@ -60,7 +60,11 @@ class AutoFIS(CTRModel):
     """
 
     # The MLP explains a part of what the pairs could, so their gates are pulled less than AIM's.
-    search_defaults: ClassVar[Mapping[str, Any]] = {"functions": ("inner",), "embedding_sizes": False, "threshold": 0.7}
+    search_defaults: ClassVar[Mapping[str, Any]] = {
+        "functions": ("inner",),
+        "embedding_sizes": False,
+        "threshold": 0.65,
+    }
 
     def __init__(
         self,
