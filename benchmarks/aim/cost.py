@@ -85,7 +85,7 @@ def parse() -> argparse.Namespace:
         ("budget", within_budget, DEFAULTS, 100_000, "search and training beside DeepFM"),
     ):
         command = commands.add_parser(name, help=told, description=told)
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, kernels="auto")
         command.add_argument("--out", type=Path, default=Path("runs/cost"), help="default: runs/cost")
         command.add_argument("--smoke", action="store_true", help="so small that it only shows that everything runs")
         command.add_argument("--rows", type=int, default=rows, help=f"rows to train on (default: {rows:,})")
@@ -100,7 +100,7 @@ def parse() -> argparse.Namespace:
             command.add_argument("--fields", default="10,20,39", help="default: 10,20,39")
             command.add_argument("--orders", default="2,3,4", help="highest orders (default: 2,3,4)")
             command.add_argument(
-                "--kernels", choices=("auto", "torch"), default="auto", help="torch: without compiled kernels"
+                "--kernels", choices=("auto", "torch"), help="torch: without compiled kernels (default: auto)"
             )
         if name == "budget":
             command.add_argument("--passes", type=int, default=1, help="over the rows in each stage (default: 1)")
@@ -120,8 +120,7 @@ def main() -> None:
     lines, holds = options.run(options)
     if not options.smoke:
         lines += ["", describe_machine(measure_machine(device=torch.device("cpu")))]
-    name = f"{options.command}_torch" if getattr(options, "kernels", "auto") == "torch" else options.command
-    write_table(options.out / f"{name}.md", lines)
+    write_table(options.out / f"{options.command}{'_torch' if options.kernels == 'torch' else ''}.md", lines)
     if not holds and not options.smoke:
         sys.exit(1)
 

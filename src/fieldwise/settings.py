@@ -51,7 +51,7 @@ class TrainingSettings(BaseModel):
     precision: of the network's products in training, `float32` or `bfloat16`. Weights, optimiser, loss, evaluation
         and prediction are float32 in any case.
     kernels: what computes in training on a CPU: `fused` runs AutoInt's layers (in bfloat16, with AVX512-BF16), the
-        interactions of AIM and AutoFIS, and `row_adam` in kernels that are compiled on first use, `torch` runs
+        interactions of an architecture, and `row_adam` in kernels that are compiled on first use, `torch` runs
         everything in torch.
     micro_batch: rows of a batch that pass through the network at a time; their gradients add up to the batch's.
     allocator: `keep` has the C library keep freed memory for the next step (Linux on the CPU), `system` leaves it

@@ -25,8 +25,9 @@ Positions = Sequence[Sequence[Sequence[int]]]
 class _Arrange(torch.autograd.Function):
     """What the tables give, each [B, W_t], as vectors [S F D, B] and the sums of their first-order weights [B].
 
-    Side by side, the tables' numbers are N. index: which of them each position takes, -1 for none, none twice.
-    inverse: which position each number has gone to. weights: which numbers are first-order weights.
+    Side by side, the tables' numbers are N. index: which of them each position takes, none twice; N for none, unless
+    every position takes one (complete). inverse: which position each number has gone to, any for first-order weights.
+    weights: which numbers those are.
 
     Tables are copied as matrices, for torch transposes those in blocks; more dimensions take it many times as long.
     """
@@ -43,20 +44,14 @@ class _Arrange(torch.autograd.Function):
             part.copy_(table.t())
         first_order = numbers.index_select(0, weights).sum(dim=0)
         if not complete:
-            # A last row of zeros, for -1.
             numbers[-1] = 0.0
-            index = index % len(numbers)
         return numbers.index_select(0, index), first_order
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, grad_first_order: Tensor) -> tuple[Tensor | None, ...]:
         inverse, weights = ctx.saved_tensors
-        if len(grad):
-            numbers = grad.index_select(0, inverse.clamp_min(0))
-        else:
-            numbers = grad.new_empty(len(inverse), grad.shape[1])
-        # All other numbers are a position's.
+        numbers = grad.index_select(0, inverse) if len(grad) else grad.new_empty(len(inverse), grad.shape[1])
         numbers.index_copy_(0, weights, grad_first_order.expand(len(weights), -1))
         return None, None, None, None, *(part.t().contiguous() for part in torch.split(numbers, ctx.widths))
 
@@ -117,15 +112,16 @@ class FunctionEmbedding(nn.Module):
                 with torch.no_grad():
                     table.table.weight[:, -1] = 0.0
         flat = index.reshape(-1)
-        inverse = np.full(start, -1)
+        inverse = np.zeros(start, dtype=np.int64)
         inverse[flat[flat >= 0]] = np.flatnonzero(flat >= 0)
+        self._complete = bool((flat >= 0).all())
+        flat[flat < 0] = start
         self.index: Tensor
         self.inverse: Tensor
         self.weights: Tensor
         self.register_buffer("index", torch.tensor(flat), persistent=False)
         self.register_buffer("inverse", torch.tensor(inverse), persistent=False)
         self.register_buffer("weights", torch.tensor(weights, dtype=torch.int64), persistent=False)
-        self._complete = bool((index >= 0).all())
         self.bias = nn.Parameter(torch.zeros(())) if first_order else None
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:

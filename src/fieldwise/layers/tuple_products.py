@@ -45,7 +45,7 @@ def _of(x: Tensor, fields: Tensor, weights: Tensor | None, *, summed: bool) -> T
         and len(fields) <= native.MOST_FACTORS
         and native.why_not() is None
     )
-    form = _Kernel if fused else _SummedProducts if summed else _Products
+    form = _Kernel if fused else _InPieces
     products: Tensor = form.apply(x, fields, weights, summed)  # type: ignore[no-untyped-call]
     return products
 
@@ -69,16 +69,25 @@ class _Kernel(torch.autograd.Function):
         return grad_x, None, grad_weights, None
 
 
-class _Products(torch.autograd.Function):
+class _InPieces(torch.autograd.Function):
+    """Both kinds of products by torch."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, fields: Tensor, weights: Tensor | None, _summed: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, fields: Tensor, weights: Tensor | None, summed: bool) -> Tensor:
         ctx.save_for_backward(x, fields, weights)
-        products = x.new_empty(fields.shape[1], *x.shape[1:])
-        for piece in _pieces(x, len(products)):
-            product = _multiply([x.index_select(0, f[piece]) for f in fields], out=products[piece])
-            if weights is not None:
+        ctx.summed = summed
+        count, (_, dim, rows) = fields.shape[1], x.shape
+        output = x.new_empty((count, rows) if summed else (count, dim, rows))
+        for piece in _pieces(x, count):
+            factors, of = [x.index_select(0, f[piece]) for f in fields], output[piece]
+            product = _multiply(factors, out=None if summed else of)
+            if summed and weights is None:
+                torch.sum(product, dim=1, out=of)
+            elif summed and weights is not None:
+                torch.bmm(weights[piece].unsqueeze(1), product, out=of.unsqueeze(1))
+            elif weights is not None:
                 product.mul_(weights[piece].unsqueeze(2))
-        return products
+        return output
 
     @staticmethod
     @once_differentiable
@@ -89,41 +98,15 @@ class _Products(torch.autograd.Function):
         for piece in _pieces(x, fields.shape[1]):
             places = [f[piece] for f in fields]
             factors = [x.index_select(0, f) for f in places]
-            outer = grad[piece]
+            share = grad[piece].unsqueeze(1) if ctx.summed else grad[piece]
             if weights is not None and grad_weights is not None:
-                torch.sum(_multiply(factors).mul_(outer), dim=2, out=grad_weights[piece])
-                outer = weights[piece].unsqueeze(2) * outer
-            _add_gradients(grad_x, places, factors, outer)
-        return grad_x, None, grad_weights, None
-
-
-class _SummedProducts(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, fields: Tensor, weights: Tensor | None, _summed: bool) -> Tensor:
-        ctx.save_for_backward(x, fields, weights)
-        values = x.new_empty(fields.shape[1], x.shape[2])
-        for piece in _pieces(x, len(values)):
-            product = _multiply([x.index_select(0, f[piece]) for f in fields])
-            if weights is None:
-                torch.sum(product, dim=1, out=values[piece])
-            else:
-                torch.bmm(weights[piece].unsqueeze(1), product, out=values[piece].unsqueeze(1))
-        return values
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, fields, weights = ctx.saved_tensors
-        grad_x = torch.zeros_like(x)
-        grad_weights = None if weights is None else torch.empty_like(weights)
-        for piece in _pieces(x, fields.shape[1]):
-            places = [f[piece] for f in fields]
-            factors = [x.index_select(0, f) for f in places]
-            outer = grad[piece].unsqueeze(1)
-            if weights is not None and grad_weights is not None:
-                torch.bmm(_multiply(factors), outer.transpose(1, 2), out=grad_weights[piece].unsqueeze(2))
-                outer = weights[piece].unsqueeze(2) * outer
-            _add_gradients(grad_x, places, factors, outer)
+                product = _multiply(factors)
+                if ctx.summed:
+                    torch.bmm(product, share.transpose(1, 2), out=grad_weights[piece].unsqueeze(2))
+                else:
+                    torch.sum(product.mul_(share), dim=2, out=grad_weights[piece])
+                share = weights[piece].unsqueeze(2) * share
+            _add_gradients(grad_x, places, factors, share)
         return grad_x, None, grad_weights, None
 
 

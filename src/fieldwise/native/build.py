@@ -14,6 +14,7 @@ import shlex
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -50,6 +51,16 @@ def load_library(source: Path, flags: tuple[str, ...] = ()) -> ctypes.CDLL:
     except OSError as error:
         raise BuildError(f"{error.strerror or error}: {error.filename}" if error.filename else str(error)) from error
     raise AssertionError
+
+
+def library_or_reason(source: Path, flags: tuple[str, ...] = ()) -> ctypes.CDLL | str:
+    """The library made of a C++ source, as `load_library` finds it, or why it cannot be had."""
+    if sys.platform != "linux":
+        return "it is written for Linux"
+    try:
+        return load_library(source, flags)
+    except BuildError as error:
+        return str(error)
 
 
 def find_compiler() -> list[str]:

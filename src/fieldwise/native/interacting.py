@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from fieldwise.native.build import BuildError, load_library
+from fieldwise.native.build import library_or_reason
 from fieldwise.native.threads import torch_threads
 
 FLAGS = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma")
@@ -72,11 +72,9 @@ def _library() -> ctypes.CDLL | str:
         return "it is written for Linux on x86-64"
     if not torch.cpu._is_avx512_bf16_supported():
         return "this CPU has no AVX512-BF16"
-    try:
-        library = load_library(Path(__file__).with_name("interacting.cpp"), FLAGS)
-    except BuildError as error:
-        return str(error)
-    library.fieldwise_saved_bytes.restype = ctypes.c_int64
+    library = library_or_reason(Path(__file__).with_name("interacting.cpp"), FLAGS)
+    if not isinstance(library, str):
+        library.fieldwise_saved_bytes.restype = ctypes.c_int64
     return library
 
 

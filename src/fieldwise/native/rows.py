@@ -5,13 +5,12 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
-import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from fieldwise.native.build import BuildError, load_library
+from fieldwise.native.build import library_or_reason
 from fieldwise.native.threads import torch_threads
 
 
@@ -31,13 +30,9 @@ class _Step(ctypes.Structure):
 @functools.cache
 def _library() -> ctypes.CDLL | str:
     """The compiled kernel, or why there is none."""
-    if sys.platform != "linux":
-        return "it is written for Linux"
-    try:
-        library = load_library(Path(__file__).with_name("rows.cpp"))
-    except BuildError as error:
-        return str(error)
-    library.fieldwise_row_adam.restype = None
+    library = library_or_reason(Path(__file__).with_name("rows.cpp"))
+    if not isinstance(library, str):
+        library.fieldwise_row_adam.restype = None
     return library
 
 

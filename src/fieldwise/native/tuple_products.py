@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from fieldwise.native.build import BuildError, load_library
+from fieldwise.native.build import library_or_reason
 from fieldwise.native.threads import torch_threads
 
 MOST_FACTORS = 8
@@ -37,13 +36,9 @@ class _Work(ctypes.Structure):
 @functools.cache
 def _library() -> ctypes.CDLL | str:
     """The compiled kernel, or why there is none."""
-    if sys.platform != "linux":
-        return "it is written for Linux"
-    try:
-        library = load_library(Path(__file__).with_name("tuple_products.cpp"))
-    except BuildError as error:
-        return str(error)
-    library.fieldwise_tuple_products.restype = ctypes.c_int32
+    library = library_or_reason(Path(__file__).with_name("tuple_products.cpp"))
+    if not isinstance(library, str):
+        library.fieldwise_tuple_products.restype = ctypes.c_int32
     return library
 
 
