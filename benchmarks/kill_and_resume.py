@@ -25,8 +25,8 @@ from pathlib import Path
 
 import pyarrow.csv
 
-from fieldwise.card import versions
 from fieldwise.datasets.synthetic import make_click_log
+from fieldwise.environment import versions
 
 SETTINGS = ("epochs=2", "num_layers=1", "attention_dim=16", "dropout=0.1", "checkpoint_minutes=0.0166")
 COMMAND = [sys.executable, "-m", "fieldwise", "train"]

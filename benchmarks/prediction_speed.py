@@ -25,11 +25,11 @@ import pyarrow.csv
 import fieldwise as fw
 from fieldwise.bench.measure import measure_machine
 from fieldwise.bench.report import describe_machine
-from fieldwise.card import versions
 from fieldwise.data.dataset import Dataset
-from fieldwise.memory import keep_freed_memory
+from fieldwise.environment import versions
+from fieldwise.native.memory import keep_freed_memory
 from fieldwise.training.evaluation import predict_logits
-from fieldwise.training.plan import resolve_device
+from fieldwise.training.execution import resolve_device
 
 CATEGORICAL, NUMERIC = 26, 13
 PIECE = 100_000

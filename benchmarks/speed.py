@@ -31,7 +31,7 @@ import peers
 from fieldwise.bench.measure import measure_machine
 from fieldwise.bench.report import describe_machine
 from fieldwise.bench.workload import BATCHES, Case, Workload, field_sizes, random_rows
-from fieldwise.card import versions
+from fieldwise.environment import versions
 
 DIM, LAYERS, HEADS = 32, 3, 2
 LARGE = 1_000_000

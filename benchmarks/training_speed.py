@@ -16,11 +16,11 @@ import time
 
 import torch
 
-from fieldwise.card import versions
 from fieldwise.data.batch import Batch
 from fieldwise.data.dataset import Dataset
 from fieldwise.datasets.synthetic import make_click_log
 from fieldwise.encoding.encoder import Encoder
+from fieldwise.environment import versions
 from fieldwise.models import registry
 from fieldwise.models.base import CTRModel
 from fieldwise.settings import TrainingSettings

@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 
 import fieldwise as fw
 from fieldwise.errors import FieldwiseError, PredictorFormatError
-from fieldwise.predictor_files import CARD, DOCUMENTS, ENCODER, FILES, MANIFEST, SETTINGS, VOCABULARIES, WEIGHTS
+from fieldwise.predictor.files import CARD, DOCUMENTS, ENCODER, FILES, MANIFEST, SETTINGS, VOCABULARIES, WEIGHTS
 
 Files = dict[str, bytes]
 Draw = Callable[[st.SearchStrategy[Any]], Any]

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from criteo_rows import criteo_layout, criteo_rows
-from fieldwise.architecture import Architecture
-from fieldwise.architecture.document import num_tuples
+from fieldwise.architecture import Architecture, num_tuples
 from fieldwise.comparison.tables import markdown_table
 from fieldwise.layers.interaction_functions import function_names
 from fieldwise.layout import Layout

@@ -23,8 +23,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from fieldwise.architecture import Architecture
-from fieldwise.architecture.document import num_tuples
+from fieldwise.architecture import Architecture, num_tuples
 from fieldwise.comparison import tables
 from fieldwise.comparison.results import Run
 from fieldwise.errors import SettingsError

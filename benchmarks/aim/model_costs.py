@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from criteo_rows import criteo_layout, criteo_rows
-from fieldwise.architecture import Architecture, Interaction
-from fieldwise.architecture.document import num_tuples, summarise_fields
+from fieldwise.architecture import Architecture, Interaction, num_tuples, summarise_fields
 from fieldwise.comparison.tables import markdown_table
 from fieldwise.layers.interaction_functions import function_names
 from fieldwise.layout import Layout

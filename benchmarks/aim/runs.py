@@ -19,9 +19,9 @@ import pyarrow as pa
 
 from fieldwise import datasets
 from fieldwise.architecture import Architecture
-from fieldwise.card import environment, versions
 from fieldwise.comparison.storage import Workspace
 from fieldwise.data.dataset import Dataset
+from fieldwise.environment import Environment, versions
 from fieldwise.errors import DataError
 from fieldwise.layout import Layout
 from fieldwise.preparation import Tables, prepare, read
@@ -108,7 +108,7 @@ def kept(path: Path, asked: Mapping[str, Any], measure: Callable[[], Figures]) -
     record = {
         "asked": wanted,
         "figures": figures,
-        "environment": environment().model_dump(mode="json"),
+        "environment": Environment.current().model_dump(mode="json"),
         "versions": versions(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -178,7 +178,7 @@ def train(place: Path, rows: Rows, settings: Settings) -> Figures:
 def write_table(path: Path, lines: list[str]) -> None:
     """Print lines of Markdown and keep them in a file, with the versions that they are of."""
     told = ", ".join(f"{name} {version}" for name, version in versions().items())
-    text = "\n".join([*lines, "", f"{told}; {environment().threads} thread(s)", ""])
+    text = "\n".join([*lines, "", f"{told}; {Environment.current().threads} thread(s)", ""])
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     print(text, end="")

@@ -9,21 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from fieldwise import datasets
-from fieldwise.card import Card, environment, versions
+from fieldwise.columns.tables import Source
 from fieldwise.comparison.grid import compare
-from fieldwise.data.tables import Source
+from fieldwise.environment import Environment, versions
 from fieldwise.errors import SettingsError, TrainingError
 from fieldwise.models import registry
 from fieldwise.predictor import Predictor
-from fieldwise.predictor_files import require_free
+from fieldwise.predictor.files import require_free
+from fieldwise.predictor.model_card import ModelCard
 from fieldwise.preparation import prepare, read, settle_schema
 from fieldwise.recipes.network import build, count, fit, settle_training
+from fieldwise.recipes.run_directory import RunRecord, UnfinishedRun, require_same
 from fieldwise.recipes.search import search as search_for
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings, resolve_settings
-from fieldwise.training.plan import reuse
-from fieldwise.unfinished import RunRecord, UnfinishedRun, require_same
+from fieldwise.training.execution import reuse
 
 __all__ = ["compare", "load", "resume", "search", "train"]
 
@@ -119,7 +120,7 @@ def train(
                 columns=columns,
                 settings=chosen,
                 digest={part: prepared.parts[part].digest() for part in ("train", "valid")},
-                environment=environment(),
+                environment=Environment.current(),
             )
             if resume:
                 require_same(began, record)
@@ -146,10 +147,10 @@ def train(
         if fitted.filled:
             notes.append(f"unseen tokens are predicted as the field's average token in: {', '.join(fitted.filled)}")
             reporter.say(notes[-1])
-        card = Card(
+        card = ModelCard(
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             versions=versions(),
-            environment=environment(device=fitted.device),
+            environment=Environment.current(device=fitted.device),
             data=prepared.data,
             columns=columns,
             parameters=count(network),

@@ -61,7 +61,7 @@ class TrainingSettings(BaseModel):
     checkpoint_minutes: a checkpoint is written after each epoch and after so many minutes within one.
     device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a CUDA device where there is one.
 
-    `auto` follows the written rule of `fieldwise.training.plan`, never a timing.
+    `auto` follows the written rule of `fieldwise.training.execution`, never a timing.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -188,7 +188,7 @@ def test_trim_to_a_latency(run: Run, search: Path, tmp_path: Path, monkeypatch: 
     assert re.fullmatch(r"3 interactions: \S+ ms for 8 rows\n3 of 3 interactions are kept; .*\n", done.err)
     assert "for 256 rows" in run("trim", search, "--out", tmp_path / "more.json", "--latency", "10s").err
 
-    from fieldwise.architecture import trimming
+    from fieldwise.recipes.search import trimming
 
     monkeypatch.setattr(trimming, "measure_latency", lambda a, rows: 0.004 + 0.001 * len(a.interactions))
     done = run("trim", search, "--out", tmp_path / "some.json", "--latency", "5.5ms")

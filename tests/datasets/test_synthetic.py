@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from fieldwise import metrics
 from fieldwise.datasets.synthetic import SyntheticClickLog, Tokens, expected_auc, make_click_log, make_search_log
 from fieldwise.errors import DataError, SettingsError
 from fieldwise.schema import Categorical, MultiValued, Numeric
-from fieldwise.training import metrics
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldwise.encoding.tokens import token_column
+from fieldwise.columns.tokens import token_column
 from fieldwise.encoding.vocabulary import Vocabulary, count_tokens
 from fieldwise.layout import FIRST_TOKEN, MISSING, OTHER
 

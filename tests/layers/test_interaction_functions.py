@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fieldwise.architecture import Architecture, Interaction
-from fieldwise.architecture.document import summarise_fields
+from fieldwise.architecture import Architecture, Interaction, summarise_fields
 from fieldwise.data.batch import Batch
 from fieldwise.errors import SettingsError
 from fieldwise.layers import interaction_functions

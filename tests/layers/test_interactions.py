@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fieldwise.architecture import Architecture, Interaction
-from fieldwise.architecture.document import summarise_fields
+from fieldwise.architecture import Architecture, Interaction, summarise_fields
 from fieldwise.data.batch import Batch
 from fieldwise.errors import SettingsError
 from fieldwise.layers.embeddings import FieldEmbedding

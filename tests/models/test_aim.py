@@ -17,8 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import fieldwise as fw
-from fieldwise.architecture import Architecture, Interaction
-from fieldwise.architecture.document import summarise_fields
+from fieldwise.architecture import Architecture, Interaction, summarise_fields
 from fieldwise.data.batch import Batch
 from fieldwise.errors import PredictorFormatError, SettingsError
 from fieldwise.layers.embeddings import FieldEmbedding

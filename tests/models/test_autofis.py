@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fieldwise.architecture import Architecture, Interaction
-from fieldwise.architecture.document import summarise_fields
+from fieldwise.architecture import Architecture, Interaction, summarise_fields
 from fieldwise.data.batch import Batch
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layers.interactions import gates_of

@@ -7,8 +7,7 @@ import itertools
 import pytest
 import torch
 
-from fieldwise.architecture import Architecture, Interaction
-from fieldwise.architecture.document import summarise_fields
+from fieldwise.architecture import Architecture, Interaction, summarise_fields
 from fieldwise.layers.interactions import RAW
 from fieldwise.layers.products import pooled_pairs
 from fieldwise.layout import FieldLayout, Layout

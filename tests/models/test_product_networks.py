@@ -6,8 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fieldwise.architecture import Architecture, Interaction
-from fieldwise.architecture.document import summarise_fields
+from fieldwise.architecture import Architecture, Interaction, summarise_fields
 from fieldwise.layers.interactions import RAW
 from fieldwise.layers.products import inner_products, pairs_of, pooled_pairs
 from fieldwise.layout import FieldLayout, Layout

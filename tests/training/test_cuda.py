@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fieldwise.bench.workload import Case, Workload
-from fieldwise.data.feeding import Feeder
+from fieldwise.data.loader import Feeder
 from fieldwise.training.trainer import Trainer
 
 pytestmark = [

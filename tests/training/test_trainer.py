@@ -24,15 +24,15 @@ from fieldwise.layers.interactions import gates_of
 from fieldwise.models import registry
 from fieldwise.models.aim import AIM, EmbeddingSearch
 from fieldwise.models.base import CTRModel
+from fieldwise.objectives import Binary
 from fieldwise.optim.rows import clip_gradients
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Categorical, Numeric, Schema
 from fieldwise.settings import TrainingSettings
 from fieldwise.training import trainer as trainer_module
 from fieldwise.training.evaluation import evaluate_model, predict_logits
+from fieldwise.training.execution import resolve_device
 from fieldwise.training.history import header
-from fieldwise.training.objectives import Binary
-from fieldwise.training.plan import resolve_device
 from fieldwise.training.trainer import GateTraining, Trainer, fill_other, learning_rate
 
 

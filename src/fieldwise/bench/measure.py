@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fieldwise.bench.workload import Case, Workload
 from fieldwise.errors import FieldwiseError
-from fieldwise.training.plan import describe
+from fieldwise.training.execution import describe
 
 _VALID_SHARE = 8
 """One row in so many validates, where the memory of a whole run is measured."""
@@ -33,7 +33,7 @@ class Measurement:
 
     step_ms: median time of a training step. train_rows_per_s, predict_rows_per_s: from medians. flops_per_row: matrix
     products of a training step, per row. peak_mb: highest memory of the process over building, training, validation
-    and a checkpoint. table_mb: the embedding tables. plan: the choices of `fieldwise.training.plan`.
+    and a checkpoint. table_mb: the embedding tables. plan: the choices of `fieldwise.training.execution`.
     """
 
     step_ms: float

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fieldwise.bench.measure import Machine, Measurement
 from fieldwise.bench.workload import Case
-from fieldwise.card import versions
+from fieldwise.environment import versions
 from fieldwise.errors import SettingsError
 
 Results = Sequence[tuple[Case, Measurement]]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from fieldwise.data.dataset import Dataset
-from fieldwise.data.feeding import Feeder
+from fieldwise.data.loader import Feeder
 from fieldwise.encoding.encoded import EncodedRows, EncodingReport
 from fieldwise.errors import SettingsError
 from fieldwise.layout import FIRST_TOKEN, FieldLayout, Layout

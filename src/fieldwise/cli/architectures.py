@@ -15,8 +15,8 @@ from fieldwise.errors import SettingsError
 from fieldwise.reporting import Reporter
 
 if TYPE_CHECKING:
-    from fieldwise.architecture.document import Architecture
-    from fieldwise.architecture.sections import Section
+    from fieldwise.architecture import Architecture
+    from fieldwise.reporting.tables import Section
 
 app = typer.Typer(
     help="Look at what a search has found: which fields interact, by which functions, with which embedding sizes.",
@@ -50,8 +50,8 @@ def show(
     The FI ratio is given in both conventions: tuples of fields that have at least one function, of all tuples of that
     order; and (tuple, function) pairs, of all of those.
     """
-    from fieldwise.architecture.document import Architecture
-    from fieldwise.architecture.summary import summarise
+    from fieldwise.architecture import Architecture
+    from fieldwise.explain.summary import summarise
 
     architecture = Architecture.load(file)
     summary = summarise(architecture)
@@ -74,8 +74,8 @@ def diff(
     Per order: what both keep and what one keeps alone, their Jaccard index (1 is the same, 0 nothing in common), and
     Spearman's rank correlation of the strengths.
     """
-    from fieldwise.architecture.difference import compare_architectures
-    from fieldwise.architecture.document import Architecture
+    from fieldwise.architecture import Architecture
+    from fieldwise.explain.difference import compare_architectures
 
     difference = compare_architectures(Architecture.load(a), Architecture.load(b))
     if as_json:
@@ -113,7 +113,7 @@ def trim(
     Give either --max-interactions or --latency. Embedding positions that nothing reads any more are dropped too. Train
     a model on the result to know what it is worth.
     """
-    from fieldwise.architecture.document import FILE_NAME, Architecture
+    from fieldwise.architecture import FILE_NAME, Architecture
 
     if (max_interactions is None) == (latency is None):
         raise SettingsError("how much is to stay? give either --max-interactions N or --latency TIME")
@@ -135,7 +135,7 @@ def trim(
 def _trimmed(
     architecture: Architecture, max_interactions: int | None, limit: float | None, rows: int, reporter: Reporter
 ) -> Architecture:
-    from fieldwise.architecture import trimming
+    from fieldwise.recipes.search import trimming
 
     if limit is None:
         return trimming.trim(architecture, max_interactions=max_interactions)
@@ -151,7 +151,7 @@ def _trimmed(
 def _draw(architecture: Architecture, directory: Path) -> None:
     from importlib.util import find_spec
 
-    from fieldwise.architecture.pictures import draw
+    from fieldwise.explain.pictures import draw
 
     if find_spec("matplotlib") is None:
         raise SettingsError("pictures need matplotlib; install it with: pip install 'fieldwise[plots]'")

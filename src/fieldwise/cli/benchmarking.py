@@ -16,7 +16,7 @@ from fieldwise.cli.words import print_json
 from fieldwise.errors import SettingsError
 from fieldwise.reporting import Reporter
 from fieldwise.settings import parse_override, resolve_settings
-from fieldwise.training.plan import resolve_device
+from fieldwise.training.execution import resolve_device
 
 _SUFFIXES = {"": 1, "k": 1_000, "m": 1_000_000}
 

@@ -12,7 +12,7 @@ import pyarrow.csv
 from fieldwise import datasets
 from fieldwise.api import train
 from fieldwise.cli.words import print_json
-from fieldwise.data.tables import Source
+from fieldwise.columns.tables import Source
 from fieldwise.datasets.synthetic import SyntheticClickLog, make_click_log
 from fieldwise.predictor import Predictor
 from fieldwise.reporting import Reporter

@@ -11,15 +11,15 @@ import typer
 
 from fieldwise import datasets
 from fieldwise.api import load
-from fieldwise.card import summary_rows
 from fieldwise.cli.words import one_or_list, parse_fields, print_json, split_names
+from fieldwise.columns.tables import read_table
 from fieldwise.comparison.sizes import sizes_at
-from fieldwise.data.tables import read_table
 from fieldwise.errors import SchemaError
 from fieldwise.models import registry
 from fieldwise.predictor import Predictor
+from fieldwise.predictor.model_card import summary_rows
 from fieldwise.reporting import Reporter
-from fieldwise.schema_inference import Inference, infer_schema
+from fieldwise.schema.inference import Inference, infer_schema
 
 
 def run(

@@ -20,7 +20,7 @@ import typer
 from fieldwise.api import load
 from fieldwise.cli.words import one_or_list, print_json, split_names
 from fieldwise.errors import DataError, suggest
-from fieldwise.memory import keep_freed_memory
+from fieldwise.native.memory import keep_freed_memory
 from fieldwise.predictor import Predictor
 from fieldwise.reporting import Reporter
 

@@ -11,11 +11,11 @@ import typer
 from fieldwise import api
 from fieldwise.cli.words import one_or_list, parse_fields, print_json, split_names
 from fieldwise.errors import DataError, SettingsError
+from fieldwise.metrics import Metrics
 from fieldwise.predictor import Predictor
+from fieldwise.recipes.run_directory import UnfinishedRun
 from fieldwise.reporting import Reporter
 from fieldwise.settings import parse_override
-from fieldwise.training.metrics import Metrics
-from fieldwise.unfinished import UnfinishedRun
 
 
 def run(

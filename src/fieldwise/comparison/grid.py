@@ -16,25 +16,25 @@ import torch
 
 from fieldwise import datasets
 from fieldwise.architecture import Architecture
-from fieldwise.card import environment, versions
+from fieldwise.columns.tables import Source
 from fieldwise.comparison import tables as output
 from fieldwise.comparison.contenders import Contender, Plan, plan
 from fieldwise.comparison.results import Comparison, Run
 from fieldwise.comparison.storage import Storage, Workspace
-from fieldwise.data.roles import read_label
-from fieldwise.data.tables import Source
+from fieldwise.data.labels import read_label
+from fieldwise.environment import Environment, versions
 from fieldwise.errors import FieldwiseError, SettingsError, TrainingError
+from fieldwise.metrics import Metrics, evaluate_predictions
+from fieldwise.objectives import Binary
 from fieldwise.preparation import Prepared, Tables, prepare, read, settle_schema
 from fieldwise.recipes import boosting
 from fieldwise.recipes.network import Fitted, build, count, fit, settle_training
 from fieldwise.recipes.search import search
-from fieldwise.recipes.time_budget import seconds_searched
+from fieldwise.recipes.search.budget import seconds_searched
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
 from fieldwise.training.evaluation import evaluate_model, predict_logits
-from fieldwise.training.metrics import Metrics, evaluate_predictions
-from fieldwise.training.objectives import Binary
 from fieldwise.tuning import tune as tune_settings
 
 
@@ -217,7 +217,7 @@ class _Grid:
             figures = {"error": str(error)}
         created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         return run.model_copy(
-            update={"created": created, "environment": environment(), "versions": versions(), **figures}
+            update={"created": created, "environment": Environment.current(), "versions": versions(), **figures}
         )
 
     def _network(self, run: Run) -> dict[str, Any]:

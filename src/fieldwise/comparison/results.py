@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from fieldwise.card import Environment
 from fieldwise.comparison.published import JOINT, Published, published
+from fieldwise.environment import Environment
 from fieldwise.training.history import History
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from fieldwise.comparison.results import Comparison, Statistic, Summary
 from fieldwise.errors import SettingsError
-from fieldwise.picture_labels import place_labels
+from fieldwise.reporting.figures import place_labels
 
 HEADER = (
     "model",

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fieldwise.data.batch import PADDING, Batch
-from fieldwise.data.roles import read_group, read_label, read_weight
+from fieldwise.data.labels import read_group, read_label, read_weight
 from fieldwise.data.splits import Rows
 from fieldwise.encoding.encoded import EncodedRows, Ragged
 from fieldwise.encoding.encoder import Encoder

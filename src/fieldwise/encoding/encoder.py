@@ -22,7 +22,7 @@ from fieldwise.encoding.fields import (
     NumericEncoding,
     fit_field,
 )
-from fieldwise.encoding.numbers import Scaling
+from fieldwise.encoding.scaling import Scaling
 from fieldwise.encoding.vocabulary import Vocabulary
 from fieldwise.errors import DataError, PredictorFormatError, suggest
 from fieldwise.layout import FieldLayout, Layout

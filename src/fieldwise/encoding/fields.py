@@ -16,14 +16,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fieldwise.encoding import numbers
-from fieldwise.encoding.calendar import part_column, part_of
+from fieldwise.columns import numbers
+from fieldwise.columns.dates import CalendarPart, part_column, part_of
+from fieldwise.columns.tokens import Tokens, is_missing, plain_column, token, token_column
 from fieldwise.encoding.encoded import EncodingReport, Ragged
-from fieldwise.encoding.tokens import Tokens, is_missing, plain_column, token, token_column
+from fieldwise.encoding.scaling import Scaling, bucket_ids, fit_bounds, fit_scaling, scale
 from fieldwise.encoding.vocabulary import Vocabulary, count_tokens
 from fieldwise.errors import DataError
 from fieldwise.layout import FIRST_TOKEN, MISSING, OTHER, Kind
-from fieldwise.schema import CalendarPart, Categorical, MultiValued, Numeric
+from fieldwise.schema import Categorical, MultiValued, Numeric
 
 Ids = npt.NDArray[np.int32]
 
@@ -119,23 +120,23 @@ class NumericEncoding:
     """One scaled number per row; NaN stands for missing."""
 
     name: str
-    scaling: numbers.Identity | numbers.Standard | numbers.MinMax | numbers.LogSquared
+    scaling: Scaling
     kind: ClassVar[Kind] = "numeric"
     size: ClassVar[int] = FIRST_TOKEN  # the missing vector and the value vector
 
     @classmethod
     def fit(cls, name: str, spec: Numeric, column: pa.ChunkedArray) -> NumericEncoding:
         """Take the scaling's figures from the column."""
-        return cls(name, numbers.fit_scaling(spec, numbers.number_column(column)))
+        return cls(name, fit_scaling(spec, numbers.number_column(column)))
 
     def encode(self, column: pa.ChunkedArray, report: EncodingReport) -> npt.NDArray[np.float32]:
         """The scaled number of each row: float32 [N]."""
-        scaled = numbers.scale(self.scaling, numbers.number_column(column))
+        scaled = scale(self.scaling, numbers.number_column(column))
         return _finite(scaled, report, self.name).astype(np.float32)
 
     def encode_value(self, value: Any, report: EncodingReport) -> float:
         """The scaled number of one value."""
-        scaled = numbers.scale(self.scaling, np.array([numbers.number(value)]))
+        scaled = scale(self.scaling, np.array([numbers.number(value)]))
         return float(_finite(scaled, report, self.name).astype(np.float32)[0])
 
 
@@ -151,7 +152,7 @@ class BucketEncoding:
     def fit(cls, name: str, spec: Numeric, column: pa.ChunkedArray) -> BucketEncoding:
         """Find the bounds between equally filled buckets."""
         assert spec.buckets is not None
-        return cls(name, numbers.fit_bounds(spec.buckets, numbers.number_column(column)))
+        return cls(name, fit_bounds(spec.buckets, numbers.number_column(column)))
 
     @property
     def size(self) -> int:
@@ -161,12 +162,12 @@ class BucketEncoding:
     def encode(self, column: pa.ChunkedArray, report: EncodingReport) -> Ids:
         """The id of each row's bucket: int32 [N]."""
         known = _finite(numbers.number_column(column), report, self.name)
-        return numbers.bucket_ids(self.bounds, known)
+        return bucket_ids(self.bounds, known)
 
     def encode_value(self, value: Any, report: EncodingReport) -> int:
         """The id of one value's bucket."""
         known = _finite(np.array([numbers.number(value)]), report, self.name)
-        return int(numbers.bucket_ids(self.bounds, known)[0])
+        return int(bucket_ids(self.bounds, known)[0])
 
 
 FieldEncoding = CategoricalEncoding | MultiValuedEncoding | NumericEncoding | BucketEncoding

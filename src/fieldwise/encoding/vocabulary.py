@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fieldwise.encoding.tokens import Tokens
+from fieldwise.columns.tokens import Tokens
 from fieldwise.layout import FIRST_TOKEN, MISSING, OTHER
 
 

@@ -37,7 +37,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from fieldwise.data.batch import Batch
-from fieldwise.layers.compressed import CompressedInteraction
+from fieldwise.layers.cin import CompressedInteraction
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layers.first_order import FirstOrderEmbedding
 from fieldwise.layers.mlp import MLP, init_glorot_normal

@@ -22,8 +22,8 @@ from torch.optim import Optimizer
 from torch.optim.adam import adam
 
 from fieldwise.errors import SettingsError
-from fieldwise.memory import use_huge_pages
 from fieldwise.native import rows as native
+from fieldwise.native.memory import use_huge_pages
 
 
 @dataclass

@@ -8,18 +8,17 @@ from pathlib import Path
 
 import torch
 
-from fieldwise.architecture import Architecture
-from fieldwise.architecture.document import summarise_fields
+from fieldwise.architecture import Architecture, summarise_fields
 from fieldwise.data.dataset import Dataset
 from fieldwise.layout import Layout
+from fieldwise.metrics import Metrics
 from fieldwise.models import registry
 from fieldwise.models.base import CTRModel, count_parameters
 from fieldwise.reporting import Reporter
 from fieldwise.settings import Settings
 from fieldwise.training.evaluation import evaluate_model
+from fieldwise.training.execution import settle
 from fieldwise.training.history import History
-from fieldwise.training.metrics import Metrics
-from fieldwise.training.plan import settle
 from fieldwise.training.trainer import Trainer, fill_other
 
 
@@ -49,7 +48,7 @@ def settle_training(layout: Layout, settings: Settings) -> Settings:
     """The settings with every `auto` of training replaced, for this machine and the model.
 
     A model that searches first is taken without interactions: what they will be makes no difference to the choices.
-    Raises what building the model and `fieldwise.training.plan.settle` raise.
+    Raises what building the model and `fieldwise.training.execution.settle` raise.
     """
     sketch = settings
     if settings.wants_search:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from fieldwise.errors import PredictorFormatError, TrainingError
-from fieldwise.strict_files import open_regular, read_tensor_order, read_tensors
+from fieldwise.storage.untrusted import open_regular, read_tensor_order, read_tensors
 from fieldwise.training.history import History
 
 FORMAT = "fieldwise checkpoint 2"

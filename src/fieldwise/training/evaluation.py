@@ -10,9 +10,9 @@ from torch import nn
 
 from fieldwise.data.dataset import Dataset
 from fieldwise.errors import DataError
+from fieldwise.metrics import Metrics, evaluate_predictions
+from fieldwise.objectives import Objective
 from fieldwise.reporting import Progress
-from fieldwise.training.metrics import Metrics, evaluate_predictions
-from fieldwise.training.objectives import Objective
 
 PREDICTION_ROWS = 4096
 """Rows per batch of models that fit the cache anyhow, and on a GPU."""

@@ -23,24 +23,24 @@ from torch import Tensor, nn
 
 from fieldwise.data.batch import Batch
 from fieldwise.data.dataset import Dataset
-from fieldwise.data.feeding import Feeder
+from fieldwise.data.loader import Feeder
 from fieldwise.errors import TrainingError
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layout import Layout
-from fieldwise.memory import keep_freed_memory, use_huge_pages
+from fieldwise.metrics import Metrics
 from fieldwise.models.base import CTRModel
 from fieldwise.native import rows as native
+from fieldwise.native.memory import keep_freed_memory, use_huge_pages
 from fieldwise.native.switch import fused_kernels
+from fieldwise.objectives import Binary, Objective
 from fieldwise.optim.grda import GRDA
 from fieldwise.optim.rows import RowAdagrad, RowAdam, RowOptimizer, TableAdam, clip_gradients, join_gradients
 from fieldwise.reporting import Progress, Reporter
 from fieldwise.settings import TrainingSettings
 from fieldwise.training.checkpoints import BestWeights, TrainingState, read_checkpoint, write_checkpoint
 from fieldwise.training.evaluation import evaluate_model
+from fieldwise.training.execution import describe, settle
 from fieldwise.training.history import EpochRecord, History, header
-from fieldwise.training.metrics import Metrics
-from fieldwise.training.objectives import Binary, Objective
-from fieldwise.training.plan import describe, settle
 
 TABLE_OPTIMIZERS: dict[str, type[TableAdam | RowAdam | RowAdagrad]] = {
     "adam": TableAdam,
@@ -62,8 +62,8 @@ class GateTraining:
 class Trainer:
     """Trains by Adam with early stopping; after `fit` the model holds the weights of its best epoch.
 
-    settings: `auto` in them is settled for this model and machine (`fieldwise.training.plan`); `self.settings` holds
-        what it came to.
+    settings: `auto` in them is settled for this model and machine (`fieldwise.training.execution`); `self.settings`
+        holds what it came to.
 
     The same seed, data and settings give the same weights on the same machine. Unseen and too rare tokens get
     their meaning before every evaluation (see `FieldEmbedding.fill_other`).

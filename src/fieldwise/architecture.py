@@ -1,0 +1,327 @@
+"""Architecture: what a search has found, as plain data and as a JSON file that one can read and edit by hand.
+
+{
+  "format": "fieldwise architecture", "version": 1,
+  "model": "aim",
+  "embedding_dim": 16,
+  "shared_embedding": false,
+  "fields": {"user": {"kind": "categorical", "size": 6042}, ...},
+  "interactions": [
+    {"fields": ["user", "movie"], "function": "inner", "gate": 0.62},
+    ...
+  ],
+  "positions": {"2": {"inner": {"user": [0, 1, 4], "movie": [0, 4, 5]}, ...}},
+  "statistics": [{"fields": ["user", "movie"], "auc": 0.71}, ...],
+  "settings": {...}, "data": {...}, "fieldwise": "0.1.0"
+}
+
+Only `embedding_dim`, `fields` and `interactions` decide what a model built from it computes, and `positions` where it
+is there: without it every field keeps all of its embedding positions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Iterable
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fieldwise._version import __version__
+from fieldwise.errors import SettingsError, suggest
+from fieldwise.layout import FieldLayout, Kind, Layout
+
+FORMAT = "fieldwise architecture"
+FILE_NAME = "architecture.json"
+"""What the file is called in the directory of a search."""
+
+MOST_ORDER = 8
+MOST_OF_EVERYTHING = 20_000
+"""Interactions of a network that is built without an architecture; a few bytes in a file must not ask for millions."""
+_MOST_BYTES = 64 * 2**20
+_STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+Order = Annotated[int, Field(ge=2, le=MOST_ORDER)]
+"""How many fields an interaction has."""
+Name = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class FieldSummary(BaseModel):
+    """A field as the search saw it. size: embedding rows, those of missing and other values included."""
+
+    model_config = _STRICT
+
+    kind: Kind
+    size: Annotated[int, Field(ge=1)]
+
+
+class DataSummary(BaseModel):
+    """The rows that were searched. base_rate: share of clicks."""
+
+    model_config = _STRICT
+
+    source: str = ""
+    rows: int = 0
+    base_rate: float | None = None
+
+
+class Interaction(BaseModel):
+    """One interaction: its fields in schema order, the function that computes it, and the gate the search gave it."""
+
+    model_config = _STRICT
+
+    fields: Annotated[tuple[Name, ...], Field(min_length=2, max_length=MOST_ORDER)]
+    function: Name
+    gate: float = 1.0
+
+    @property
+    def order(self) -> int:
+        """How many fields it has."""
+        return len(self.fields)
+
+    def __str__(self) -> str:
+        return f"{self.function}({', '.join(self.fields)})"
+
+
+class TupleStatistic(BaseModel):
+    """How well the mere click rates of a field tuple's values order rows: its statistics_AUC."""
+
+    model_config = _STRICT
+
+    fields: tuple[Name, ...]
+    auc: Annotated[float, Field(ge=0, le=1)]
+
+
+class Architecture(BaseModel):
+    """Interactions, their functions and the embedding positions to keep.
+
+    model: what searched. embedding_dim: D, the embedding positions of a field per order and function.
+    shared_embedding: whether all functions of an order read one embedding (`positions` then knows them as `shared`).
+    fields: of the data, in schema order. interactions: the kept ones, strongest first.
+    positions: order -> function -> field -> the embedding positions it keeps, 0 to D - 1, ascending; None keeps all.
+        A field that is not listed keeps all of its positions.
+    statistics: statistics_AUC of field tuples, kept or not (`fieldwise.explain.statistics_auc`).
+    settings: of the search, for the reader. data: what was searched. fieldwise: the version that wrote it.
+
+    Raises ValidationError (`load` and `parse` say it as SettingsError) for an interaction over an unknown field or one
+    field twice, for the same interaction twice, and for positions out of range.
+    """
+
+    model_config = _STRICT
+
+    format: Literal["fieldwise architecture"] = "fieldwise architecture"
+    version: Literal[1] = 1
+    model: Name = "aim"
+    embedding_dim: Annotated[int, Field(ge=1, le=65_536)]
+    shared_embedding: bool = False
+    fields: Annotated[dict[Name, FieldSummary], Field(min_length=1)]
+    interactions: Annotated[tuple[Interaction, ...], Field(max_length=1_000_000)] = ()
+    positions: dict[Order, dict[Name, dict[Name, tuple[int, ...]]]] | None = None
+    statistics: Annotated[tuple[TupleStatistic, ...], Field(max_length=1_000_000)] = ()
+    settings: dict[str, Any] = {}
+    data: DataSummary = DataSummary()
+    fieldwise: str = __version__
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Architecture:
+        place = {name: number for number, name in enumerate(self.fields)}
+        seen = set()
+        for number, interaction in enumerate(self.interactions, start=1):
+            what = f"interaction {number}, {interaction}"
+            for name in interaction.fields:
+                if name not in place:
+                    raise ValueError(f"{what}: '{name}' is not one of its fields; {suggest(name, place)}")
+            ranks = [place[name] for name in interaction.fields]
+            if len(set(ranks)) < len(ranks):
+                raise ValueError(f"{what}: a field stands twice")
+            if ranks != sorted(ranks):
+                wanted = ", ".join(sorted(interaction.fields, key=place.__getitem__))
+                raise ValueError(f"{what}: write its fields in the order of 'fields': {wanted}")
+            key = (interaction.fields, interaction.function)
+            if key in seen:
+                raise ValueError(f"{what}: it stands twice")
+            seen.add(key)
+        for order, functions in (self.positions or {}).items():
+            for function, by_field in functions.items():
+                for name, kept in by_field.items():
+                    where = f"positions of order {order}, {function}, '{name}'"
+                    if name not in place:
+                        raise ValueError(f"{where}: there is no such field; {suggest(name, place)}")
+                    if list(kept) != sorted(set(kept)) or (kept and not 0 <= kept[0] <= kept[-1] < self.embedding_dim):
+                        raise ValueError(
+                            f"{where}: expected ascending numbers from 0 to {self.embedding_dim - 1}, each once; "
+                            f"got {list(kept)}"
+                        )
+        return self
+
+    @property
+    def layout(self) -> Layout:
+        """The fields as a model sees them."""
+        return Layout(tuple(FieldLayout(name, field.kind, field.size) for name, field in self.fields.items()))
+
+    @property
+    def orders(self) -> tuple[int, ...]:
+        """The orders that have interactions, ascending."""
+        return tuple(sorted({interaction.order for interaction in self.interactions}))
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The interaction functions in use, in the order of their first appearance."""
+        return tuple(dict.fromkeys(interaction.function for interaction in self.interactions))
+
+    def of(self, order: int, function: str | None = None) -> list[Interaction]:
+        """The interactions of an order, and of a function where one is named, strongest first."""
+        chosen = [i for i in self.interactions if i.order == order and function in (None, i.function)]
+        return sorted(chosen, key=lambda i: -abs(i.gate))
+
+    def strengths(self, order: int) -> dict[tuple[str, ...], float]:
+        """The kept field tuples of an order with the largest |gate| among their functions, strongest first."""
+        strengths: dict[tuple[str, ...], float] = {}
+        for interaction in self.of(order):
+            strengths.setdefault(interaction.fields, abs(interaction.gate))
+        return strengths
+
+    def statistics_auc(self) -> dict[tuple[str, ...], float]:
+        """statistics_AUC by field tuple, of those that are known."""
+        return {statistic.fields: statistic.auc for statistic in self.statistics}
+
+    def kept_positions(self, order: int, function: str, field: str) -> tuple[int, ...]:
+        """The embedding positions that a field keeps for a function (`shared` with one embedding per order)."""
+        everything = tuple(range(self.embedding_dim))
+        by_function = (self.positions or {}).get(order, {})
+        return by_function.get("shared" if self.shared_embedding else function, {}).get(field, everything)
+
+    def with_interactions(self, interactions: Iterable[Interaction]) -> Architecture:
+        """The same with other interactions, sorted by falling |gate|."""
+        ordered = sorted(interactions, key=lambda i: -abs(i.gate))
+        return Architecture.model_validate({**dict(self), "interactions": ordered})
+
+    def to_json(self) -> str:
+        """The file's text, with a line for each field, interaction and list of positions."""
+        return _render(self.model_dump(mode="json"))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the JSON file, all or nothing. Raises SettingsError where it cannot be written."""
+        path = Path(path)
+        work = path.with_name(f".{path.name}.new")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            work.write_text(self.to_json(), encoding="utf-8")
+            work.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                work.unlink()
+            raise SettingsError(f"cannot write {path}: {error.strerror or error}") from error
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Architecture:
+        """Read the JSON file, or that of the directory of a search. Raises SettingsError naming what is wrong in it."""
+        path = Path(path)
+        path = path / FILE_NAME if path.is_dir() else path
+        try:
+            if path.stat().st_size > _MOST_BYTES:
+                raise SettingsError(f"{path} is no architecture: {path.stat().st_size:,} bytes")
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise SettingsError(f"there is no architecture {path}; `fieldwise search` writes one") from None
+        except OSError as error:
+            raise SettingsError(f"cannot read {path}: {error.strerror or error}") from error
+        except UnicodeDecodeError:
+            raise SettingsError(f"{path} is no architecture: it is not text in UTF-8") from None
+        try:
+            return cls.parse(text)
+        except SettingsError as error:
+            raise SettingsError(f"{path}: {error}") from error
+
+    @classmethod
+    def parse(cls, text: str) -> Architecture:
+        """Read the JSON text. Raises SettingsError naming what is wrong in it."""
+        try:
+            content = json.loads(text, object_pairs_hook=_unique)
+        except (ValueError, RecursionError) as error:
+            raise SettingsError(f"this is not JSON: {error}") from error
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise SettingsError(f'this is no architecture: "format" is not "{FORMAT}"')
+        if isinstance(content.get("version"), int) and content["version"] > 1:
+            raise SettingsError(f"version {content['version']} was written by a newer fieldwise; install that one")
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise SettingsError(explain(error)) from error
+
+    @classmethod
+    def everything(
+        cls, layout: Layout, *, order: int = 2, functions: Iterable[str], embedding_dim: int, gate: float = 1.0
+    ) -> Architecture:
+        """Every field tuple of an order with every function.
+
+        Raises SettingsError for more than 20,000 interactions: such a network is for a search to cut down.
+        """
+        functions = tuple(functions)
+        count = num_tuples(len(layout), order) * len(functions)
+        if count > MOST_OF_EVERYTHING:
+            raise SettingsError(
+                f"{count:,} interactions of {len(layout)} fields are too many to build at once; give an architecture, "
+                "such as `fieldwise search` finds"
+            )
+        return cls(
+            embedding_dim=embedding_dim,
+            fields=summarise_fields(layout),
+            interactions=tuple(
+                Interaction(fields=fields, function=function, gate=gate)
+                for function in functions
+                for fields in combinations(layout.names, order)
+            ),
+        )
+
+
+def summarise_fields(layout: Layout) -> dict[str, FieldSummary]:
+    """The fields of a layout as an architecture has them."""
+    return {field.name: FieldSummary(kind=field.kind, size=field.size) for field in layout}
+
+
+def num_tuples(fields: int, order: int) -> int:
+    """The number of field tuples of an order, C(n, p): the denominator of the FI ratio."""
+    return math.comb(fields, order)
+
+
+def explain(error: ValidationError) -> str:
+    """What is wrong with an architecture, in one line that names the entry."""
+    first = error.errors(include_url=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    where = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown entry '{where}'; {suggest(str(first['loc'][-1]), Architecture.model_fields)}"
+    got = "" if first["type"] in ("value_error", "missing") else f", got {str(first['input'])[:60]!r}"
+    return f"'{where}': {message[0].lower()}{message[1:]}{got}" if where else message
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in entries:
+            raise ValueError(f"the key '{name}' stands twice")
+        entries[name] = value
+    return entries
+
+
+def _render(value: Any, indent: int = 0) -> str:
+    """JSON in which whatever fits a line stands on one."""
+    line = json.dumps(value, ensure_ascii=False)
+    if indent and (len(line) + indent <= 120 or not isinstance(value, dict | list) or _is_flat(value)):
+        return line
+    inner = " " * (indent + 2)
+    if isinstance(value, dict):
+        entries = [f"{inner}{json.dumps(k, ensure_ascii=False)}: {_render(v, indent + 2)}" for k, v in value.items()]
+        return "{\n" + ",\n".join(entries) + "\n" + " " * indent + "}"
+    return "[\n" + ",\n".join(inner + _render(entry, indent + 2) for entry in value) + "\n" + " " * indent + "]"
+
+
+def _is_flat(value: Any) -> bool:
+    """A list of numbers: read as one, however long."""
+    return isinstance(value, list) and all(isinstance(entry, int | float) for entry in value)

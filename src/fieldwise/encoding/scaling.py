@@ -1,0 +1,130 @@
+"""Scaling numbers and cutting them into buckets. What float32 cannot hold when scaled counts as missing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fieldwise.columns.numbers import Numbers
+from fieldwise.errors import DataError
+from fieldwise.layout import FIRST_TOKEN, MISSING
+from fieldwise.schema import Numeric
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+class _Scaling(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Identity(_Scaling):
+    """The numbers as they are."""
+
+    name: Literal["none"] = "none"
+
+    def apply(self, x: Numbers) -> Numbers:
+        """Scale x [N]; NaN stays NaN."""
+        return x
+
+
+class Standard(_Scaling):
+    """(x - mean) / deviation; with `log`, of sign(x) ln(1 + |x|) instead of x."""
+
+    name: Literal["standard", "log"] = "standard"
+    mean: float
+    deviation: float = Field(gt=0)
+
+    def apply(self, x: Numbers) -> Numbers:
+        """Scale x [N]; NaN stays NaN."""
+        return ((_signed_log(x) if self.name == "log" else x) - self.mean) / self.deviation
+
+
+class MinMax(_Scaling):
+    """The training range mapped to [0, 1]; values outside it are mapped outside."""
+
+    name: Literal["minmax"] = "minmax"
+    low: float
+    width: float = Field(gt=0)
+
+    def apply(self, x: Numbers) -> Numbers:
+        """Scale x [N]; NaN stays NaN."""
+        return (x - self.low) / self.width
+
+
+class LogSquared(_Scaling):
+    """ln(x)^2 for x > 2, truncated to a whole number with `floor`; other values as they are.
+
+    Source: the AutoInt authors' preprocessing; it is not monotonic at 2 (2 -> 2, 3 -> 1) and leaves negatives alone.
+    """
+
+    name: Literal["log_squared"] = "log_squared"
+    floor: bool = True
+
+    def apply(self, x: Numbers) -> Numbers:
+        """Scale x [N]; NaN stays NaN."""
+        squared = np.log(np.maximum(x, 2.0)) ** 2
+        return np.where(x > 2, np.trunc(squared) if self.floor else squared, x)
+
+
+Scaling = Annotated[Identity | Standard | MinMax | LogSquared, Field(discriminator="name")]
+
+
+def scale(scaling: Scaling, x: Numbers) -> Numbers:
+    """Scale x [N]; NaN stays NaN, and what float32 cannot hold is infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled: Numbers = scaling.apply(x)
+    return np.where(np.abs(scaled) > _LARGEST, np.copysign(np.inf, scaled), scaled)
+
+
+def fit_scaling(spec: Numeric, x: Numbers) -> Identity | Standard | MinMax | LogSquared:
+    """The scaling that a specification asks for, with its figures taken from the finite values of x [N].
+
+    Raises DataError where the values are so large that their spread is not a float64.
+    """
+    known = x[np.isfinite(x)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            return _fit(spec, known)
+        except ValidationError:
+            raise DataError(
+                f"numbers up to {np.abs(known).max():.3g} are too large for the transform '{spec.transform}'; "
+                "use log, or buckets"
+            ) from None
+
+
+def _fit(spec: Numeric, known: Numbers) -> Identity | Standard | MinMax | LogSquared:
+    match spec.transform:
+        case "none":
+            return Identity()
+        case "log_squared":
+            return LogSquared(floor=spec.floor)
+        case "minmax":
+            low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+            return MinMax(low=low, width=(high - low) or 1.0)
+        case "standard" | "log":
+            scaled = _signed_log(known) if spec.transform == "log" else known
+            mean, deviation = (float(scaled.mean()), float(scaled.std())) if len(scaled) else (0.0, 1.0)
+            return Standard(name=spec.transform, mean=mean, deviation=deviation or 1.0)
+
+
+def fit_bounds(buckets: int, x: Numbers) -> Numbers:
+    """The inner bounds of at most `buckets` equally filled buckets; equal bounds count once, so there may be fewer."""
+    known = x[np.isfinite(x)]
+    if not len(known):
+        return np.empty(0)
+    inner = np.quantile(known, np.arange(1, buckets) / buckets, method="inverted_cdf")
+    # A bound at the smallest value would leave the bucket below it empty.
+    return np.unique(inner[inner > known.min()])
+
+
+def bucket_ids(bounds: Numbers, x: Numbers) -> npt.NDArray[np.int32]:
+    """The bucket of each value as an id: `MISSING` for NaN, `FIRST_TOKEN` for values below the first bound, ..."""
+    ids = np.searchsorted(bounds, x, side="right") + FIRST_TOKEN
+    return np.where(np.isnan(x), MISSING, ids).astype(np.int32)
+
+
+def _signed_log(x: Numbers) -> Numbers:
+    return np.sign(x) * np.log1p(np.abs(x))

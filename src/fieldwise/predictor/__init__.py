@@ -1,0 +1,5 @@
+"""Predictor: schema, encoder and model in one object, and one directory on disk that needs nothing else."""
+
+from fieldwise.predictor.predictor import Predictor
+
+__all__ = ["Predictor"]

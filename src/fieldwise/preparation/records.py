@@ -1,0 +1,78 @@
+"""What is written down of the data that a model was made of: columns, split, and marks to know the table again by."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from fieldwise.data.splits import Split, SplitMethod
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SplitRecord(_Record):
+    """How the rows were split, so that the same table can be split in the same way again.
+
+    method: None where the data set brought its own split or the parts were given as files.
+    """
+
+    method: SplitMethod | None
+    seed: int
+    valid_fraction: float
+    test_fraction: float
+    train_rows: int
+    valid_rows: int
+    test_rows: int
+    test_fingerprint: str
+
+
+class DataRecord(_Record):
+    """The table that the predictor was trained on: a data set's name or a description, and a fingerprint."""
+
+    source: str
+    fingerprint: str
+    rows: int
+    base_rate: float
+    split: SplitRecord
+
+
+class ColumnRecord(_Record):
+    """What was decided about one column, and why."""
+
+    column: str
+    decision: str
+    reason: str
+
+
+def fingerprint(columns: Sequence[str], label: npt.NDArray[np.float32]) -> str:
+    """A short mark of a table, from its column names and the order of its labels."""
+    digest = hashlib.sha256("\0".join(columns).encode())
+    digest.update(np.packbits(label > 0).tobytes() + str(len(label)).encode())
+    return digest.hexdigest()[:16]
+
+
+def split_record(
+    split: Split, *, method: SplitMethod | None, seed: int, valid_fraction: float, test_fraction: float
+) -> SplitRecord:
+    """The record of a split."""
+    return SplitRecord(
+        method=method,
+        seed=seed,
+        valid_fraction=valid_fraction,
+        test_fraction=test_fraction,
+        train_rows=len(split.train),
+        valid_rows=len(split.valid),
+        test_rows=len(split.test),
+        test_fingerprint=rows_fingerprint(split.test),
+    )
+
+
+def rows_fingerprint(rows: npt.NDArray[np.int64]) -> str:
+    """A short mark of a selection of rows."""
+    return hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:16]

@@ -1,0 +1,173 @@
+"""What lies beside a predictor that is still being trained: `MODEL.unfinished`, with all that a resumed run needs.
+
+run.json            what was asked and decided: sources, schema, settings, and a digest of the encoded rows
+state.safetensors   the last checkpoint
+search/             of a model that searches first: what its stages have found, and their checkpoint
+lock                held while a process works on the run
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from fieldwise.environment import Environment
+from fieldwise.errors import FieldwiseError, TrainingError
+from fieldwise.preparation.records import ColumnRecord
+from fieldwise.schema import Schema
+from fieldwise.settings import Settings
+
+
+class RunRecord(BaseModel):
+    """What a training run was asked for and what it decided.
+
+    source, valid, test: absolute paths, or the name of a built-in data set; None where rows came from memory or
+    from standard input. digest: of the encoded training and validation rows, by part. environment: where the run
+    began; with another number of threads a resumed run is as good, but not equal to the last bit.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: str | list[str] | None
+    valid: str | list[str] | None = None
+    test: str | list[str] | None = None
+    names: list[str] | None = None
+    schema_: Schema
+    columns: list[ColumnRecord]
+    settings: Settings
+    digest: dict[str, str]
+    environment: Environment
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _complete(cls, settings: Any) -> Any:
+        """A run that began before there were fused kernels goes on without them."""
+        if isinstance(settings, dict) and isinstance(settings.get("training"), dict):
+            settings["training"].setdefault("kernels", "torch")
+        return settings
+
+
+class UnfinishedRun:
+    """The directory beside a predictor at `path` while it is trained."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.directory = path.with_name(f"{path.name}.unfinished")
+        self.checkpoint = self.directory / "state.safetensors"
+        self.search = self.directory / "search"
+        self._record = self.directory / "run.json"
+
+    @contextmanager
+    def held(self, *, resume: bool, overwrite: bool) -> Iterator[None]:
+        """Hold the run for this process. Raises TrainingError where another one does, or where its state differs
+        from what is wanted: an unfinished run is neither forgotten nor taken up without being asked.
+        """
+        existed = self._record.exists()
+        if resume and not existed:
+            raise TrainingError(
+                f"there is no unfinished run beside {self.path} ({self.directory} is missing); train without --resume"
+            )
+        if existed and not resume and not overwrite and not self._is_locked():
+            raise TrainingError(
+                f"an unfinished run lies in {self.directory}: go on with it (fieldwise train --resume {self.path}), "
+                "or start anew with --overwrite"
+            )
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.directory / "lock", timeout=0)
+            lock.acquire()
+        except Timeout:
+            raise TrainingError(
+                f"{self.path} is being written by another process; wait for it or choose another name"
+            ) from None
+        except OSError as error:
+            raise TrainingError(f"cannot write beside {self.path}: {error.strerror or error}") from error
+        try:
+            if existed and not resume:
+                self.checkpoint.unlink(missing_ok=True)
+                shutil.rmtree(self.search, ignore_errors=True)
+                self._record.unlink(missing_ok=True)
+            yield
+        finally:
+            lock.release()
+            # A run that never came to its first record has nothing to go on from.
+            if not self._record.exists():
+                shutil.rmtree(self.directory, ignore_errors=True)
+
+    def write(self, record: RunRecord) -> None:
+        """Write down what was asked. Raises TrainingError where it cannot be written."""
+        work = self._record.with_name(".run.json.new")
+        try:
+            work.write_text(record.model_dump_json(indent=2), encoding="utf-8")
+            work.replace(self._record)
+        except OSError as error:
+            raise TrainingError(f"cannot write {self._record}: {error.strerror or error}") from error
+
+    def read(self) -> RunRecord:
+        """What was asked. Raises TrainingError where the record is missing or not whole."""
+        try:
+            return RunRecord.model_validate_json(self._record.read_bytes())
+        except FileNotFoundError:
+            raise TrainingError(
+                f"there is no unfinished run beside {self.path} ({self.directory} is missing)"
+            ) from None
+        except (OSError, ValidationError, FieldwiseError) as error:
+            raise TrainingError(f"{self._record} cannot be read: {str(error).splitlines()[0]}") from error
+
+    def finish(self) -> None:
+        """Remove the directory: the predictor is saved."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _is_locked(self) -> bool:
+        lock = FileLock(self.directory / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            return True
+        except OSError:
+            return False
+        lock.release()
+        return False
+
+
+def require_same(then: RunRecord, now: RunRecord) -> None:
+    """Refuse to go on with other settings, another schema or other rows. Raises TrainingError naming the difference."""
+    for what, before, after in (
+        ("setting", _settings_by_name(then.settings), _settings_by_name(now.settings)),
+        ("the schema's", _schema_by_name(then.schema_), _schema_by_name(now.schema_)),
+    ):
+        for name in sorted(before.keys() | after.keys()):
+            if before.get(name) != after.get(name):
+                raise TrainingError(
+                    f"cannot resume: {what} '{name}' was {before.get(name)} and is {after.get(name)}; "
+                    "say it as before, or start anew with --overwrite"
+                )
+    for part in ("train", "valid"):
+        if then.digest.get(part) != now.digest.get(part):
+            raise TrainingError(
+                f"cannot resume: the {'training' if part == 'train' else 'validation'} rows are not those that the "
+                "run began with; restore the data, or start anew with --overwrite"
+            )
+
+
+def _settings_by_name(settings: Settings) -> dict[str, Any]:
+    """Every setting by the dotted name that users know."""
+    sections = settings.model_dump(mode="json")
+    named = {"model.name": sections.pop("model"), "model.preset": sections.pop("preset")}
+    sections["model"] = sections.pop("model_settings")
+    for section, value in sections.items():
+        named |= {f"{section}.{n}": v for n, v in value.items()} if isinstance(value, dict) else {section: value}
+    return named
+
+
+def _schema_by_name(schema: Schema) -> dict[str, Any]:
+    """The roles and fields of a schema by name."""
+    entries = schema.model_dump(mode="json", exclude_defaults=True)
+    fields = {f"field {name}": {"kind": s.kind, **entries["fields"][name]} for name, s in schema.fields.items()}
+    return {name: value for name, value in entries.items() if name != "fields"} | fields

@@ -1,0 +1,346 @@
+"""What the values and the name of a column look like: the questions that schema inference asks.
+
+The functions look at the distinct values of a column and at how often each occurs, never at its rows, and answer
+exactly (`find_separator`, which looks at no more than 20,000 distinct values, is the exception). The rules that
+are built from the answers stand in `fieldwise.schema.inference`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fieldwise.columns.numbers import MISSING_WORDS
+from fieldwise.columns.tokens import BLANKS, plain_column
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+_BOOLEAN = r"^(?i:true|false)$"
+# People keep a leading zero or a plus sign only where the digits are a name; such values are text.
+_NUMBER = r"^-?(?:(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity))$"
+_MOMENT = (
+    r"^[0-9]{4}(?:-[0-9]{2}-[0-9]{2}|/[0-9]{2}/[0-9]{2})"
+    r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
+)
+_FRACTION_AND_ZONE = r"(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?$"
+_COMMA_IN_NUMBER = r"^[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})*(?:\.[0-9]+)?|[0-9]+,[0-9]+)$"
+_PROBE = 200
+
+SEPARATORS = ("|", ";", ",")
+_SPLIT_AT_MOST = 20_000
+_LARGEST_VOCABULARY = 1_000
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The distinct values of a column in order of first appearance, how often each occurs, and the gaps.
+
+    values: an Arrow array without nulls, NaN and blank texts; texts without outer blanks.
+    counts: int64, one per value. missing: rows without a value.
+    """
+
+    values: pa.Array
+    counts: Counts
+    missing: int
+
+    @property
+    def present(self) -> int:
+        """Values in all, each occurrence counted."""
+        return int(self.counts.sum())
+
+    def where(self, keep: pa.BooleanArray) -> Tally:
+        """The tally with some values turned into missing ones."""
+        mask = keep.to_numpy(zero_copy_only=False)
+        dropped = int(self.counts[~mask].sum())
+        return Tally(self.values.filter(keep), self.counts[mask], self.missing + dropped)
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds a list in each row."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def tally(column: pa.ChunkedArray) -> Tally | None:
+    """Count the values of a column; None where its type holds no tokens, numbers or dates (structs, durations)."""
+    column = plain_column(column)
+    kind = column.type
+    if pa.types.is_nested(kind) or pa.types.is_duration(kind):
+        return None
+    counted = pc.value_counts(column)
+    values, counts = counted.field("values"), counted.field("counts").to_numpy()
+    plain = (pa.types.is_null, pa.types.is_boolean, is_number, pa.types.is_date, pa.types.is_timestamp)
+    if not any(is_kind(kind) for is_kind in plain):
+        return _tally_texts(values, counts)
+    return Tally(values, counts, missing=0).where(pc.invert(pc.is_null(values, nan_is_null=True)))
+
+
+def tally_elements(column: pa.ChunkedArray) -> Tally | None:
+    """Count the elements of a list column; `missing` are the rows whose list is absent or empty."""
+    filled = pc.sum(pc.greater(pc.list_value_length(column), 0)).as_py() or 0
+    elements = tally(pc.list_flatten(column))
+    return elements and Tally(elements.values, elements.counts, len(column) - filled)
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether the type is one of integers, floats and decimals."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def is_boolean(values: pa.Array) -> bool:
+    """Whether the values are booleans, or the texts true and false in any case."""
+    return bool(pa.types.is_boolean(values.type)) or _all_match(values, _BOOLEAN)
+
+
+def read_moments(values: pa.Array) -> pa.Array | None:
+    """The values as local dates and times (timestamp[s]); None where they are not dates.
+
+    Text counts where each value is an ISO date with or without a time of day; "/" may stand for "-". The clock
+    is read as written, whatever the zone.
+    """
+    if pa.types.is_timestamp(values.type):
+        local = pc.local_timestamp(values) if values.type.tz else values
+        # A plain cast cuts fractions towards 1970, which is upwards before it.
+        return pc.floor_temporal(local, unit="second").cast(pa.timestamp("s"))
+    if pa.types.is_date(values.type):
+        return values.cast(pa.timestamp("s"), safe=False)
+    if not _all_match(values, _MOMENT):
+        return None
+    # Arrow reads only one form per array.
+    plain = pc.replace_substring_regex(values, pattern=_FRACTION_AND_ZONE, replacement="")
+    try:
+        return pc.replace_substring(plain, pattern="/", replacement="-").cast(pa.timestamp("s"))
+    except pa.ArrowInvalid:  # such as a 13th month
+        return None
+
+
+def read_numbers(found: Tally) -> tuple[Tally, Floats] | None:
+    """The values as numbers, without the words that stand for a missing one; None where they are not numbers."""
+    if is_number(found.values.type):
+        known = found
+    elif pa.types.is_large_string(found.values.type):
+        word = pc.is_in(pc.utf8_lower(found.values), value_set=pa.array(sorted(MISSING_WORDS)).cast(pa.large_string()))
+        known = found.where(pc.invert(word))
+        if not _all_match(known.values, _NUMBER):
+            return None
+    else:
+        return None
+    numbers = known.values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return known, numbers.astype(np.float64, copy=False)
+
+
+def find_separator(found: Tally) -> str | None:
+    """The separator that splits the texts into tokens of a small common vocabulary; None where there is none.
+
+    Counts over at most 20,000 distinct values, evenly spaced.
+    """
+    for separator in SEPARATORS:
+        with_it = pc.match_substring(found.values, separator).to_numpy(zero_copy_only=False)
+        if found.counts[with_it].sum() < 0.1 * found.present:
+            continue
+        if separator == "," and _all_match(found.values, _COMMA_IN_NUMBER):
+            continue
+        if _splits_well(_spread(found.values, _SPLIT_AT_MOST).to_pylist(), separator):
+            return separator
+    return None
+
+
+def _splits_well(texts: list[str], separator: str) -> bool:
+    """Whether the texts, each distinct one counted once, look like lists of tags.
+
+    Not so for JSON, for sentences, and, with a comma, for composites such as "Smith, John", whose first parts
+    are never found in another place.
+    """
+    if any(text[0] in '{["<' for text in texts):
+        return False
+    lists = [[part.strip() for part in text.split(separator)] for text in texts]
+    parts = [part for tags in lists for part in tags]
+    named = [part for part in parts if part]
+    vocabulary = set(named)
+    if len(named) < 0.9 * len(parts) or not 2 <= len(vocabulary) <= min(_LARGEST_VOCABULARY, len(named) / 2):
+        return False
+    if sum(len(part) > 40 or part.count(" ") > 3 for part in named) > 0.05 * len(named):
+        return False
+    if separator != ",":
+        return True
+    either = {tags[0] for tags in lists} & {tag for tags in lists for tag in tags[1:]}
+    return sum(part in either for part in named) >= 0.25 * len(named)
+
+
+def _tally_texts(values: pa.Array, counts: Counts) -> Tally | None:
+    """Values of any other type as trimmed texts; None for bytes that are not UTF-8."""
+    try:
+        texts = values.cast(pa.large_string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
+    trimmed = pc.utf8_trim(texts, characters=BLANKS)
+    if not trimmed.equals(texts):  # values that differed only in blanks are one
+        merged = trimmed.dictionary_encode("encode")
+        trimmed = merged.dictionary
+        counts = np.bincount(merged.indices.to_numpy(), weights=counts).astype(np.int64)
+    return Tally(trimmed, counts, missing=0).where(pc.fill_null(pc.not_equal(trimmed, ""), False))
+
+
+def _all_match(values: pa.Array, pattern: str) -> bool:
+    """Whether there are values, all are text and each matches. A few are tried first, to be quick in saying no."""
+    if not len(values) or not pa.types.is_large_string(values.type):
+        return False
+    return all(
+        pc.all(pc.match_substring_regex(some, pattern=pattern)).as_py() for some in (_spread(values, _PROBE), values)
+    )
+
+
+def _spread(values: pa.Array, at_most: int) -> pa.Array:
+    """Evenly spaced values, the first and the last among them."""
+    if len(values) <= at_most:
+        return values
+    return values.take(pa.array(np.linspace(0, len(values) - 1, at_most).astype(np.int64)))
+
+
+# ---- names
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_QUANTITY_WORDS = _words(
+    """
+    price prices cost costs amount amt fee fees tax salary income revenue sales spend spent budget bid balance
+    count counts cnt qty quantity total totals sum avg average mean median percent percentage pct ratio rate
+    age ages duration seconds secs sec minutes mins hours days weeks months years ms millis since elapsed delay
+    latency dwell recency gap lag frequency freq clicks views impressions imps visits orders purchases likes
+    shares followers friends installs points population distance weight volume speed temperature bytes delta diff
+    """
+)
+_SCALE_WORDS = _words("size width height length depth rating score level discount")
+_IDENTITY_WORDS = _words(
+    """
+    id ids key keys code codes zip zipcode postcode uuid guid hash no nr index version flag
+    type category group bucket band bin class segment range
+    """
+)
+_THING_WORDS = _words(
+    """
+    user users customer member seller author artist item product brand model movie song genre ad ads advertiser
+    campaign creative publisher position slot device phone browser os ip site app page url domain channel shop store
+    query session account city country region state language gender sex occupation color
+    hour weekday day week month quarter year date timestamp epoch
+    """
+)
+_LEADS = _words("num number n nb no count total sum avg average mean median min max")
+
+Meaning = Literal["quantity", "scale", "identity"]
+
+
+def split_name(name: str) -> list[str]:
+    """The words of a column name in lower case, split at punctuation, blanks, digits and camelCase."""
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+", name)]
+
+
+def meaning_of(name: str) -> tuple[Meaning, str] | None:
+    """What a column name says about whole numbers, and the word that says it; None where it says nothing.
+
+    The last word that tells a quantity or an identity decides: "user_age" is a quantity, "price_id" is none.
+    Things and calendar words ("user", "hour") tell an identity where nothing else is said.
+    """
+    words = split_name(name)
+    if not words:
+        return None
+    leads = words[0] in _LEADS and len(words) > 1 and words[1].isalpha() and words[-1] not in _IDENTITY_WORDS
+    if words in (["num"], ["number"]) or (leads and (words[0] not in ("no", "count") or words[1] == "of")):
+        return "quantity", words[0]
+    for word in reversed(words):
+        if word in _QUANTITY_WORDS:
+            return "quantity", word
+        if word in _SCALE_WORDS:
+            return "scale", word
+        if word in _IDENTITY_WORDS:
+            return "identity", word
+    return next((("identity", word) for word in reversed(words) if word in _THING_WORDS), None)
+
+
+# ---- shapes
+
+
+def shape_of_quantity(values: Floats, counts: Counts) -> str | None:
+    """Why whole numbers look like a quantity by their values alone, with the figures; None where they do not.
+
+    values: distinct, ascending. An identity taken for a number does more harm than a count taken for a
+    category, so every test is strict.
+    """
+    return _differences(values) or _count(values, counts) or _price(values, counts)
+
+
+def _differences(values: Floats) -> str | None:
+    below, above = int((values < 0).sum()), int((values > 0).sum())
+    # Signed 32- and 64-bit hashes are larger.
+    if min(below, above) < 10 or max(-values[0], values[-1]) >= 1e9:
+        return None
+    return f"{below:,} different values below and {above:,} above zero, as differences have"
+
+
+def _count(values: Floats, counts: Counts) -> str | None:
+    distinct, rows = len(values), int(counts.sum())
+    # Counts are dense at the start and sparse at the end. Identities are either (1 to N); a frequency-ordered
+    # vocabulary, of which only part is seen, is both, but has more distinct values than the root of the rows.
+    if distinct < 20 or distinct > min(rows / 10, 10 * rows**0.5):
+        return None
+    if not -3 <= values[0] <= 1 or values[9] - values[0] > 9 or values[-1] < 2 * distinct:
+        return None
+    mode = values[np.argmax(counts)]
+    falling = rank_correlation(counts)
+    if mode > values[4] or falling > -0.8:
+        return None
+    return (
+        f"{distinct:,} different values from {values[0]:,.0f} to {values[-1]:,.0f}, most often {mode:,.0f} and "
+        f"rarer as they grow (rank correlation {falling:.2f}), as counts are"
+    )
+
+
+def _price(values: Floats, counts: Counts) -> str | None:
+    distinct, rows = len(values), int(counts.sum())
+    if distinct < 20 or distinct > rows / 5 or values[0] <= 0 or values[-1] < 10 * values[0]:
+        return None
+    round_ones = (values % 5 == 0) | (values % 10 == 9)
+    share = counts[round_ones].sum() / rows
+    # One frequent value must not decide alone, so the distinct values are asked too.
+    if min(share, round_ones.mean()) < 0.6:
+        return None
+    return (
+        f"{distinct:,} different values from {values[0]:,.0f} to {values[-1]:,.0f}, {share:.0%} of the rows with "
+        "a multiple of 5 or a last digit 9, as prices have"
+    )
+
+
+def rank_correlation(counts: Counts) -> float:
+    """Spearman's correlation between distinct ascending values and their counts; ties take their mean rank."""
+    _, tie, size = np.unique(counts, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(size) - (size - 1) / 2)[tie]
+    if len(size) == 1:
+        return 0.0
+    return float(np.corrcoef(np.arange(len(counts)), ranks)[0, 1])
+
+
+def heavy_tail(values: Floats, counts: Counts) -> bool:
+    """Whether the magnitudes are so skewed that a logarithm serves the numbers better than their deviation.
+
+    True where the largest magnitude is at least 20, above 20 medians, and the skewness is above 2.
+    """
+    magnitude = np.abs(values)
+    order = np.argsort(magnitude)
+    cumulative = np.cumsum(counts[order])
+    median = magnitude[order][np.searchsorted(cumulative, cumulative[-1] / 2)]
+    largest = magnitude.max()
+    if largest < 20 or largest / 20 <= median:  # 20 medians could be infinite
+        return False
+    scaled = magnitude / largest
+    centred = scaled - np.average(scaled, weights=counts)
+    deviation = np.sqrt(np.average(centred**2, weights=counts))
+    return bool(np.average(centred**3, weights=counts) > 2 * deviation**3)

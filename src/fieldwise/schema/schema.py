@@ -1,0 +1,193 @@
+"""Schema: which column is which kind of field, which one is the label, and what else has a role.
+
+A schema is written by hand, read from a file (JSON or TOML) or inferred from a table
+(`fieldwise.schema.inference`). It says how a column is to be read; what was learned from the values
+(vocabularies, means) belongs to the Encoder.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fieldwise.columns.dates import CalendarPart
+from fieldwise.errors import SchemaError, suggest
+
+Transform = Literal["standard", "minmax", "log_squared", "log", "none"]
+
+
+class _FieldSpec(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    column: str | None = None
+    """The column that the field reads; None: the column of the field's own name."""
+
+
+class Categorical(_FieldSpec):
+    """One token per row.
+
+    min_count: tokens seen less often in training share one id; None takes the setting `data.min_count`.
+    part: reads a calendar part of a date column instead of its value: `hour` 0-23, `weekday` 0 (Monday) to 6,
+        `day` 1-31, `month` 1-12.
+    """
+
+    kind: Literal["categorical"] = "categorical"
+    min_count: int | None = Field(default=None, ge=1)
+    part: CalendarPart | None = None
+
+
+class Numeric(_FieldSpec):
+    """One number per row.
+
+    transform: `standard` subtracts the mean and divides by the standard deviation; `minmax` maps the training
+        range to [0, 1]; `log_squared` is the AutoInt authors' scaling, ln(x)^2 for x > 2 and x otherwise;
+        `log` is sign(x) ln(1 + |x|), then standardised; `none` leaves the numbers alone.
+    floor: whether `log_squared` truncates to a whole number, as the authors' code does (the paper does not).
+    buckets: cuts the values into at most that many equally filled buckets and makes the field categorical;
+        the transform is then not used.
+    """
+
+    kind: Literal["numeric"] = "numeric"
+    transform: Transform = "standard"
+    floor: bool = True
+    buckets: int | None = Field(default=None, ge=2, le=10_000)
+
+
+class MultiValued(_FieldSpec):
+    """Any number of tokens per row: text with a separator, or a list column (separator None).
+
+    min_count: as in `Categorical`.
+    """
+
+    kind: Literal["multi_valued"] = "multi_valued"
+    separator: str | None = Field(default=None, min_length=1)
+    min_count: int | None = Field(default=None, ge=1)
+
+
+FieldSpec = Annotated[Categorical | Numeric | MultiValued, Field(discriminator="kind")]
+FIELD_KINDS: tuple[str, ...] = ("categorical", "numeric", "multi_valued")
+
+
+class Schema(BaseModel):
+    """The fields of a table in order, and the columns with a role.
+
+    fields: name -> `Categorical`, `Numeric` or `MultiValued`; the name of a kind stands for its defaults.
+    label: the column with the clicks. positive: the label value that means a click, where it is not 1 or true.
+    weight: a column with the weight of each row, at least 0. group: the column that GAUC groups by.
+    time: the column that a time-ordered split sorts by.
+
+    Raises SchemaError where a field is the label, or no field is left.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fields: dict[str, FieldSpec]
+    label: str
+    positive: str | None = None
+    weight: str | None = None
+    group: str | None = None
+    time: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_kind_names(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("fields"), Mapping):
+            return {**data, "fields": {str(n): expand_spec(str(n), s) for n, s in data["fields"].items()}}
+        return data
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.fields:
+            raise SchemaError("the schema has no fields; name at least one column as a field")
+        for name, spec in self.fields.items():
+            for role in ("label", "weight"):
+                if self.column_of(name) == getattr(self, role):
+                    raise SchemaError(
+                        f"column '{spec.column or name}' is the {role} and cannot be a field too; "
+                        f"leave field '{name}' out"
+                    )
+        return self
+
+    def column_of(self, field: str) -> str:
+        """The column that a field reads."""
+        return self.fields[field].column or field
+
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the fields read, each once, in field order."""
+        return tuple(dict.fromkeys(self.column_of(name) for name in self.fields))
+
+    def save(self, path: str | Path) -> None:
+        """Write the schema as JSON, in the form that `load` reads."""
+        Path(path).write_text(self.to_json(), encoding="utf-8")
+
+    def to_json(self) -> str:
+        """The schema as JSON text; what is at its default is left out."""
+        data = self.model_dump(exclude_defaults=True)
+        data["fields"] = {
+            name: {"kind": spec.kind, **spec.model_dump(exclude_defaults=True)} for name, spec in self.fields.items()
+        }
+        return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def load(cls, path: str | Path) -> Schema:
+        """Read a schema file: JSON, or TOML where the name ends in `.toml`.
+
+        Raises SchemaError, naming the file and the entry, for anything that is not a schema.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+            data = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        except OSError as error:
+            raise SchemaError(f"cannot read the schema file {path}: {error.strerror}") from error
+        except ValueError as error:
+            raise SchemaError(f"{path} is neither JSON nor TOML (by its ending): {error}") from error
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise SchemaError(f"{path}: {describe_validation(error, cls)}") from error
+        except SchemaError as error:
+            raise SchemaError(f"{path}: {error}") from error
+
+
+def expand_spec(name: str, spec: Any) -> Any:
+    """Turn the name of a kind into a field specification; anything else is left for validation.
+
+    Raises SchemaError for a name that is no kind.
+    """
+    if not isinstance(spec, str):
+        return spec
+    kind = spec.strip().lower().replace("-", "_")
+    if kind not in FIELD_KINDS:
+        raise SchemaError(f"field '{name}': unknown kind '{spec}'; {suggest(kind, FIELD_KINDS)}")
+    return {"kind": kind}
+
+
+def parse_spec(name: str, spec: Any) -> Categorical | Numeric | MultiValued:
+    """A field specification from an object, a mapping or the name of a kind. Raises SchemaError."""
+    if isinstance(spec, Categorical | Numeric | MultiValued):
+        return spec
+    try:
+        probe = Schema.model_validate({"fields": {name: spec}, "label": ""})
+    except ValidationError as error:
+        raise SchemaError(f"field '{name}': {describe_validation(error, Schema)}") from error
+    return probe.fields[name]
+
+
+def describe_validation(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first complaint of a pydantic error as one sentence that names the entry."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the whole"
+    if first["type"] == "extra_forbidden":
+        known: Iterable[str] = model.model_fields
+        for part in first["loc"]:
+            for kind in (Categorical, Numeric, MultiValued):
+                if part == kind.model_fields["kind"].default:
+                    known = kind.model_fields
+        return f"unknown entry '{where}'; {suggest(str(first['loc'][-1]), known)}"
+    return f"'{where}': {first['msg']}"

@@ -1,0 +1,1 @@
+"""Files: writing them all or nothing, and reading those of strangers."""
