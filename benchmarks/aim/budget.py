@@ -13,12 +13,11 @@ import numpy as np
 
 from criteo_rows import criteo_layout, criteo_rows
 from fieldwise.architecture import Architecture, num_tuples
-from fieldwise.comparison.tables import markdown_table
 from fieldwise.layers.interaction_functions import function_names
 from fieldwise.layout import Layout
 from fieldwise.recipes.network import build, fit, settle_training
 from fieldwise.recipes.search import search, search_positions
-from fieldwise.reporting import Reporter
+from fieldwise.reporting import Reporter, markdown_table
 from fieldwise.settings import Settings, resolve_settings
 from own_process import alone, peak_mb
 from runs import Figures, Rows, kept

@@ -69,7 +69,8 @@ def train(
         the run lasts, checkpoints lie beside it in `OUT.unfinished`.
     resume: go on with the unfinished run beside `out`. Everything else must be said as before; where it is all in
         files, `fieldwise.resume(out)` needs nothing else.
-    progress: whether to say what is decided and to show bars, or a Reporter of one's own.
+    progress: whether to show what is decided, and bars, or a Reporter of one's own. All of it goes to the logger
+        `fieldwise` in any case.
 
     A model that builds from an architecture and is given none (`aim`, `autofis`) searches for one first.
 
@@ -78,7 +79,7 @@ def train(
     TrainingError where the loss is not a number, where another process writes to `out`, or where a resumed run
     would not be the same run.
     """
-    reporter = progress if isinstance(progress, Reporter) else Reporter(enabled=progress)
+    reporter = Reporter.of(progress)
     if isinstance(settings, Settings):
         chosen = settings
     else:
@@ -87,6 +88,7 @@ def train(
         raise SettingsError("resume needs out, the place of the unfinished run")
     run = None if out is None else UnfinishedRun(Path(out))
     with ExitStack() as stack:
+        stack.enter_context(reporter)
         if run is not None:
             require_free(run.path, overwrite=overwrite or resume)
             stack.enter_context(run.held(resume=resume, overwrite=overwrite))
@@ -125,7 +127,7 @@ def train(
             if resume:
                 require_same(began, record)
                 if began.environment != record.environment:
-                    reporter.say(
+                    reporter.warn(
                         f"the run began with {began.environment.threads} threads and goes on with "
                         f"{record.environment.threads}: sums may differ in their last digits"
                     )

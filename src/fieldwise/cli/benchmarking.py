@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ from fieldwise.bench.report import HEADER, describe_machine, table_rows, write_r
 from fieldwise.bench.workload import Case
 from fieldwise.cli.words import print_json
 from fieldwise.errors import SettingsError
-from fieldwise.reporting import Reporter
+from fieldwise.reporting import Reporter, Section
 from fieldwise.settings import parse_override, resolve_settings
 from fieldwise.training.execution import resolve_device
 
@@ -65,7 +64,7 @@ def run(
     if as_json:
         print_json({"machine": asdict(machine), "cases": [{**asdict(c), **asdict(r)} for c, r in results]})
     else:
-        Reporter(sys.stdout).table("", HEADER, table_rows(results, machine))
+        Section("", HEADER, table_rows(results, machine)).print()
     if out is not None:
         reporter.say(f"written to {out}")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import typer
 
 from fieldwise.cli.words import one_or_list, parse_fields, print_json, split_names
-from fieldwise.comparison import Comparison, average_changes, compare, tables
+from fieldwise.comparison import average_changes, compare, read
 from fieldwise.errors import SettingsError, suggest
-from fieldwise.reporting import Reporter
+from fieldwise.reporting import Reporter, Section, markdown_table
 from fieldwise.settings import parse_override
 
 
@@ -74,15 +74,15 @@ def run(
         reporter.say(f"interrupted: what is done lies in {out}; repeat the command to go on")
         sys.exit(130)
     if as_json:
-        print_json(tables.to_json(comparison))
+        print_json(comparison.to_dict())
     else:
-        _show(comparison)
+        comparison.to_section().print()
     reporter.say(f"tables, pictures and every single run: {out}")
 
 
 def results(directories: Sequence[Path], *, base: str | None, changes: bool, markdown: bool, as_json: bool) -> None:
     """Show finished or unfinished comparisons again, or what joint models add on average."""
-    comparisons = [tables.read(directory) for directory in directories]
+    comparisons = [read(directory) for directory in directories]
     if base is not None:
         for comparison in comparisons:
             if base not in comparison.order:
@@ -93,25 +93,22 @@ def results(directories: Sequence[Path], *, base: str | None, changes: bool, mar
         if as_json:
             print_json(rows)
             return
-        header = ("model", "base", "data sets", "AUC", "log loss")
+        metrics = comparisons[0].metrics
         cells = [
-            [r["model"], r["base"], str(r["data_sets"]), f"{r['auc_change']:+.4f}", f"{r['log_loss_change']:+.4f}"]
+            [r["model"], r["base"], str(r["data_sets"]), *(f"{r[f'{metric.name}_change']:+.4f}" for metric in metrics)]
             for r in rows
         ]
+        header = ("model", "base", "data sets", *(metric.label for metric in metrics))
         if markdown:
-            typer.echo(tables.markdown_table(header, cells))
+            typer.echo(markdown_table(header, cells))
         else:
-            Reporter(sys.stdout).table("Average changes of joint models", header, cells)
+            Section("Average changes of joint models", header, cells).print()
         return
     if as_json:
-        print_json([tables.to_json(comparison) for comparison in comparisons])
+        print_json([comparison.to_dict() for comparison in comparisons])
         return
     for comparison in comparisons:
         if markdown:
-            typer.echo(tables.to_markdown(comparison))
+            typer.echo(comparison.to_markdown())
         else:
-            _show(comparison)
-
-
-def _show(comparison: Comparison) -> None:
-    Reporter(sys.stdout).table(f"{comparison.source}, test rows", tables.header(comparison), tables.rows(comparison))
+            comparison.to_section().print()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +17,7 @@ from fieldwise.errors import SchemaError
 from fieldwise.models import registry
 from fieldwise.predictor import Predictor
 from fieldwise.predictor.model_card import summary_rows
-from fieldwise.reporting import Reporter
+from fieldwise.reporting import Section
 from fieldwise.schema.inference import Inference, infer_schema
 
 
@@ -54,7 +53,7 @@ def run(
             }
         )
     else:
-        Reporter(sys.stdout).table(f"{table.num_rows:,} rows", Inference.COLUMNS, inference.rows())
+        Section(f"{table.num_rows:,} rows", Inference.COLUMNS, inference.rows()).print()
     if out is not None:
         inference.schema.save(out)
         typer.echo(f"schema written to {out}; edit it and give it back with --schema {out}", err=True)
@@ -71,7 +70,7 @@ def list_models(*, as_json: bool) -> None:
         )
         return
     rows = [(n, registry.summary(n), ", ".join(registry.presets(n))) for n in registry.names()]
-    Reporter(sys.stdout).table("Models", ("name", "what it is", "presets"), rows)
+    Section("Models", ("name", "what it is", "presets"), rows).print()
 
 
 def count_at(shape: str, *, as_json: bool) -> None:
@@ -85,7 +84,7 @@ def count_at(shape: str, *, as_json: bool) -> None:
         (s.model, s.preset or "defaults", f"{s.without_embeddings:,}", s.printed, f"{s.all:,}")
         for s in sorted(sizes, key=lambda size: size.without_embeddings)
     ]
-    Reporter(sys.stdout).table(f"Parameters at the sizes of {shape}", header, rows)
+    Section(f"Parameters at the sizes of {shape}", header, rows).print()
 
 
 def download(dataset: str, *, to: Path | None) -> None:
@@ -109,14 +108,13 @@ def _show_model(predictor: Predictor, *, as_json: bool) -> None:
             }
         )
         return
-    reporter = Reporter(sys.stdout)
-    reporter.table("", ("", ""), [("model", predictor.settings.model), *summary_rows(card)])
+    Section("", ("", ""), [("model", predictor.settings.model), *summary_rows(card)]).print()
     reasons = {record.column: record.reason for record in card.columns}
-    reporter.table(
+    Section(
         "Fields",
         ("field", "kind", "table rows", "why"),
         [(f.name, f.kind, f"{f.size:,}", reasons.get(predictor.schema.column_of(f.name), "given")) for f in layout],
-    )
-    reporter.say(str(card.history))
+    ).print()
+    typer.echo(str(card.history))
     for note in card.notes:
-        reporter.say(note)
+        typer.echo(note)

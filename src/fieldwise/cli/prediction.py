@@ -61,7 +61,7 @@ def predict(
     kept = split_names(keep) or []
     rows = 0
     started = time.perf_counter()
-    with _writing(out) as write:
+    with reporter, _writing(out) as write:
         pieces = predictor.predict_tables(one_or_list(data), names=split_names(names), reporter=reporter)
         for table, probability in pieces:
             if not rows:

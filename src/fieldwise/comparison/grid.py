@@ -17,7 +17,7 @@ import torch
 from fieldwise import datasets
 from fieldwise.architecture import Architecture
 from fieldwise.columns.tables import Source
-from fieldwise.comparison import tables as output
+from fieldwise.comparison import files
 from fieldwise.comparison.contenders import Contender, Plan, plan
 from fieldwise.comparison.results import Comparison, Run
 from fieldwise.comparison.storage import Storage, Workspace
@@ -82,7 +82,7 @@ def compare(
     Raises DataError, SchemaError or SettingsError for what cannot be used, before any training, and TrainingError
     where another process works in `out`.
     """
-    reporter = progress if isinstance(progress, Reporter) else Reporter(enabled=progress)
+    reporter = Reporter.of(progress)
     if seeds < 1:
         raise SettingsError(f"seeds must be at least 1, got {seeds}")
     chosen = plan(models, config=config, overrides=settings, base=base, tune=tune > 0)
@@ -108,6 +108,7 @@ def compare(
     if published is None and datasets.is_built_in(source):
         published = str(source)
     with ExitStack() as stack:
+        stack.enter_context(reporter)
         storage = None if out is None else Storage(Path(out))
         if storage is not None:
             stack.enter_context(storage.held(overwrite=overwrite))
@@ -161,7 +162,7 @@ class _Grid:
                     self.storage.write_run(run)
             self.comparison.runs.append(run)
             if self.storage is not None:
-                output.write(self.comparison, self.storage.path)
+                files.write(self.comparison, self.storage.path)
         return self.comparison
 
     def _check(self) -> None:

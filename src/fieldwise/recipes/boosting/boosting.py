@@ -199,7 +199,7 @@ def fit(
     seed %= 2**31  # beyond it LightGBM reads another number
     reporter = reporter or Reporter(enabled=False)
     if not valid.num_rows:
-        reporter.say(f"{name}: no validation rows to stop by, so {chosen.fixed_rounds} rounds are trained")
+        reporter.warn(f"{name}: no validation rows to stop by, so {chosen.fixed_rounds} rounds are trained")
     failures = library.CatBoostError if name == "catboost" else library.basic.LightGBMError
     try:
         if isinstance(chosen, LightGBMSettings):
