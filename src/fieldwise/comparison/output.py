@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 _PARTS = {"train": "rows to train", "valid": "to validate", "test": "to test"}
 
 
-def to_section(comparison: Comparison) -> Section:
-    """The table as it is printed, a row per contender."""
-    return Section(f"{comparison.source}, test rows", header(comparison), rows(comparison))
+def to_section(comparison: Comparison, *, short: bool = False) -> Section:
+    """The table as it is printed, a row per contender. short: the metrics only, which fit into a line."""
+    names, cells = header(comparison), rows(comparison)
+    if short:
+        last = 2 + 2 * len(comparison.metrics)
+        names, cells = names[:last], [row[:last] for row in cells]
+    return Section(f"{comparison.source}, test rows", names, cells)
 
 
 def header(comparison: Comparison) -> list[str]:

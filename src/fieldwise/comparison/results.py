@@ -191,11 +191,11 @@ class Comparison(BaseModel):
         return json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
 
     def to_section(self) -> Section:
-        """The table as the command line prints it."""
+        """The table as the command line prints it; printed by `str` it leaves out costs and published figures."""
         return output.to_section(self)
 
     def __str__(self) -> str:
-        return str(self.to_section())
+        return str(output.to_section(self, short=True))
 
     def __repr__(self) -> str:
         return f"Comparison({self.source!r}, {', '.join(self.order)}; {len(self.runs)} runs)"
@@ -270,13 +270,14 @@ def _compare(summary: Summary, others: Sequence[Summary], metrics: Sequence[Metr
     p_values, stars = {}, {}
     for metric in metrics:
         rivals = [other.figures[metric.name] for other in others if metric.name in other.figures]
-        mine, sign = summary.figures.get(metric.name), 1 if metric.better == "max" else -1
-        best = max(rivals, key=lambda rival: sign * rival.mean, default=None)
+        mine, choose = summary.figures.get(metric.name), max if metric.better == "max" else min
+        best = choose(rivals, key=lambda rival: rival.mean, default=None)
         p = None if mine is None or best is None else _p_value(mine, best)
         if mine is None or best is None or p is None:
             continue
         p_values[metric.name] = p
-        if sign * (mine.mean - best.mean) > 0 and p < 0.05:
+        is_better = mine.mean > best.mean if metric.better == "max" else mine.mean < best.mean
+        if is_better and p < 0.05:
             stars[metric.name] = "**" if p < 0.01 else "*"
     return {"p_values": p_values, "stars": stars}
 
