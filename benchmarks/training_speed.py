@@ -17,6 +17,7 @@ import time
 import torch
 
 from fieldwise.data.batch import Batch
+from fieldwise.preparation import encode_table
 from fieldwise.data.dataset import Dataset
 from fieldwise.datasets.synthetic import make_click_log
 from fieldwise.encoding.encoder import Encoder
@@ -69,7 +70,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=1024)
     options = parser.parse_args()
     log = make_click_log(options.rows)
-    dataset = Dataset.from_table(log.table, Encoder.fit(log.table, log.schema, min_count=2))
+    dataset = encode_table(log.table, Encoder.fit(log.table, log.schema, min_count=2))
     ways = {"plain PyTorch loop": plain_loop, "fieldwise Trainer": trainer}
     for way in ways.values():
         way(dataset.take(torch.arange(20 * options.batch_size).numpy()), options.batch_size)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fieldwise.data.splits import SplitMethod
 from fieldwise.errors import SettingsError, suggest
+from fieldwise.objectives import objective_class
 
 
 class DataSettings(BaseModel):
@@ -56,7 +57,8 @@ class TrainingSettings(BaseModel):
     micro_batch: rows of a batch that pass through the network at a time; their gradients add up to the batch's.
     allocator: `keep` has the C library keep freed memory for the next step (Linux on the CPU), `system` leaves it
         as it is.
-    monitor: which validation metric decides on the best epoch. patience: epochs without a better one before
+    monitor: which validation metric decides on the best epoch; `auto` takes the objective's own: log loss of clicks,
+        RMSE of numbers. patience: epochs without a better one before
         training stops.
     checkpoint_minutes: a checkpoint is written after each epoch and after so many minutes within one.
     device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a CUDA device where there is one.
@@ -80,7 +82,7 @@ class TrainingSettings(BaseModel):
     kernels: Literal["auto", "fused", "torch"] = "auto"
     micro_batch: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     allocator: Literal["auto", "keep", "system"] = "auto"
-    monitor: Literal["log_loss", "auc"] = "log_loss"
+    monitor: Literal["auto", "log_loss", "auc", "rmse", "mae"] = "auto"
     patience: int = Field(default=2, ge=1)
     checkpoint_minutes: float = Field(default=10.0, ge=0)
     device: str = "auto"
@@ -150,6 +152,7 @@ class Settings(BaseModel):
 
     model: a registered name. preset: a named set of model settings, or None.
     model_settings: every setting of the model. search: of models that search for interactions, else None.
+    objective: what the label is: `binary` (clicks) or `regression` (numbers).
     seed: decides split, initial weights, order of rows and dropout.
     """
 
@@ -161,6 +164,7 @@ class Settings(BaseModel):
     training: TrainingSettings = TrainingSettings()
     data: DataSettings = DataSettings()
     search: SearchSettings | None = None
+    objective: str = "binary"
     seed: int = Field(default=0, ge=0)
 
     @property
@@ -173,18 +177,23 @@ class Settings(BaseModel):
         return self.model_copy(update={"training": training})
 
 
+_TOP = ("seed", "objective")
+"""Settings that belong to no section."""
+
+
 def resolve_settings(
     *,
     model: str | None = None,
     config: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     seed: int | None = None,
+    objective: str | None = None,
 ) -> Settings:
     """Complete settings from a model's name, a TOML file and single overrides, the later ones winning.
 
     overrides: names such as `training.epochs`, `model.num_heads` or `data.min_count`, or the last part alone
         where only one section knows it. The file has the sections [model] (with `name` and `preset`),
-        [training], [data] and, for a model that searches, [search], and `seed`.
+        [training], [data] and, for a model that searches, [search], and `seed` and `objective`.
     Raises SettingsError, naming the setting, for an unknown or ambiguous name or a value of the wrong kind.
     """
     from fieldwise.models import registry
@@ -195,10 +204,10 @@ def resolve_settings(
         for name, value in _read_toml(Path(config)).items():
             if name in sections and isinstance(value, dict):
                 sections[name].update(value)
-            elif name == "seed":
-                top["seed"] = value
+            elif name in _TOP:
+                top[name] = value
             else:
-                raise SettingsError(f"{config}: unknown entry '{name}'; {suggest(name, [*sections, 'seed'])}")
+                raise SettingsError(f"{config}: unknown entry '{name}'; {suggest(name, [*sections, *_TOP])}")
     # The model decides which further names are known, so it is settled first.
     overrides = dict(overrides or {})
     named = overrides.pop("model", None) or overrides.pop("model.name", None) or model
@@ -215,13 +224,16 @@ def resolve_settings(
         del known["search"]
         sections.pop("search")
     for name, value in overrides.items():
-        if name == "seed":
-            top["seed"] = value
+        if name in _TOP:
+            top[name] = value
             continue
         section, setting = _locate(name, known)
         sections[section][setting] = value
     if seed is not None:
         top["seed"] = seed
+    if objective is not None:
+        top["objective"] = objective
+    objective_class(top.get("objective", "binary"))
     for section in known.keys() - {"model"}:
         for name in sections[section]:
             _require_known(f"{section}.{name}", name, known[section])
@@ -289,7 +301,7 @@ def _locate(name: str, known: Mapping[str, set[str]]) -> tuple[str, str]:
     if len(owners) > 1:
         raise SettingsError(f"'{name}' is ambiguous; say {' or '.join(f'{o}.{name}' for o in owners)}")
     if not owners:
-        raise SettingsError(f"unknown setting '{name}'; {suggest(name, {'seed'}.union(*known.values()))}")
+        raise SettingsError(f"unknown setting '{name}'; {suggest(name, {*_TOP}.union(*known.values()))}")
     return owners[0], name
 
 
