@@ -150,7 +150,8 @@ class SearchSettings(BaseModel):
 class Settings(BaseModel):
     """All settings of a run, complete: what is not said stands at its default.
 
-    model: a registered name. preset: a named set of model settings, or None.
+    model: a registered network, or `lightgbm` or `catboost`, for which `training` plays no part. preset: a named set of
+        model settings, or None.
     model_settings: every setting of the model. search: of models that search for interactions, else None.
     objective: what the label is: `binary` (clicks) or `regression` (numbers).
     seed: decides split, initial weights, order of rows and dropout.
@@ -171,6 +172,15 @@ class Settings(BaseModel):
     def wants_search(self) -> bool:
         """Whether training begins with a search: the model is one that searches, and has nothing to build from yet."""
         return self.search is not None and self.model_settings.get("architecture") is None
+
+    def by_name(self) -> dict[str, Any]:
+        """Every setting by the dotted name that users know, such as `training.epochs`; ready for JSON."""
+        sections = self.model_dump(mode="json")
+        named = {"model.name": sections.pop("model"), "model.preset": sections.pop("preset")}
+        sections["model"] = sections.pop("model_settings")
+        for section, value in sections.items():
+            named |= {f"{section}.{n}": v for n, v in value.items()} if isinstance(value, dict) else {section: value}
+        return named
 
     def with_training(self, training: TrainingSettings) -> Settings:
         """The same settings with others for training."""
@@ -197,6 +207,7 @@ def resolve_settings(
     Raises SettingsError, naming the setting, for an unknown or ambiguous name or a value of the wrong kind.
     """
     from fieldwise.models import registry
+    from fieldwise.recipes.boosting import settings as boosting
 
     sections: dict[str, dict[str, Any]] = {"model": {}, "training": {}, "data": {}, "search": {}}
     top: dict[str, Any] = {}
@@ -211,18 +222,21 @@ def resolve_settings(
     # The model decides which further names are known, so it is settled first.
     overrides = dict(overrides or {})
     named = overrides.pop("model", None) or overrides.pop("model.name", None) or model
-    chosen = str(named or sections["model"].get("name") or "autoint")
+    name_of_model = str(named or sections["model"].get("name") or "autoint")
     sections["model"].pop("name", None)
-    known = {
-        "model": {*registry.settings_model(chosen).model_fields, "preset"},
-        "training": set(TrainingSettings.model_fields),
-        "data": set(DataSettings.model_fields),
-        "search": set(SearchSettings.model_fields),
-    }
-    searches = registry.search_defaults(chosen)
-    if searches is None:
-        del known["search"]
-        sections.pop("search")
+    is_trees = name_of_model in boosting.NAMES
+    searches = None if is_trees else registry.search_defaults(name_of_model)
+    known = {"data": set(DataSettings.model_fields)}
+    if is_trees:
+        known["model"] = set(boosting.settings_model(name_of_model).model_fields)
+    else:
+        known["model"] = {*registry.settings_model(name_of_model).model_fields, "preset"}
+        known["training"] = set(TrainingSettings.model_fields)
+    if searches is not None:
+        known["search"] = set(SearchSettings.model_fields)
+    for section in ("training", "search"):
+        if section not in known:
+            sections.pop(section)
     for name, value in overrides.items():
         if name in _TOP:
             top[name] = value
@@ -240,10 +254,14 @@ def resolve_settings(
     preset = sections["model"].pop("preset", None)
     try:
         return Settings(
-            model=chosen,
+            model=name_of_model,
             preset=preset,
-            model_settings=registry.resolve(chosen, preset=preset, settings=sections["model"]),
-            training=TrainingSettings(**sections["training"]),
+            model_settings=(
+                boosting.resolve(name_of_model, sections["model"])
+                if is_trees
+                else registry.resolve(name_of_model, preset=preset, settings=sections["model"])
+            ),
+            training=TrainingSettings(**sections.get("training", {})),
             data=DataSettings(**sections["data"]),
             search=None if searches is None else SearchSettings(**{**searches, **sections["search"]}),
             **top,

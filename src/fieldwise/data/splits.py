@@ -36,9 +36,9 @@ def split_rows(
     """Split the rows 0 to `num_rows` - 1; the same arguments give the same split on every machine.
 
     random: every row has the same chance. stratified: random within each of `strata` (int
-    [num_rows]: the clicks and the rest, say), so that the parts share one click rate. time: the latest rows (by `time` [num_rows],
-    anything that numpy sorts) test, the ones before them validate; rows of one moment may stand on both sides.
-    Every part keeps the order of the table.
+    [num_rows]: the clicks and the rest, say), so that the parts share one click rate. time: the latest rows (by `time`
+    [num_rows], anything that numpy sorts) test, the ones before them validate; rows of one moment may stand on both
+    sides. Every part keeps the order of the table.
 
     Raises DataError where a fraction is not in [0, 1) or nothing is left to train on.
     """

@@ -29,7 +29,7 @@ class Objective(BaseModel, ABC):
 
     name: what settings call it. prediction_name: what a table calls a column of predictions. monitors: the metrics
     that may decide on the best epoch and that a comparison shows, each with its better direction, the most important
-    first. separation_name: what `separation` measures.
+    first. separation_name: what `separation` measures. metrics_class: of what `evaluate` gives.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -37,6 +37,7 @@ class Objective(BaseModel, ABC):
     prediction_name: ClassVar[str]
     monitors: ClassVar[Mapping[str, Direction]]
     separation_name: ClassVar[str]
+    metrics_class: ClassVar[type[Metrics]]
 
     name: str
 

@@ -30,6 +30,7 @@ class Binary(Objective):
     prediction_name: ClassVar[str] = "probability"
     monitors: ClassVar[Mapping[str, Direction]] = {"log_loss": "min", "auc": "max"}
     separation_name: ClassVar[str] = "AUC"
+    metrics_class: ClassVar[type[metrics.Metrics]] = metrics.BinaryMetrics
 
     name: Literal["binary"] = "binary"
 

@@ -33,6 +33,7 @@ class Regression(Objective):
     prediction_name: ClassVar[str] = "prediction"
     monitors: ClassVar[Mapping[str, Direction]] = {"rmse": "min", "mae": "min"}
     separation_name: ClassVar[str] = "R²"
+    metrics_class: ClassVar[type[metrics.Metrics]] = metrics.RegressionMetrics
 
     name: Literal["regression"] = "regression"
     mean: float = 0.0

@@ -1,6 +1,6 @@
 """From a source to encoded rows: read the tables, settle the schema, split, encode. All fitting begins here."""
 
-from fieldwise.preparation.prepare import Prepared, Tables, encode_table, prepare, read, settle_schema
+from fieldwise.preparation.prepare import Prepared, Tables, encode_table, prepare, prepare_request, read, settle_schema
 from fieldwise.preparation.request import DataArguments, DataRequest, takes_data
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Tables",
     "encode_table",
     "prepare",
+    "prepare_request",
     "read",
     "settle_schema",
     "takes_data",

@@ -3,8 +3,8 @@
 Each field is scored by mean labels (click rates, where labels are clicks) that are learned on the training rows: of its
 ids (categorical), of narrow buckets (numeric), or as the mean over a row's ids (multi-valued). A mean is drawn towards
 that of all rows as if `PRIOR_ROWS` further rows had been seen, so that an id seen once says little and an unseen one
-nothing. What counts is how well these scores tell the labels of rows that were held out, by the objective's measure (the
-AUC of clicks, R² of numbers); an id that never comes again, such as a row key, tells nothing there.
+nothing. What counts is how well these scores tell the labels of rows that were held out, by the objective's measure
+(the AUC of clicks, R² of numbers); an id that never comes again, such as a row key, tells nothing there.
 """
 
 from __future__ import annotations
@@ -46,25 +46,28 @@ class Leak:
 def find_leaks(train: Dataset, held_out: Dataset, objective: Objective, *, threshold: float = 0.99) -> list[Leak]:
     """The fields that alone tell the labels of both data sets better than `threshold`, in the order of the schema.
 
-    The means are learned on `train`; `Leak.value` is measured on `held_out`. Both need labels; where those of one are all
-    the same there is nothing to measure and no leak. Row weights are not used. Linear in rows and fields.
+    The means are learned on `train`; `Leak.value` is measured on `held_out`. Both need labels; where those of one are
+    all the same there is nothing to measure and no leak. Row weights are not used. Linear in rows and fields.
     """
     if not (_has_different_labels(train) and _has_different_labels(held_out)):
         return []
-    assert train.label is not None
-    assert held_out.label is not None
     leaks = []
     for name, size, known, new in _fields(train, held_out, objective):
-        means = _mean_labels(known, train.label, size)
-        value = _separation(objective, means, new, held_out.label)
+        means = _mean_labels(known, _labels(train), size)
+        value = _separation(objective, means, new, _labels(held_out))
         # Of many fields one may do well by chance on few held-out rows, but hardly on both.
-        if value > threshold and _separation(objective, means, known, train.label) > threshold:
+        if value > threshold and _separation(objective, means, known, _labels(train)) > threshold:
             leaks.append(Leak(name, objective.separation_name, value))
     return leaks
 
 
 def _has_different_labels(dataset: Dataset) -> bool:
     return dataset.label is not None and len(dataset) > 0 and bool(dataset.label.min() != dataset.label.max())
+
+
+def _labels(dataset: Dataset) -> npt.NDArray[np.float32]:
+    assert dataset.label is not None
+    return dataset.label
 
 
 def _fields(
@@ -82,7 +85,7 @@ def _fields(
                 yield field.name, field.size, train.rows.multi_valued[i], held_out.rows.multi_valued[i]
             case "numeric":
                 known, new = (part.rows.numeric[:, layout.numeric.index(f)] for part in (train, held_out))
-                bounds = _bounds(known, objective.strata(train.label))
+                bounds = _bounds(known, objective.strata(_labels(train)))
                 yield field.name, len(bounds) + 2, _buckets(bounds, known), _buckets(bounds, new)
 
 

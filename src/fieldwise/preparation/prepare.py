@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -104,11 +106,13 @@ def settle_schema(request: DataRequest, tables: Tables, *, reporter: Reporter) -
 class Prepared:
     """Encoded rows by part (`train`, `valid`, `test`), where they stand, and what the card tells of the data.
 
-    tables: the rows as they were read. objective: as the training rows' labels have it. split: rows of the main table.
+    tables: the rows as they were read. columns: what inference has decided. objective: as the training rows' labels
+    have it. split: rows of the main table.
     notes: what should be said of the data.
     """
 
     tables: Tables
+    columns: tuple[ColumnRecord, ...]
     encoder: Encoder
     objective: Objective
     parts: dict[str, Dataset]
@@ -120,6 +124,11 @@ class Prepared:
     def schema(self) -> Schema:
         """The fields and the columns with a role."""
         return self.encoder.schema
+
+    @cached_property
+    def digest(self) -> dict[str, str]:
+        """A mark of each part's encoded rows."""
+        return {part: rows.digest() for part, rows in self.parts.items()}
 
     def raw(self, part: str) -> pa.Table:
         """The rows of a part as they were read."""
@@ -137,8 +146,38 @@ class Prepared:
         )
 
 
+def prepare_request(
+    request: DataRequest, settings: DataSettings, *, seed: int, objective: str, reporter: Reporter
+) -> Prepared:
+    """Read what is asked for, settle its schema, and prepare it; what was decided is said.
+
+    Args:
+        request: rows and what their columns are.
+        settings: how rows are split and tokens become ids.
+        seed: decides the split.
+        objective: what the label is, by name.
+        reporter: is told the decisions.
+
+    Raises:
+        DataError: rows cannot be read, do not fit the schema, or there is nothing to learn from.
+        SchemaError: roles or fields do not fit the table.
+    """
+    tables = read(request)
+    schema, columns = settle_schema(request, tables, reporter=reporter)
+    prepared = prepare(tables, schema, settings, seed=seed, objective=objective, columns=columns)
+    for note in prepared.notes:
+        reporter.say(note)
+    return prepared
+
+
 def prepare(
-    tables: Tables, schema: Schema, settings: DataSettings, *, seed: int, objective: str = "binary"
+    tables: Tables,
+    schema: Schema,
+    settings: DataSettings,
+    *,
+    seed: int,
+    objective: str = "binary",
+    columns: Sequence[ColumnRecord] = (),
 ) -> Prepared:
     """Split by the seed and encode; encoder and objective learn from training rows only.
 
@@ -148,6 +187,7 @@ def prepare(
         settings: how rows are split and tokens become ids.
         seed: decides the split.
         objective: what the label is, by name.
+        columns: what inference has decided, for the record.
 
     Raises:
         DataError: there is nothing to learn from, or the schema does not fit the rows.
@@ -184,7 +224,7 @@ def prepare(
     )
     notes = [*tables.notes, *everything.rows.report.infinite_lines()]
     notes += map(str, find_leaks(parts["train"], parts["valid"], fitted))
-    return Prepared(tables, encoder, fitted, parts, split, data, tuple(notes))
+    return Prepared(tables, tuple(columns), encoder, fitted, parts, split, data, tuple(notes))
 
 
 def encode_table(table: pa.Table, encoder: Encoder, objective: Objective | None = None) -> Dataset:

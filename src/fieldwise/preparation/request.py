@@ -5,8 +5,8 @@ A verb is declared as
     @takes_data
     def verb(source: Source, *, seed: int = 0, **data: Unpack[DataArguments]) -> ...:
 
-and passes `DataRequest(source, data)` on. Its signature, and so `help(verb)`, shows every data argument; type checkers and
-editors read them from `DataArguments`; a misspelt argument is answered with the nearest.
+and passes `DataRequest(source, data)` on. Its signature, and so `help(verb)`, shows every data argument; type checkers
+and editors read them from `DataArguments`; a misspelt argument is answered with the nearest.
 """
 
 from __future__ import annotations

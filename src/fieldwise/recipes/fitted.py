@@ -16,6 +16,7 @@ from fieldwise.data.labels import read_group, read_weight
 from fieldwise.encoding.encoded import EncodingReport
 from fieldwise.metrics import Metrics
 from fieldwise.objectives import Objective
+from fieldwise.preparation import Prepared
 from fieldwise.reporting import Progress
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
@@ -66,6 +67,21 @@ class FittedModel(ABC):
             self.predict(table, report=report, progress=progress),
             weight=read_weight(table, self.schema),
             group=None if group is None else pa.array(group, mask=group < 0),
+        )
+
+    def predict_part(self, prepared: Prepared, part: str) -> Predictions:
+        """The predictions of a part of prepared rows; a network need not encode them again."""
+        return self.predict(prepared.raw(part))
+
+    def evaluate_part(self, prepared: Prepared, part: str) -> Metrics:
+        """The objective's metrics of a part of prepared rows."""
+        rows = prepared.parts[part]
+        assert rows.label is not None
+        return self.objective.evaluate(
+            rows.label,
+            self.predict_part(prepared, part),
+            weight=rows.weight,
+            group=None if rows.group is None else pa.array(rows.group, mask=rows.group < 0),
         )
 
     @property

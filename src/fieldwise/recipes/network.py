@@ -65,6 +65,10 @@ class FittedNetwork(FittedModel):
         """The predictions of a few rows given as dicts of Python values: float64 [N]. No table is made of them."""
         return self._predict(self.encoder.encode_rows(rows), report)
 
+    def predict_part(self, prepared: Prepared, part: str) -> Predictions:
+        """The predictions of rows that are encoded already: float64 [N]."""
+        return self.objective.prediction(predict_logits(self.network, prepared.parts[part]))
+
     def _predict(
         self, rows: EncodedRows, report: EncodingReport | None, progress: Progress | None = None
     ) -> Predictions:

@@ -116,11 +116,10 @@ class Trainer:
         if not len(train):
             raise TrainingError("there are no rows to train on")
         self.reporter.say(describe(self.settings))
-        self.reporter.say(header([*self.objective.monitors]))
+        monitors = [*self.objective.monitors]
+        self.reporter.say(header(monitors))
         for record in self.state.history.records:
-            self.reporter.say(
-                record.line([*self.objective.monitors], best=record.epoch == self.state.history.best_epoch)
-            )
+            self.reporter.say(record.line(monitors, best=record.epoch == self.state.history.best_epoch))
         devices = [self.device] if self.device.type == "cuda" else []
         try:
             with torch.random.fork_rng(devices=devices), self._stopping_between_steps():
