@@ -23,6 +23,7 @@ from fieldwise.encoding.encoder import Encoder
 from fieldwise.environment import versions
 from fieldwise.models import registry
 from fieldwise.models.base import CTRModel
+from fieldwise.preparation import encode_table
 from fieldwise.settings import TrainingSettings
 from fieldwise.training.trainer import Trainer
 
@@ -69,7 +70,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=1024)
     options = parser.parse_args()
     log = make_click_log(options.rows)
-    dataset = Dataset.from_table(log.table, Encoder.fit(log.table, log.schema, min_count=2))
+    dataset = encode_table(log.table, Encoder.fit(log.table, log.schema, min_count=2))
     ways = {"plain PyTorch loop": plain_loop, "fieldwise Trainer": trainer}
     for way in ways.values():
         way(dataset.take(torch.arange(20 * options.batch_size).numpy()), options.batch_size)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fieldwise.data.splits import SplitMethod
 from fieldwise.errors import SettingsError, suggest
+from fieldwise.objectives import objective_class
 
 
 class DataSettings(BaseModel):
@@ -56,7 +57,8 @@ class TrainingSettings(BaseModel):
     micro_batch: rows of a batch that pass through the network at a time; their gradients add up to the batch's.
     allocator: `keep` has the C library keep freed memory for the next step (Linux on the CPU), `system` leaves it
         as it is.
-    monitor: which validation metric decides on the best epoch. patience: epochs without a better one before
+    monitor: which validation metric decides on the best epoch; `auto` takes the objective's own: log loss of clicks,
+        RMSE of numbers. patience: epochs without a better one before
         training stops.
     checkpoint_minutes: a checkpoint is written after each epoch and after so many minutes within one.
     device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a CUDA device where there is one.
@@ -80,7 +82,7 @@ class TrainingSettings(BaseModel):
     kernels: Literal["auto", "fused", "torch"] = "auto"
     micro_batch: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     allocator: Literal["auto", "keep", "system"] = "auto"
-    monitor: Literal["log_loss", "auc"] = "log_loss"
+    monitor: Literal["auto", "log_loss", "auc", "rmse", "mae"] = "auto"
     patience: int = Field(default=2, ge=1)
     checkpoint_minutes: float = Field(default=10.0, ge=0)
     device: str = "auto"
@@ -148,8 +150,10 @@ class SearchSettings(BaseModel):
 class Settings(BaseModel):
     """All settings of a run, complete: what is not said stands at its default.
 
-    model: a registered name. preset: a named set of model settings, or None.
+    model: a registered network, or `lightgbm` or `catboost`, for which `training` plays no part. preset: a named set of
+        model settings, or None.
     model_settings: every setting of the model. search: of models that search for interactions, else None.
+    objective: what the label is: `binary` (clicks) or `regression` (numbers).
     seed: decides split, initial weights, order of rows and dropout.
     """
 
@@ -161,6 +165,7 @@ class Settings(BaseModel):
     training: TrainingSettings = TrainingSettings()
     data: DataSettings = DataSettings()
     search: SearchSettings | None = None
+    objective: str = "binary"
     seed: int = Field(default=0, ge=0)
 
     @property
@@ -168,9 +173,22 @@ class Settings(BaseModel):
         """Whether training begins with a search: the model is one that searches, and has nothing to build from yet."""
         return self.search is not None and self.model_settings.get("architecture") is None
 
+    def by_name(self) -> dict[str, Any]:
+        """Every setting by the dotted name that users know, such as `training.epochs`; ready for JSON."""
+        sections = self.model_dump(mode="json")
+        named = {"model.name": sections.pop("model"), "model.preset": sections.pop("preset")}
+        sections["model"] = sections.pop("model_settings")
+        for section, value in sections.items():
+            named |= {f"{section}.{n}": v for n, v in value.items()} if isinstance(value, dict) else {section: value}
+        return named
+
     def with_training(self, training: TrainingSettings) -> Settings:
         """The same settings with others for training."""
         return self.model_copy(update={"training": training})
+
+
+_TOP = ("seed", "objective")
+"""Settings that belong to no section."""
 
 
 def resolve_settings(
@@ -179,15 +197,17 @@ def resolve_settings(
     config: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     seed: int | None = None,
+    objective: str | None = None,
 ) -> Settings:
     """Complete settings from a model's name, a TOML file and single overrides, the later ones winning.
 
     overrides: names such as `training.epochs`, `model.num_heads` or `data.min_count`, or the last part alone
         where only one section knows it. The file has the sections [model] (with `name` and `preset`),
-        [training], [data] and, for a model that searches, [search], and `seed`.
+        [training], [data] and, for a model that searches, [search], and `seed` and `objective`.
     Raises SettingsError, naming the setting, for an unknown or ambiguous name or a value of the wrong kind.
     """
     from fieldwise.models import registry
+    from fieldwise.recipes.boosting import settings as boosting
 
     sections: dict[str, dict[str, Any]] = {"model": {}, "training": {}, "data": {}, "search": {}}
     top: dict[str, Any] = {}
@@ -195,43 +215,53 @@ def resolve_settings(
         for name, value in _read_toml(Path(config)).items():
             if name in sections and isinstance(value, dict):
                 sections[name].update(value)
-            elif name == "seed":
-                top["seed"] = value
+            elif name in _TOP:
+                top[name] = value
             else:
-                raise SettingsError(f"{config}: unknown entry '{name}'; {suggest(name, [*sections, 'seed'])}")
+                raise SettingsError(f"{config}: unknown entry '{name}'; {suggest(name, [*sections, *_TOP])}")
     # The model decides which further names are known, so it is settled first.
     overrides = dict(overrides or {})
     named = overrides.pop("model", None) or overrides.pop("model.name", None) or model
-    chosen = str(named or sections["model"].get("name") or "autoint")
+    name_of_model = str(named or sections["model"].get("name") or "autoint")
     sections["model"].pop("name", None)
-    known = {
-        "model": {*registry.settings_model(chosen).model_fields, "preset"},
-        "training": set(TrainingSettings.model_fields),
-        "data": set(DataSettings.model_fields),
-        "search": set(SearchSettings.model_fields),
-    }
-    searches = registry.search_defaults(chosen)
-    if searches is None:
-        del known["search"]
-        sections.pop("search")
+    is_trees = name_of_model in boosting.NAMES
+    searches = None if is_trees else registry.search_defaults(name_of_model)
+    known = {"data": set(DataSettings.model_fields)}
+    if is_trees:
+        known["model"] = set(boosting.settings_model(name_of_model).model_fields)
+    else:
+        known["model"] = {*registry.settings_model(name_of_model).model_fields, "preset"}
+        known["training"] = set(TrainingSettings.model_fields)
+    if searches is not None:
+        known["search"] = set(SearchSettings.model_fields)
+    for section in ("training", "search"):
+        if section not in known:
+            sections.pop(section)
     for name, value in overrides.items():
-        if name == "seed":
-            top["seed"] = value
+        if name in _TOP:
+            top[name] = value
             continue
         section, setting = _locate(name, known)
         sections[section][setting] = value
     if seed is not None:
         top["seed"] = seed
+    if objective is not None:
+        top["objective"] = objective
+    objective_class(top.get("objective", "binary"))
     for section in known.keys() - {"model"}:
         for name in sections[section]:
             _require_known(f"{section}.{name}", name, known[section])
     preset = sections["model"].pop("preset", None)
     try:
         return Settings(
-            model=chosen,
+            model=name_of_model,
             preset=preset,
-            model_settings=registry.resolve(chosen, preset=preset, settings=sections["model"]),
-            training=TrainingSettings(**sections["training"]),
+            model_settings=(
+                boosting.resolve(name_of_model, sections["model"])
+                if is_trees
+                else registry.resolve(name_of_model, preset=preset, settings=sections["model"])
+            ),
+            training=TrainingSettings(**sections.get("training", {})),
             data=DataSettings(**sections["data"]),
             search=None if searches is None else SearchSettings(**{**searches, **sections["search"]}),
             **top,
@@ -289,7 +319,7 @@ def _locate(name: str, known: Mapping[str, set[str]]) -> tuple[str, str]:
     if len(owners) > 1:
         raise SettingsError(f"'{name}' is ambiguous; say {' or '.join(f'{o}.{name}' for o in owners)}")
     if not owners:
-        raise SettingsError(f"unknown setting '{name}'; {suggest(name, {'seed'}.union(*known.values()))}")
+        raise SettingsError(f"unknown setting '{name}'; {suggest(name, {*_TOP}.union(*known.values()))}")
     return owners[0], name
 
 

@@ -11,6 +11,7 @@ import pytest
 from fieldwise.data.dataset import Dataset
 from fieldwise.encoding.encoder import Encoder
 from fieldwise.metrics import auc
+from fieldwise.preparation import encode_table
 from fieldwise.preparation.leaks import Leak, find_leaks
 from fieldwise.schema import Schema
 
@@ -25,7 +26,7 @@ def parts(kind: Any, values: Any, *, min_count: int = 1, click: Any = CLICK) -> 
     table = pa.table({"y": click, "honest": np.where(NOISE < 0.5, CLICK, rng.integers(0, 2, ROWS)), "x": values})
     schema = Schema.model_validate({"label": "y", "fields": {"honest": "categorical", "x": kind}})
     encoder = Encoder.fit(table.slice(0, TRAIN), schema, min_count=min_count)
-    return Dataset.from_table(table.slice(0, TRAIN), encoder), Dataset.from_table(table.slice(TRAIN), encoder)
+    return encode_table(table.slice(0, TRAIN), encoder), encode_table(table.slice(TRAIN), encoder)
 
 
 def as_text(numbers: Any) -> list[str]:

@@ -26,6 +26,7 @@ from fieldwise.models.aim import AIM, EmbeddingSearch
 from fieldwise.models.base import CTRModel
 from fieldwise.objectives import Binary
 from fieldwise.optim.rows import clip_gradients
+from fieldwise.preparation import encode_table
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Categorical, Numeric, Schema
 from fieldwise.settings import TrainingSettings
@@ -40,7 +41,7 @@ from fieldwise.training.trainer import GateTraining, Trainer, fill_other, learni
 def parts(clicks: pa.Table) -> tuple[Dataset, Dataset]:
     schema = Schema(label="click", fields={"user": Categorical(), "device": Categorical(), "price": Numeric()})
     encoder = Encoder.fit(clicks, schema)
-    dataset = Dataset.from_table(clicks, encoder)
+    dataset = encode_table(clicks, encoder)
     return dataset.take(np.arange(1500)), dataset.take(np.arange(1500, 2000))
 
 
@@ -220,7 +221,7 @@ def test_a_huge_number_is_blamed_by_its_column(clicks: pa.Table) -> None:
     price[::3] = 1e38
     table = clicks.set_column(clicks.column_names.index("price"), "price", pa.array(price))
     schema = Schema(label="click", fields={"user": Categorical(), "price": Numeric(transform="none")})
-    dataset = Dataset.from_table(table, Encoder.fit(table, schema))
+    dataset = encode_table(table, Encoder.fit(table, schema))
     model = registry.build("autoint", dataset.layout, registry.resolve("autoint", settings={"layer_norm": False}))
     with pytest.raises(TrainingError, match="column 'price' holds 1e\\+38 after scaling"):
         Trainer(model, settings=TrainingSettings(learning_rate=1.0)).fit(dataset)

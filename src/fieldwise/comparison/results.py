@@ -16,6 +16,7 @@ from fieldwise.comparison import output
 from fieldwise.comparison.published import JOINT, published
 from fieldwise.environment import Environment
 from fieldwise.errors import SettingsError
+from fieldwise.metrics import LABELS
 from fieldwise.reporting.tables import Section
 from fieldwise.training.history import History
 
@@ -82,8 +83,8 @@ class MetricSpec(BaseModel):
 
 
 BINARY = (
-    MetricSpec(name="auc", label="AUC", better="max"),
-    MetricSpec(name="log_loss", label="log loss", better="min"),
+    MetricSpec(name="auc", label=LABELS["auc"], better="max"),
+    MetricSpec(name="log_loss", label=LABELS["log_loss"], better="min"),
 )
 """The metrics of clicks."""
 
@@ -136,6 +137,7 @@ class Comparison(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: str
+    objective: str = "binary"
     dataset: str | None = None
     rows: dict[str, int]
     split_seed: int

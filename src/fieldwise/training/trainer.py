@@ -87,14 +87,14 @@ class Trainer:
         checkpoint: Path | None = None,
         gates: GateTraining | None = None,
     ) -> None:
-        self.settings = settle(settings or TrainingSettings(), model)
+        self.objective: Objective = objective or Binary()
+        self.settings = settle(settings or TrainingSettings(), model, type(self.objective))
         if self.settings.allocator == "keep":
             keep_freed_memory()
         self.device = torch.device(self.settings.device)
         self.model = model.to(self.device)
         for table in self.tables:
             use_huge_pages(table)
-        self.objective: Objective = objective or Binary()
         self.seed = seed
         self.reporter = reporter or Reporter(enabled=False)
         self.optimizers = _optimizers(self.model, self.settings, gates)
@@ -116,9 +116,10 @@ class Trainer:
         if not len(train):
             raise TrainingError("there are no rows to train on")
         self.reporter.say(describe(self.settings))
-        self.reporter.say(header())
+        monitors = [*self.objective.monitors]
+        self.reporter.say(header(monitors))
         for record in self.state.history.records:
-            self.reporter.say(record.line(best=record.epoch == self.state.history.best_epoch))
+            self.reporter.say(record.line(monitors, best=record.epoch == self.state.history.best_epoch))
         devices = [self.device] if self.device.type == "cuda" else []
         try:
             with torch.random.fork_rng(devices=devices), self._stopping_between_steps():
@@ -131,7 +132,7 @@ class Trainer:
             self.reporter.say("interrupted: the best weights so far are kept")
         history = self.state.history
         # Without validation rows the last epoch is the best, and the model holds it.
-        if history.best_epoch is not None and history.records[-1].valid_log_loss is not None:
+        if history.best_epoch is not None and history.records[-1].valid:
             with torch.no_grad():
                 self._best.restore(history.best_epoch, self.model.state_dict())
         self.model.eval()
@@ -311,8 +312,7 @@ class Trainer:
         record = EpochRecord(
             epoch=state.epoch,
             train_loss=state.loss_sum / num_rows,
-            valid_log_loss=None if metrics is None else metrics.log_loss,
-            valid_auc=None if metrics is None else metrics.auc,
+            valid={} if metrics is None else {name: metrics.to_dict()[name] for name in self.objective.monitors},
             learning_rate=learning_rate(self.settings, state.step - 1, self._total_steps(num_rows)),
             rows_per_s=num_rows / max(state.seconds, 1e-9),
             seconds=state.seconds,
@@ -325,20 +325,22 @@ class Trainer:
                 self._best.keep(state.epoch, self.model.state_dict())
         state.waited = 0 if best else state.waited + 1
         state.epoch, state.rows, state.loss_sum, state.seconds = state.epoch + 1, 0, 0.0, 0.0
-        self.reporter.say(record.line(best=best))
+        self.reporter.say(record.line([*self.objective.monitors], best=best))
 
     def _total_steps(self, num_rows: int) -> int:
         return math.ceil(num_rows / self.settings.batch_size) * self.settings.epochs
 
     def _is_best(self, record: EpochRecord) -> bool:
         history = self.state.history
-        if history.best_epoch is None or record.valid_log_loss is None:
+        if history.best_epoch is None or not record.valid:
             return True
         best = history.records[history.best_epoch - 1]
-        if self.settings.monitor == "auc" and record.valid_auc is not None and best.valid_auc is not None:
-            return record.valid_auc > best.valid_auc
-        assert best.valid_log_loss is not None
-        return record.valid_log_loss < best.valid_log_loss
+        # A metric that is undefined for these rows leaves the decision to the objective's first, which never is.
+        for name in (self.settings.monitor, self.objective.default_monitor):
+            now, before = record.valid[name], best.valid[name]
+            if now is not None and before is not None:
+                return now > before if self.objective.monitors[name] == "max" else now < before
+        return False
 
     def _explain_nan(self, layout: Layout, batch: Batch, rows: np.ndarray) -> str:
         where = f"the loss is not a number in epoch {self.state.epoch}, batch {self.state.rows // len(rows)} "
