@@ -59,7 +59,7 @@ def screen(written: str) -> list[str]:
         else:
             lines[row] = lines[row].ljust(column)[:column] + piece + lines[row][column + 1 :]
             column += 1
-    return [line.rstrip() for line in lines if line.strip()]
+    return "\n".join(line.rstrip() for line in lines).rstrip("\n").splitlines()
 
 
 def in_a_process(code: str, *, terminal: bool = False) -> str:

@@ -86,12 +86,12 @@ class Screen:
             yield _Bar(self, task, done)
         finally:
             with self._lock:
-                self._tasks.remove_task(task)
-                if self._tasks.tasks:
-                    self._draw()
-                else:
-                    self.clear()
+                if len(self._tasks.tasks) == 1:
+                    self.clear()  # while there is a bar: rich would leave an empty line in the place of none
                     self._tasks = None
+                else:
+                    self._tasks.remove_task(task)
+                    self._draw()
 
     def move(self, task: TaskID, done: float) -> None:
         """Draw the bars with one of them at `done` rows."""
