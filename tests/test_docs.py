@@ -107,7 +107,7 @@ def test_criteo_by_names_and_schema_file(data_dir: Path) -> None:
         model="lr",
         progress=False,
     )
-    assert len(predictor.encoder.layout) == 39
+    assert len(predictor.model.encoder.layout) == 39
     assert predictor.card.metrics["test"]["auc"] > 0.65
     predictor.predict(data_dir / "criteo" / "test_unlabelled_10k.txt", names=names[1:])
     assert len(predictor.report.unseen) > 20

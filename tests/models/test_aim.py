@@ -568,7 +568,7 @@ def test_a_predictor_file_cannot_name_another_file_to_read(
         with pytest.raises(PredictorFormatError, match=r"settings\.json.* 'architecture' cannot be"):
             fw.load(model)
     with pytest.raises(SettingsError, match="'architecture' cannot be"):
-        build("aim", predictor.encoder.layout, {"architecture": str(other)})
+        build("aim", predictor.model.encoder.layout, {"architecture": str(other)})
 
 
 def test_an_architecture_of_other_data_is_refused_before_training(searched: Architecture, clicks: pa.Table) -> None:

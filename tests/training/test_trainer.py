@@ -59,7 +59,7 @@ def test_it_learns_and_keeps_the_best_epoch(parts: tuple[Dataset, Dataset]) -> N
     model = build(parts)
     trainer = Trainer(model, settings=TrainingSettings(epochs=40, batch_size=64, learning_rate=0.3, patience=3))
     history = trainer.fit(*parts)
-    losses = [record.valid_log_loss for record in history.records]
+    losses = [record.valid["log_loss"] for record in history.records]
     assert history.ended == "early stop"
     assert history.best_epoch == 1 + int(np.argmin(losses))
     assert len(losses) == history.best_epoch + 3
@@ -108,14 +108,14 @@ def test_the_recorded_loss_is_the_mean_over_rows(parts: tuple[Dataset, Dataset])
     settings = TrainingSettings(epochs=1, batch_size=1000, learning_rate=1e-9)
     history = Trainer(model, settings=settings).fit(parts[0])
     assert history.records[0].train_loss == pytest.approx(math.log(2), rel=1e-6)
-    assert history.records[0].valid_log_loss is None
+    assert history.records[0].valid == {}
     assert history.best_epoch == 1
 
 
 def test_auc_can_pick_the_epoch(parts: tuple[Dataset, Dataset]) -> None:
     settings = TrainingSettings(epochs=12, batch_size=64, learning_rate=0.3, patience=12, monitor="auc")
     history = Trainer(build(parts), settings=settings).fit(*parts)
-    aucs = [record.valid_auc or 0.0 for record in history.records]
+    aucs = [record.valid["auc"] or 0.0 for record in history.records]
     assert history.best_epoch == 1 + int(np.argmax(aucs))
 
 
@@ -194,7 +194,7 @@ def test_interrupting_keeps_the_best_weights(parts: tuple[Dataset, Dataset]) -> 
     assert len(history.records) == 2
     assert history.best_epoch is not None
     metrics = evaluate_model(trainer.model, parts[1], Binary())
-    assert metrics.log_loss == history.records[history.best_epoch - 1].valid_log_loss
+    assert metrics.log_loss == history.records[history.best_epoch - 1].valid["log_loss"]
 
 
 class Exploding(CTRModel):
