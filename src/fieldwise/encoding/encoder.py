@@ -142,14 +142,15 @@ class Encoder:
         fields: list[_VocabularyState | _ScalingState | _BucketState] = []
         vocabularies: list[Vocabulary | None] = []
         for encoding in self.encodings:
-            has_tokens = isinstance(encoding, CategoricalEncoding | MultiValuedEncoding)
-            vocabularies.append(encoding.vocabulary if has_tokens else None)
+            vocabulary = None
             if isinstance(encoding, NumericEncoding):
                 fields.append(_ScalingState(scaling=encoding.scaling))
             elif isinstance(encoding, BucketEncoding):
                 fields.append(_BucketState(bounds=encoding.bounds.tolist()))
             else:
                 fields.append(_VocabularyState())
+                vocabulary = encoding.vocabulary
+            vocabularies.append(vocabulary)
         return EncoderState(fields=fields), vocabulary_table(vocabularies)
 
     @classmethod
@@ -161,7 +162,9 @@ class Encoder:
         encodings: list[FieldEncoding] = []
         for (name, spec), saved, vocabulary in zip(schema.fields.items(), state.fields, parts, strict=True):
             if len(vocabulary.tokens) and not isinstance(saved, _VocabularyState):
-                raise PredictorFormatError(f"field '{name}' has no vocabulary, but the vocabulary file has tokens for it")
+                raise PredictorFormatError(
+                    f"field '{name}' has no vocabulary, but the vocabulary file has tokens of it"
+                )
             match spec, saved:
                 case Categorical(part=part), _VocabularyState():
                     encodings.append(CategoricalEncoding(name, vocabulary, part))

@@ -87,9 +87,7 @@ class CatBoostTrees(LibraryTrees):
         return cls(model, loss, names)
 
     @classmethod
-    def from_bytes(
-        cls, content: bytes, loss: Loss, tokens: list[pa.StringArray], *, num_columns: int
-    ) -> CatBoostTrees:
+    def from_bytes(cls, content: bytes, loss: Loss, tokens: list[pa.StringArray], *, num_columns: int) -> CatBoostTrees:
         """Read what `to_bytes` gave.
 
         Args:

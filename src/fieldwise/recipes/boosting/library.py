@@ -1,4 +1,4 @@
-"""What LightGBM and CatBoost have in common here: labelled rows go in; trees come out, which predict and become bytes."""
+"""What LightGBM and CatBoost have in common: labelled rows go in, and trees come out that predict and become bytes."""
 
 from __future__ import annotations
 

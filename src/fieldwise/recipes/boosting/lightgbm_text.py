@@ -36,16 +36,10 @@ _HEADER = (
     "tree_sizes",
 )
 _PER_SPLIT = ("split_feature", "threshold", "decision_type", "left_child", "right_child")
-_UNUSED = (
-    "split_gain",
-    "leaf_weight",
-    "leaf_count",
-    "internal_value",
-    "internal_weight",
-    "internal_count",
-)
+_UNUSED = ("split_gain", "leaf_weight", "leaf_count", "internal_value", "internal_weight", "internal_count")
 """Of a tree, but of no use to a prediction."""
-_TREE = {"num_leaves", "num_cat", *_PER_SPLIT, "leaf_value", "cat_boundaries", "cat_threshold", "is_linear", "shrinkage"}
+_SETS = ("cat_boundaries", "cat_threshold")
+_TREE = ("num_leaves", "num_cat", *_PER_SPLIT, "leaf_value", *_SETS, "is_linear", "shrinkage")
 
 
 def count_numbers(text: str) -> int:
@@ -118,7 +112,7 @@ def _tree(i: int, block: str, num_columns: int) -> str:
     number, _, rest = block.partition("\n")
     if number != str(i):
         raise PredictorFormatError(f"the trees are not numbered one by one: tree {i} is called {number[:20]!r}")
-    entries = _entries(rest.splitlines(), where, _TREE | {*_UNUSED})
+    entries = _entries(rest.splitlines(), where, {*_TREE, *_UNUSED})
     missing = [key for key in ("num_leaves", "num_cat", *_PER_SPLIT, "leaf_value") if key not in entries]
     if missing:
         raise PredictorFormatError(f"{where} has no '{missing[0]}'")
@@ -137,8 +131,8 @@ def _tree(i: int, block: str, num_columns: int) -> str:
         raise PredictorFormatError(f"{where} is linear in its leaves; expected constants")
     whole("split_feature", splits, lambda n: 0 <= n < num_columns)
     kinds = whole("decision_type", splits, lambda n: 0 <= n < 16)
-    children = [whole(key, splits, lambda n: -leaves <= n < splits) for key in ("left_child", "right_child")]
-    _require_tree(where, *children, leaves)
+    left, right = (whole(key, splits, lambda n: -leaves <= n < splits) for key in ("left_child", "right_child"))
+    _require_tree(where, left, right, leaves)
     for key, count in (("leaf_value", leaves), ("threshold", splits), ("shrinkage", 1)):
         words = _words(entries.get(key, "1"), where, key, count, _NUMBER)
         if not all(math.isfinite(float(word)) for word in words):
@@ -148,8 +142,8 @@ def _tree(i: int, block: str, num_columns: int) -> str:
         raise PredictorFormatError(f"{where}: its splits into sets of tokens do not fit num_cat={sets}")
     kept = ["num_leaves", "num_cat", *_PER_SPLIT, "leaf_value"]
     if sets:
-        kept += ["cat_boundaries", "cat_threshold"]
-        if not {"cat_boundaries", "cat_threshold"} <= entries.keys():
+        kept += _SETS
+        if not {*_SETS} <= entries.keys():
             raise PredictorFormatError(f"{where} splits by sets of tokens, but lists none")
         bounds = whole("cat_boundaries", sets + 1, lambda n: n >= 0)
         if bounds[0] != 0 or sorted(set(bounds)) != bounds:

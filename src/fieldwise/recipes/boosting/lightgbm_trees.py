@@ -22,7 +22,7 @@ class LightGBMTrees(LibraryTrees):
     """Trees as LightGBM's model text has them. The text holds every digit, and no training rows hang on it."""
 
     def __init__(self, text: str) -> None:
-        self._booster = imported("lightgbm").Booster(model_str=text, params={"verbosity": -1})
+        self._booster = imported("lightgbm").Booster(model_str=text)
         self._text = text
         self.rounds = int(self._booster.num_trees())
         self.parameters = count_numbers(text)

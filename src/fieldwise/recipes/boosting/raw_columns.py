@@ -174,7 +174,7 @@ class RawColumns:
         )
 
     def state(self) -> tuple[RawColumnsState, pa.Table]:
-        """The JSON half, and the table of all vocabularies; a multi-valued field has two, its members' and its sets'."""
+        """The JSON half and the table of vocabularies; a multi-valued field has two: its members' and its sets'."""
         vocabularies: list[Vocabulary] = []
         for encoding in self.encodings.values():
             if isinstance(encoding, _Lists):

@@ -164,9 +164,7 @@ def require(name: str) -> None:
     imported(name)
 
 
-def train(
-    prepared: Prepared, settings: Settings, *, reporter: Reporter, threads: int | None = None
-) -> TrainingResult:
+def train(prepared: Prepared, settings: Settings, *, reporter: Reporter, threads: int | None = None) -> TrainingResult:
     """Train trees on the raw rows of prepared parts.
 
     Args:
@@ -252,11 +250,11 @@ def fit(
     loss = loss_of(objective, name)
     imported(name)
     columns = RawColumns.fit(train, schema)
-    parts = [
+    learned, watched = (
         LabelledRows(columns.rows(table), objective.read_label(table, schema), read_weight(table, schema))
         for table in (train, valid)
-    ]
-    label = parts[0].label
+    )
+    label = learned.label
     if not len(label):
         raise DataError("there are no training rows")
     try:
@@ -268,9 +266,9 @@ def fit(
     trees: LibraryTrees
     match resolved:
         case LightGBMSettings():
-            trees = LightGBMTrees.train(resolved, loss, *parts, seed=seed, threads=used)
+            trees = LightGBMTrees.train(resolved, loss, learned, watched, seed=seed, threads=used)
         case CatBoostSettings():
-            trees = CatBoostTrees.train(resolved, loss, *parts, columns.tokens(), seed=seed, threads=used)
+            trees = CatBoostTrees.train(resolved, loss, learned, watched, columns.tokens(), seed=seed, threads=used)
         case _:
             raise AssertionError(name)
     return FittedTrees(name, resolved.model_dump(), objective, columns, trees, threads)
