@@ -23,7 +23,8 @@ from torch.overrides import TorchFunctionMode
 from fieldwise._version import __version__
 from fieldwise.architecture import FILE_NAME as ARCHITECTURE
 from fieldwise.architecture import Architecture
-from fieldwise.encoding.encoder import VOCABULARY_SCHEMA, Encoder, EncoderState
+from fieldwise.encoding.encoder import Encoder, EncoderState
+from fieldwise.encoding.vocabulary_table import VOCABULARY_SCHEMA
 from fieldwise.errors import PredictorFormatError
 from fieldwise.layout import Layout
 from fieldwise.models import registry
