@@ -33,7 +33,10 @@ from fieldwise.training import trainer as trainer_module
 from fieldwise.training.evaluation import evaluate_model, predict_logits
 from fieldwise.training.execution import resolve_device
 from fieldwise.training.history import header
-from fieldwise.training.trainer import GateTraining, Trainer, fill_other, learning_rate
+from fieldwise.training.optimizers import GateTraining
+from fieldwise.training.schedule import learning_rate
+from fieldwise.training.step import Step
+from fieldwise.training.trainer import Trainer, fill_other
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ class _Arrange(torch.autograd.Function):
         ctx.widths = [table.shape[1] for table in tables]
         ctx.save_for_backward(inverse, weights)
         count = sum(ctx.widths)
-        numbers = tables[0].new_empty(count + (not complete), len(tables[0]))
+        numbers = tables[0].new_empty(count + (not complete), tables[0].shape[0])
         for part, table in zip(torch.split(numbers[:count], ctx.widths), tables, strict=True):
             part.copy_(table.t())
         first_order = numbers.index_select(0, weights).sum(dim=0)
@@ -127,8 +127,8 @@ class FunctionEmbedding(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The vectors [S, F, D, B] and first-order logits [B]."""
         if not self.tables:
-            nothing = torch.zeros(self.slots, self.fields, self.dim, len(batch), device=self.index.device)
-            return nothing, self._with_bias(nothing.new_zeros(len(batch)))
+            nothing = torch.zeros(self.slots, self.fields, self.dim, batch.size, device=self.index.device)
+            return nothing, self._with_bias(nothing.new_zeros(batch.size))
         vectors, first_order = _Arrange.apply(  # type: ignore[no-untyped-call]
             self.index,
             self.inverse,
@@ -136,7 +136,7 @@ class FunctionEmbedding(nn.Module):
             self._complete,
             *(table(batch).flatten(1) for table in self.tables),
         )
-        shape = self.slots, self.fields, self.dim, len(batch)
+        shape = self.slots, self.fields, self.dim, batch.size
         return vectors.view(shape), self._with_bias(first_order)
 
     def _with_bias(self, first_order: Tensor) -> Tensor:

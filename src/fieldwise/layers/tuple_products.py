@@ -111,8 +111,13 @@ class _InPieces(torch.autograd.Function):
 
 
 def _pieces(x: Tensor, count: int) -> list[slice]:
-    """Ranges of tuples whose vectors fit the cache."""
-    step = max(1, _NUMBERS_AT_A_TIME // max(1, x[0].numel())) if x.device.type == "cpu" else max(1, count)
+    """Ranges of tuples whose vectors fit the cache; all at once on a GPU and in a program that is exported.
+
+    Such a program is for any number of rows, so it cannot be cut by them.
+    """
+    if x.device.type != "cpu" or torch.compiler.is_exporting():
+        return [slice(0, count)] if count else []
+    step = max(1, _NUMBERS_AT_A_TIME // max(1, x[0].numel()))
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 

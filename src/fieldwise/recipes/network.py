@@ -17,7 +17,7 @@ from fieldwise.models.base import CTRModel, count_parameters
 from fieldwise.reporting import Reporter
 from fieldwise.settings import Settings
 from fieldwise.training.evaluation import evaluate_model
-from fieldwise.training.execution import settle
+from fieldwise.training.execution import apply_process_settings, settle
 from fieldwise.training.history import History
 from fieldwise.training.trainer import Trainer, fill_other
 
@@ -48,13 +48,14 @@ def settle_training(layout: Layout, settings: Settings) -> Settings:
     """The settings with every `auto` of training replaced, for this machine and the model.
 
     A model that searches first is taken without interactions: what they will be makes no difference to the choices.
-    Raises what building the model and `fieldwise.training.execution.settle` raise.
+    Nothing is drawn and no memory taken. Raises what building the model and `fieldwise.training.execution.settle` raise.
     """
-    sketch = settings
+    model_settings = settings.model_settings
     if settings.wants_search:
         nothing = Architecture(fields=summarise_fields(layout), embedding_dim=1)
-        sketch = settings.model_copy(update={"model_settings": {**settings.model_settings, "architecture": nothing}})
-    return settings.with_training(settle(settings.training, build(layout, sketch)))
+        model_settings = {**model_settings, "architecture": nothing}
+    network = registry.sketch(settings.model, layout, model_settings)
+    return settings.with_training(settle(settings.training, network))
 
 
 def count(network: CTRModel) -> dict[str, int]:
@@ -74,8 +75,10 @@ def fit(
     """Train a network on `parts["train"]`, choose its best epoch on `parts["valid"]`, and measure both other parts.
 
     checkpoint: where to keep the state of the run. restore: go on from there, where there is a checkpoint.
+    The allocator that the settings ask for is set for the whole process.
     Raises TrainingError as `Trainer` does.
     """
+    apply_process_settings(settings.training)
     parameters = count(network)
     reporter.say(
         f"{settings.model}: {parameters['all']:,} parameters ({parameters['without_embeddings']:,} without "
