@@ -64,7 +64,7 @@ def measure(case: Case, *, seconds: float = 5.0) -> Measurement:
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_measure_here, args=(theirs, case, seconds))
+    process = context.Process(target=_answer, args=(theirs, case, seconds))
     process.start()
     theirs.close()
     try:
@@ -109,16 +109,17 @@ def measure_machine(*, device: torch.device, seconds: float = 2.0) -> Machine:
     )
 
 
-def _measure_here(pipe: Any, case: Case, seconds: float) -> None:
+def _answer(pipe: Any, case: Case, seconds: float) -> None:
     try:
-        pipe.send(_measured(case, seconds))
+        pipe.send(measure_in_process(case, seconds))
     except FieldwiseError as error:
         pipe.send(type(error)(str(error)))
     finally:
         pipe.close()
 
 
-def _measured(case: Case, seconds: float) -> Measurement:
+def measure_in_process(case: Case, seconds: float) -> Measurement:
+    """As `measure`, in this process: its peak of memory is then that of all that was done here before."""
     with tempfile.TemporaryDirectory() as directory:
         workload = Workload(case, checkpoint=Path(directory) / "state.safetensors")
         trainer = workload.trainer

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from fieldwise.native import tuple_products as native
 from fieldwise.native.switch import kernels_wanted
 
-_NUMBERS_AT_A_TIME = 1 << 18
+NUMBERS_AT_A_TIME = 1 << 18
 """1 MB of float32: a few pieces of this size fit the cache of a core."""
 
 
@@ -78,7 +78,7 @@ class _InPieces(torch.autograd.Function):
         ctx.summed = summed
         count, (_, dim, rows) = fields.shape[1], x.shape
         output = x.new_empty((count, rows) if summed else (count, dim, rows))
-        for piece in _pieces(x, count):
+        for piece in pieces(x, count):
             factors, of = [x.index_select(0, f[piece]) for f in fields], output[piece]
             product = _multiply(factors, out=None if summed else of)
             if summed and weights is None:
@@ -95,7 +95,7 @@ class _InPieces(torch.autograd.Function):
         x, fields, weights = ctx.saved_tensors
         grad_x = torch.zeros_like(x)
         grad_weights = None if weights is None else torch.empty_like(weights)
-        for piece in _pieces(x, fields.shape[1]):
+        for piece in pieces(x, fields.shape[1]):
             places = [f[piece] for f in fields]
             factors = [x.index_select(0, f) for f in places]
             share = grad[piece].unsqueeze(1) if ctx.summed else grad[piece]
@@ -110,14 +110,14 @@ class _InPieces(torch.autograd.Function):
         return grad_x, None, grad_weights, None
 
 
-def _pieces(x: Tensor, count: int) -> list[slice]:
+def pieces(x: Tensor, count: int) -> list[slice]:
     """Ranges of tuples whose vectors fit the cache; all at once on a GPU and in a program that is exported.
 
     Such a program is for any number of rows, so it cannot be cut by them.
     """
     if x.device.type != "cpu" or torch.compiler.is_exporting():
         return [slice(0, count)] if count else []
-    step = max(1, _NUMBERS_AT_A_TIME // max(1, x[0].numel()))
+    step = max(1, NUMBERS_AT_A_TIME // max(1, x[0].numel()))
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 

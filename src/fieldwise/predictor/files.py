@@ -25,7 +25,6 @@ from fieldwise.architecture import FILE_NAME as ARCHITECTURE
 from fieldwise.architecture import Architecture
 from fieldwise.encoding.encoder import VOCABULARY_SCHEMA, Encoder, EncoderState
 from fieldwise.errors import PredictorFormatError
-from fieldwise.layout import Layout
 from fieldwise.models import registry
 from fieldwise.models.base import CTRModel
 from fieldwise.predictor.model_card import ModelCard

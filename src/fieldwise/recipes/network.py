@@ -48,7 +48,8 @@ def settle_training(layout: Layout, settings: Settings) -> Settings:
     """The settings with every `auto` of training replaced, for this machine and the model.
 
     A model that searches first is taken without interactions: what they will be makes no difference to the choices.
-    Nothing is drawn and no memory taken. Raises what building the model and `fieldwise.training.execution.settle` raise.
+    The model is sketched, not built: that takes neither time nor memory.
+    Raises what building the model and `fieldwise.training.execution.settle` raise.
     """
     model_settings = settings.model_settings
     if settings.wants_search:
