@@ -8,6 +8,7 @@ In training on a CPU a compiled kernel computes them where it can (`fieldwise.na
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,6 +38,8 @@ def summed_tuple_products(x: Tensor, fields: Tensor, weights: Tensor | None = No
 
 
 def _of(x: Tensor, fields: Tensor, weights: Tensor | None, *, summed: bool) -> Tensor:
+    if torch.compiler.is_exporting():
+        return _whole(x, fields, weights, summed=summed)
     fused = (
         kernels_wanted()
         and x.device.type == "cpu"
@@ -48,6 +51,14 @@ def _of(x: Tensor, fields: Tensor, weights: Tensor | None, *, summed: bool) -> T
     form = _Kernel if fused else _InPieces
     products: Tensor = form.apply(x, fields, weights, summed)  # type: ignore[no-untyped-call]
     return products
+
+
+def _whole(x: Tensor, fields: Tensor, weights: Tensor | None, *, summed: bool) -> Tensor:
+    """The readable form, in one piece: what is exported, for a program for any number of rows is not cut by them."""
+    product = functools.reduce(torch.mul, (x.index_select(0, places) for places in fields.unbind()))
+    if not summed:
+        return product if weights is None else product * weights.unsqueeze(2)
+    return product.sum(dim=1) if weights is None else torch.bmm(weights.unsqueeze(1), product).squeeze(1)
 
 
 class _Kernel(torch.autograd.Function):
@@ -111,13 +122,8 @@ class _InPieces(torch.autograd.Function):
 
 
 def pieces(x: Tensor, count: int) -> list[slice]:
-    """Ranges of tuples whose vectors fit the cache; all at once on a GPU and in a program that is exported.
-
-    Such a program is for any number of rows, so it cannot be cut by them.
-    """
-    if x.device.type != "cpu" or torch.compiler.is_exporting():
-        return [slice(0, count)] if count else []
-    step = max(1, NUMBERS_AT_A_TIME // max(1, x[0].numel()))
+    """Ranges of tuples whose vectors fit the cache."""
+    step = max(1, NUMBERS_AT_A_TIME // max(1, x[0].numel())) if x.device.type == "cpu" else max(1, count)
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 

@@ -1,4 +1,4 @@
-"""Models as programs of `torch.export`, which run without this package: in C++, in ONNX, compiled ahead of time."""
+"""Models as programs of `torch.export`, which run without this package: in C++, compiled ahead of time, elsewhere."""
 
 from __future__ import annotations
 
@@ -15,56 +15,61 @@ _ROWS, _VALUES = 5, 3
 
 
 class _Exported(nn.Module):
-    """A model within a module, for some names of a model's own parts are names of the program's as well."""
+    """A model that reads plain tensors, so that whoever runs the program needs no `Batch`.
+
+    It holds the model as a part, for some names of models' own parts are names of programs as well.
+    """
 
     def __init__(self, model: CTRModel) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, categorical: Tensor, numeric: Tensor, multi_valued: tuple[Tensor, ...]) -> Tensor:
         """Logits [B]."""
-        logit: Tensor = self.model(batch)
+        logit: Tensor = self.model(Batch(categorical, numeric, multi_valued))
         return logit
 
 
 def export_program(model: CTRModel) -> ExportedProgram:
     """A model as it predicts, as a program for any number of rows.
 
-    The program reads a `Batch` without label and weight. The number of rows is free, and so is the length that the
-    lists of a multi-valued field are padded to; it may be 0 or 1. Its logits are those of the model, bit for bit.
+    The number of rows B is free, 0 and 1 included, and so is the length K that the lists of each multi-valued field
+    are padded to. Its logits are those of the model, bit for bit.
 
     Args:
         model: On the CPU. It is left as it is.
 
     Returns:
-        The program; `program.module()(batch)` runs it, `torch.export.save` keeps it.
+        A program of the three parts of a `Batch`: `categorical`, `numeric` and the tuple `multi_valued`. A model without
+        fields of a kind reads none of that part. `torch.export.save` keeps the program.
+
+    Shape:
+        int64 [B, fields], float32 [B, fields] and a tuple of int64 [B, K] -> float32 [B].
 
     Example:
-        >>> program = export_program(model)  # doctest: +SKIP
-        >>> logit = program.module()(batch)  # doctest: +SKIP
+        >>> program = export_program(model).module()  # doctest: +SKIP
+        >>> logit = program(batch.categorical, batch.numeric, batch.multi_valued)  # doctest: +SKIP
     """
     was_training = model.training
     model.eval()
     try:
         return torch.export.export(
-            _Exported(model),
-            (_example(model.layout),),
-            dynamic_shapes=(_free_sizes(model.layout),),
+            _Exported(model), _example(model.layout), dynamic_shapes=_free_sizes(model.layout), strict=False
         )
     finally:
         model.train(was_training)
 
 
-def _example(layout: Layout) -> Batch:
+def _example(layout: Layout) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """Some rows of a layout."""
-    return Batch(
+    return (
         torch.full((_ROWS, len(layout.categorical)), OTHER),
         torch.zeros(_ROWS, len(layout.numeric)),
         tuple(torch.full((_ROWS, _VALUES), OTHER) for _ in layout.multi_valued),
     )
 
 
-def _free_sizes(layout: Layout) -> list[object]:
-    """Which dimensions of a batch are free, part by part."""
+def _free_sizes(layout: Layout) -> tuple[object, ...]:
+    """Which dimensions of the parts are free."""
     rows = {0: Dim.DYNAMIC}
-    return [rows, rows, tuple({0: Dim.DYNAMIC, 1: Dim.DYNAMIC} for _ in layout.multi_valued)]
+    return rows, rows, tuple({0: Dim.DYNAMIC, 1: Dim.DYNAMIC} for _ in layout.multi_valued)
