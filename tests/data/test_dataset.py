@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from fieldwise.data.batch import PADDING
-from fieldwise.preparation import encode_table
 from fieldwise.data.dataset import Dataset
 from fieldwise.encoding.encoder import Encoder
 from fieldwise.layout import MISSING
+from fieldwise.preparation import encode_table
 from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
 
 TABLE = pa.table(

@@ -23,7 +23,15 @@ from fieldwise.errors import DataError
 def test_every_row_is_in_one_part(n: int, method: Any, valid: float, test: float, seed: int) -> None:
     label = (np.arange(n) % 3 == 0).astype(np.float32)
     time = np.arange(n)[::-1]
-    split = split_rows(n, method=method, valid_fraction=valid, test_fraction=test, seed=seed, strata=(label == 0).astype(np.int64), time=time)
+    split = split_rows(
+        n,
+        method=method,
+        valid_fraction=valid,
+        test_fraction=test,
+        seed=seed,
+        strata=(label == 0).astype(np.int64),
+        time=time,
+    )
     together = np.concatenate([split.train, split.valid, split.test])
     assert np.array_equal(np.sort(together), np.arange(n))
     assert abs(len(split.test) - n * test) <= 1.5

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from fieldwise.data.dataset import Dataset
-from fieldwise.preparation import encode_table
 from fieldwise.datasets.synthetic import make_click_log
 from fieldwise.encoding.encoded import EncodedRows, EncodingReport, Ragged
 from fieldwise.encoding.encoder import Encoder
 from fieldwise.errors import DataError, SettingsError
 from fieldwise.explain.statistics_auc import MOST_BUCKETS, ClickStatistics, statistics_auc
 from fieldwise.layout import FieldLayout, Layout
+from fieldwise.preparation import encode_table
 
 
 def dataset(label, *, weight=None, sizes=None, **fields) -> Dataset:

@@ -27,11 +27,12 @@ from fieldwise.layers.mlp import BatchNorm
 from fieldwise.layout import FIRST_TOKEN, FieldLayout, Layout
 from fieldwise.models import CTRModel, build, count_parameters, presets, resolve
 from fieldwise.models.aim import AIM, EmbeddingSearch
-from fieldwise.models.base import Searchable
 from fieldwise.models.registry import build_for_search
+from fieldwise.models.searchable import Searchable
 from fieldwise.optim.grda import GRDA
 from fieldwise.settings import TrainingSettings, resolve_settings
-from fieldwise.training.trainer import GateTraining, Trainer
+from fieldwise.training.optimizers import GateTraining
+from fieldwise.training.trainer import Trainer
 
 MakeBatch = Callable[..., Batch]
 

@@ -75,9 +75,7 @@ def numbers(rows: int = 3000, seed: int = 0) -> pa.Table:
     effect = np.random.default_rng(99).normal(size=(8, 8)) * 10
     price = rng.uniform(0, 10, rows)
     label = 500 + effect[user, item] + 3 * price + rng.normal(size=rows) * 2
-    return pa.table(
-        {"spend": label, "user": [f"u{u}" for u in user], "item": [f"i{i}" for i in item], "price": price}
-    )
+    return pa.table({"spend": label, "user": [f"u{u}" for u in user], "item": [f"i{i}" for i in item], "price": price})
 
 
 SETTINGS = {"epochs": 15, "learning_rate": 0.01, "batch_size": 128, "patience": 15}
@@ -118,9 +116,7 @@ def test_comparing_models(tmp_path: Path) -> None:
 
 def test_a_binary_metric_does_not_decide_about_numbers() -> None:
     with pytest.raises(SettingsError, match="no metric 'auc'"):
-        fw.train(
-            numbers(100), label="spend", objective="regression", settings={"monitor": "auc"}, progress=False
-        )
+        fw.train(numbers(100), label="spend", objective="regression", settings={"monitor": "auc"}, progress=False)
 
 
 def test_an_unknown_objective_is_answered_with_the_nearest() -> None:

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from fieldwise.data.dataset import Dataset
-from fieldwise.preparation import encode_table
 from fieldwise.encoding.encoder import Encoder
 from fieldwise.metrics import auc
 from fieldwise.objectives import Binary
+from fieldwise.preparation import encode_table
 from fieldwise.preparation.leaks import Leak, find_leaks
 from fieldwise.schema import Schema
 

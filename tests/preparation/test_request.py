@@ -46,9 +46,7 @@ SCHEMA = fw.Schema(fields={"a": "categorical", "b": "numeric"}, label="y")  # ty
 
 
 def fields_of(fields: dict[str, object]) -> dict[str, str]:
-    predictor = fw.train(
-        TABLE, schema=SCHEMA, fields=fields, model="lr", settings={"epochs": 1}, progress=False
-    )
+    predictor = fw.train(TABLE, schema=SCHEMA, fields=fields, model="lr", settings={"epochs": 1}, progress=False)
     return {name: spec.kind for name, spec in predictor.schema.fields.items()}
 
 

@@ -114,7 +114,10 @@ def _writing(out: str, header: str) -> Iterator[Callable[[pa.Table], None]]:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         work = Path(name)
         try:
-            with os.fdopen(handle, "wb") as file, _Writer(file, header, parquet=path.suffix in (".parquet", ".pq")) as writer:
+            with (
+                os.fdopen(handle, "wb") as file,
+                _Writer(file, header, parquet=path.suffix in (".parquet", ".pq")) as writer,
+            ):
                 yield writer.write
             work.chmod(0o644)
             work.replace(path)

@@ -52,8 +52,10 @@ class ModelCard(BaseModel):
 
     def measured(self, objective: Objective) -> dict[str, Metrics]:
         """The metrics by part, as the objective knows them."""
-        return {part: objective.metrics_class(**figures)  # type: ignore[arg-type]
-            for part, figures in self.metrics.items()}
+        return {
+            part: objective.metrics_class(**figures)  # type: ignore[arg-type]
+            for part, figures in self.metrics.items()
+        }
 
     @field_validator("parameters")
     @classmethod

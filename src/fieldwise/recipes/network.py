@@ -30,7 +30,7 @@ from fieldwise.reporting import Progress, Reporter
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
 from fieldwise.training.evaluation import evaluate_model, predict_logits
-from fieldwise.training.execution import settle
+from fieldwise.training.execution import apply_process_settings, settle
 from fieldwise.training.trainer import Trainer, fill_other
 
 
@@ -105,6 +105,7 @@ def train(
             parts, settings, objective=prepared.objective, source=prepared.data.source, place=place, reporter=reporter
         )
         searched = seconds_searched(Architecture.model_validate(settings.model_settings["architecture"]))
+    apply_process_settings(settings.training)
     network = build(layout, settings)
     parameters = count(network)
     reporter.say(
@@ -159,13 +160,15 @@ def settle_training(layout: Layout, settings: Settings) -> Settings:
     """The settings with every `auto` of training replaced, for this machine and the model.
 
     A model that searches first is taken without interactions: what they will be makes no difference to the choices.
+    The model is sketched, not built: that takes neither time nor memory.
     Raises what building the model and `fieldwise.training.execution.settle` raise.
     """
-    sketch = settings
+    model_settings = settings.model_settings
     if settings.wants_search:
         nothing = Architecture(fields=summarise_fields(layout), embedding_dim=1)
-        sketch = settings.model_copy(update={"model_settings": {**settings.model_settings, "architecture": nothing}})
-    return settings.with_training(settle(settings.training, build(layout, sketch), objective_class(settings.objective)))
+        model_settings = {**model_settings, "architecture": nothing}
+    network = registry.sketch(settings.model, layout, model_settings)
+    return settings.with_training(settle(settings.training, network, objective_class(settings.objective)))
 
 
 def count(network: CTRModel) -> dict[str, int]:

@@ -91,7 +91,9 @@ def saved(model: FittedTrees) -> tuple[TreesState, pa.Table, bytes]:
     return TreesState.model_validate_json(state.model_dump_json()), vocabularies, trees
 
 
-def load(model: FittedTrees, *, schema: Schema = SCHEMA, objective: Objective | None = None, **parts: Any) -> FittedTrees:
+def load(
+    model: FittedTrees, *, schema: Schema = SCHEMA, objective: Objective | None = None, **parts: Any
+) -> FittedTrees:
     state, vocabularies, trees = saved(model)
     state = state.model_copy(update=parts.pop("state", {}))
     return FittedTrees.from_state(

@@ -36,14 +36,17 @@ from fieldwise.explain.statistics_auc import ClickStatistics
 from fieldwise.layers.interaction_functions import function_names, require_function
 from fieldwise.models import registry
 from fieldwise.models.aim import EmbeddingSearch
-from fieldwise.models.base import CTRModel, Searchable
+from fieldwise.models.base import CTRModel
+from fieldwise.models.searchable import Searchable
 from fieldwise.optim.grda import choose_c
 from fieldwise.recipes.search.budget import affordable_epochs, seconds_per_row
 from fieldwise.recipes.search.trimming import normalise, trim
 from fieldwise.reporting import Reporter
 from fieldwise.settings import Settings, TrainingSettings
 from fieldwise.training.evaluation import evaluate_model
-from fieldwise.training.trainer import GateTraining, Trainer, fill_other
+from fieldwise.training.execution import apply_process_settings
+from fieldwise.training.optimizers import GateTraining
+from fieldwise.training.trainer import Trainer, fill_other
 
 STEPS_WANTED = 400
 """Steps of a stage that `passes = auto` gives small data."""
@@ -181,6 +184,7 @@ class _Search:
         return [f"order {order}" for order in self.how.orders] + ["positions"] * self.how.embedding_sizes
 
     def run(self, stages: Sequence[str], found: Architecture) -> Architecture:
+        apply_process_settings(self.settings.training)
         if self.place is not None:
             self.place.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()
