@@ -17,7 +17,7 @@ from fieldwise.comparison.tables import markdown_table
 from fieldwise.layers.interaction_functions import function_names
 from fieldwise.layout import Layout
 from fieldwise.recipes.network import build, fit, settle_training
-from fieldwise.recipes.search import search, search_positions
+from fieldwise.recipes.search import search, search_dimensions
 from fieldwise.reporting import Reporter
 from fieldwise.settings import Settings, resolve_settings
 from own_process import alone, peak_mb
@@ -63,22 +63,22 @@ def settings_of(case: Case, model: str, layout: Layout) -> Settings:
     epochs = case.passes if model == "aim" else STAGES * case.passes
     overrides: dict[str, Any] = {"model.preset": case.preset, "training.epochs": epochs, "training.patience": epochs}
     if model == "aim":
-        overrides["search.passes"] = case.passes
+        overrides["search.epochs"] = case.passes
         if case.data is None:
             every = num_tuples(len(layout), 2) * len(function_names())
-            overrides |= {"search.threshold": 0.0, "search.position_threshold": 0.0}
+            overrides |= {"search.threshold": 0.0, "search.dimension_threshold": 0.0}
             overrides["search.max_interactions"] = round(case.keep * every)
     return settle_training(layout, resolve_settings(model=model, overrides=overrides))
 
 
 def searched(rows: Rows, settings: Settings) -> Settings:
-    """The settings with what a search finds; its stages one by one, so that positions are those of what is kept."""
+    """The settings with what a search finds; its stages one by one, so that dimensions are those of what is kept."""
     assert settings.search is not None
     quiet = Reporter(enabled=False)
     without_sizes = settings.search.model_copy(update={"embedding_sizes": False})
     found = search(rows.parts, settings.model_copy(update={"search": without_sizes}), reporter=quiet)
     architecture = Architecture.model_validate(found.model_settings["architecture"])
-    sized = search_positions(rows.parts, settings, architecture, reporter=quiet)
+    sized = search_dimensions(rows.parts, settings, architecture, reporter=quiet)
     return settings.model_copy(update={"model_settings": {**settings.model_settings, "architecture": sized}})
 
 

@@ -8,11 +8,11 @@ Rows are made up at Criteo's sizes (998,960 tokens over 26 of 39 fields, 13 nume
 proportion), tokens by Zipf's law; nothing is read. Nothing can be learnt from them either, so where the number of kept
 interactions matters it is set, not found:
 
-    search   no gate closes, neither of interactions nor of positions: the most that a search can cost
+    search   no gate closes, neither of interactions nor of dimensions: the most that a search can cost
     models   as many interactions as the paper keeps on Criteo (22 % of the pairs, 1 % of the triples, 0.09 % of the
              quadruples, AutoFIS 9 % of the pairs), drawn at random, each by two of AIM's functions; a third of the
-             positions
-    budget   the strongest --keep of all interactions go on to the search of positions, which keeps all of them, and
+             dimensions
+    budget   the strongest --keep of all interactions go on to the search of dimensions, which keeps all of them, and
              to the training. AIM goes --passes times over the rows in each of these three stages, DeepFM three times
              as often. With --data the rows are real, and the search decides what is kept
 

@@ -26,7 +26,7 @@ from fieldwise.errors import DataError
 from fieldwise.layout import Layout
 from fieldwise.preparation import Tables, prepare, read
 from fieldwise.recipes.network import build, count, fit, settle_training
-from fieldwise.recipes.search import search, search_positions
+from fieldwise.recipes.search import search, search_dimensions
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
 from fieldwise.settings import DataSettings, Settings
@@ -137,13 +137,13 @@ def kept_search(place: Path, rows: Rows, settings: Settings) -> Figures:
     return kept(_file(place), {"rows": rows.mark, "settings": settings.model_dump(mode="json")}, measure)
 
 
-def kept_positions(place: Path, rows: Rows, settings: Settings, architecture: Architecture) -> Figures:
-    """The same with the embedding positions that a search keeps of a given architecture."""
+def kept_dimensions(place: Path, rows: Rows, settings: Settings, architecture: Architecture) -> Figures:
+    """The same with the embedding dimensions that a search keeps of a given architecture."""
 
     def measure() -> Figures:
         settled, work = _begin(place, rows, settings)
         quiet = REPORTER.bars_only()
-        found = search_positions(rows.parts, settled, architecture, place=work.search, reporter=quiet)
+        found = search_dimensions(rows.parts, settled, architecture, place=work.search, reporter=quiet)
         work.remove()
         return {"architecture": found.model_dump(mode="json")}
 

@@ -110,7 +110,7 @@ def trim(
 ) -> None:
     """Keep only the strongest interactions: a number of them, or as many as are quick enough.
 
-    Give either --max-interactions or --latency. Embedding positions that nothing reads any more are dropped too. Train
+    Give either --max-interactions or --latency. Embedding dimensions that nothing reads any more are dropped too. Train
     a model on the result to know what it is worth.
     """
     from fieldwise.architecture import FILE_NAME, Architecture

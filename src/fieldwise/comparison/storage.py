@@ -24,7 +24,7 @@ from fieldwise.comparison.results import Run
 from fieldwise.errors import FieldwiseError, SettingsError, TrainingError
 from fieldwise.preparation import Prepared
 from fieldwise.schema import Schema
-from fieldwise.settings import DataSettings, Settings
+from fieldwise.settings import DataSettings, Settings, with_new_names
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -122,7 +122,7 @@ class Storage:
         run = _read(path, Run)
         if run.error is not None:
             return None
-        before, now = _flat(run.settings), _flat(wanted)
+        before, now = _flat(with_new_names(run.settings)), _flat(wanted)
         if now.get("model_settings.architecture", "") is None:
             before["model_settings.architecture"] = None  # the run has searched, as is wanted
             if now.get("search.time_budget") is not None:
@@ -154,7 +154,7 @@ class Workspace:
     def begin(self, settings: Settings) -> None:
         """Make the directory. What an earlier run with other settings has left there is removed."""
         record = self._path / "settings.json"
-        if record.exists() and record.read_text(encoding="utf-8") != settings.model_dump_json():
+        if record.exists() and not _holds(record, settings):
             self.remove()
         self._path.mkdir(parents=True, exist_ok=True)
         record.write_text(settings.model_dump_json(), encoding="utf-8")
@@ -192,6 +192,13 @@ def _read(path: Path, kind: type[Record]) -> Record:
         raise SettingsError(
             f"{path} cannot be read: {str(error).splitlines()[0]}; remove it to go on without"
         ) from error
+
+
+def _holds(record: Path, settings: Settings) -> bool:
+    try:
+        return Settings.model_validate_json(record.read_bytes()) == settings
+    except (OSError, ValidationError):
+        return False
 
 
 def _write(path: Path, record: BaseModel) -> None:

@@ -160,7 +160,7 @@ def compare_architectures(a: Architecture, b: Architecture) -> Difference:
     """Hold two architectures against each other.
 
     Fields that only one of them has are named, and tuples with such a field count as kept by that side alone. Sizes of
-    fields are positions over all embeddings in use (see `fieldwise.explain.summary`).
+    fields are dimensions over all embeddings in use (see `fieldwise.explain.summary`).
 
     Raises SettingsError where they have no field in common.
     """

@@ -204,7 +204,7 @@ def _draw_sizes(architecture: Architecture) -> Figure:
             )
     axes.set_xscale("log")
     axes.set_xlabel("vocabulary size (embedding rows of the field)")
-    axes.set_ylabel(f"embedding size (positions kept, of {summary.fields[0].full:,} over all embeddings)")
+    axes.set_ylabel(f"embedding size (dimensions kept, of {summary.fields[0].full:,} over all embeddings)")
     axes.set_title(f"{summary.parameters:,} of {summary.full_parameters:,} embedding parameters are kept")
     full, largest = summary.fields[0].full, max(field.size for field in summary.fields)
     if largest > 0.6 * full:

@@ -4,7 +4,7 @@
                       it counts, so both are given: field tuples with at least one function / C(n, p), and
                       (tuple, function) pairs / (C(n, p) * K). The denominator is never the pool that a search
                       grew from the order below.
-    embedding size    of a field: the positions it keeps, summed over the (order, function) embeddings in use
+    embedding size    of a field: the dimensions it keeps, summed over the (order, function) embeddings in use
                       (AIM, Table 6)
 
 n fields, order p, K functions. Source: Zhu et al., "AIM: Automatic Interaction Machine for Click-Through Rate
@@ -73,18 +73,18 @@ class OrderSummary:
 
 @dataclass(frozen=True)
 class EmbeddingSummary:
-    """One embedding in use. function: `shared` with one per order. positions: how many each field keeps of its D,
+    """One embedding in use. function: `shared` with one per order. dimensions: how many each field keeps of its D,
     0 for a field that no interaction of this order and function touches.
     """
 
     order: int
     function: str
-    positions: Mapping[str, int]
+    dimensions: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class FieldSize:
-    """A field's embedding size. rows: of its embedding. size, full: positions over all embeddings in use, kept and
+    """A field's embedding size. rows: of its embedding. size, full: dimensions over all embeddings in use, kept and
     with nothing removed.
     """
 
@@ -96,12 +96,12 @@ class FieldSize:
 
     @property
     def parameters(self) -> int:
-        """Numbers that the kept positions hold."""
+        """Numbers that the kept dimensions hold."""
         return self.rows * self.size
 
     @property
     def full_parameters(self) -> int:
-        """Numbers without any position removed."""
+        """Numbers without any dimension removed."""
         return self.rows * self.full
 
 
@@ -130,12 +130,12 @@ class ArchitectureSummary:
 
     @property
     def parameters(self) -> int:
-        """Embedding parameters of the kept positions: interactions only, without first-order weights."""
+        """Embedding parameters of the kept dimensions: interactions only, without first-order weights."""
         return sum(field.parameters for field in self.fields)
 
     @property
     def full_parameters(self) -> int:
-        """Embedding parameters if every field kept all D positions in every embedding in use."""
+        """Embedding parameters if every field kept all D dimensions in every embedding in use."""
         return sum(field.full_parameters for field in self.fields)
 
     @property
@@ -256,7 +256,7 @@ def summarise(
             order,
             function,
             {
-                name: len(architecture.kept_positions(order, function, name)) if name in touched else 0
+                name: len(architecture.kept_dimensions(order, function, name)) if name in touched else 0
                 for name in architecture.fields
             },
         )
@@ -276,7 +276,7 @@ def summarise(
                 name=name,
                 kind=field.kind,
                 rows=field.size,
-                size=sum(embedding.positions[name] for embedding in embeddings),
+                size=sum(embedding.dimensions[name] for embedding in embeddings),
                 full=architecture.embedding_dim * len(embeddings),
             )
             for name, field in architecture.fields.items()

@@ -19,6 +19,7 @@ from fieldwise.layers.function_embedding import FunctionEmbedding
 from fieldwise.layers.gates import INITIAL_GATE, INITIAL_SHARE, Gates
 from fieldwise.layers.interaction_functions import InteractionFunction, function_names, require_function
 from fieldwise.layout import Layout
+from fieldwise.settings import MAY_NAME_A_FILE
 
 Slot = tuple[int, str]
 """An embedding of its own: the order and the name of the function that reads it (`shared` for all of an order)."""
@@ -34,7 +35,7 @@ def _read_named(value: Any, info: ValidationInfo) -> Any:
     return value
 
 
-ArchitectureSetting = Annotated[Architecture | None, BeforeValidator(_read_named)]
+ArchitectureSetting = Annotated[Architecture | None, BeforeValidator(_read_named), MAY_NAME_A_FILE]
 """A setting: an Architecture, or the path of its file or of the directory of a search."""
 
 
@@ -53,12 +54,12 @@ class Interactions(nn.Module):
     """Computes interactions from a batch: their values, and their vectors for a feed-forward network.
 
     layout: the fields of the data; must have every field that an interaction names. Further fields have their
-        first-order weights. architecture: which interactions, and the positions that are kept.
+        first-order weights. architecture: which interactions, and the embedding dimensions that are kept.
     also: slots to embed in full beside those that interactions need. first_order: see `FunctionEmbedding`.
     missing, pooling: see `FieldEmbedding`.
 
     interactions: the interactions by order and function, as `values` has them; those of a field that has kept no
-    position at all are left out, for they are zero. orders: those that are left.
+    dimension at all are left out, for they are zero. orders: those that are left.
     Raises SettingsError for a field that the layout lacks and for an unknown function.
     """
 
@@ -73,7 +74,7 @@ class Interactions(nn.Module):
         pooling: Literal["mean", "sum"] = "mean",
     ) -> None:
         super().__init__()
-        place = {name: position for position, name in enumerate(layout.names)}
+        place = {name: number for number, name in enumerate(layout.names)}
         for interaction in architecture.interactions:
             require_function(interaction.function)
             if lacking := [name for name in interaction.fields if name not in place]:
@@ -97,13 +98,13 @@ class Interactions(nn.Module):
         self._used = used = {slot: set(layout.names if slot in also else ()) for slot in self.slots}
         for i in kept:
             used[i.order, "shared" if shared else i.function].update(i.fields)
-        positions = [
+        dimensions = [
             [
                 ()
                 if name not in used[slot]
                 else range(self.dim)
                 if slot in also
-                else architecture.kept_positions(*slot, name)
+                else architecture.kept_dimensions(*slot, name)
                 for name in layout.names
             ]
             for slot in self.slots
@@ -112,7 +113,7 @@ class Interactions(nn.Module):
             layout,
             len(self.slots),
             self.dim,
-            positions=positions,
+            dimensions=dimensions,
             first_order=first_order,
             missing=missing,
             pooling=pooling,
@@ -209,4 +210,4 @@ def _nothing(vectors: Tensor) -> Tensor:
 
 
 def _kept(architecture: Architecture, interaction: Interaction, name: str) -> bool:
-    return bool(architecture.kept_positions(interaction.order, interaction.function, name))
+    return bool(architecture.kept_dimensions(interaction.order, interaction.function, name))
