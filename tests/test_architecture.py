@@ -133,3 +133,37 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="cannot write"):
         example().save(tmp_path / "file" / "architecture.json")
+
+
+def version_1() -> dict:
+    content = json.loads(example().to_json())
+    content["positions"] = content.pop("dimensions")
+    stages = [{"stage": "order 2", "passes": 3, "seconds": 1.0}, {"stage": "positions", "passes": 1, "seconds": 2.0}]
+    return {**content, "version": 1, "settings": {"functions": ["inner"], "stages": stages, "epochs": 4}}
+
+
+def test_files_of_version_1_are_read_in_today_s_words():
+    architecture = Architecture.parse(json.dumps(version_1()))
+    assert architecture.version == 2
+    assert architecture.dimensions == example().dimensions
+    stages = [{"stage": "order 2", "epochs": 3, "seconds": 1.0}, {"stage": "dimensions", "epochs": 1, "seconds": 2.0}]
+    assert architecture.settings == {"functions": ["inner"], "stages": stages, "epochs": 4}
+    assert Architecture.parse(architecture.to_json()) == architecture
+    by_hand = {name: value for name, value in version_1().items() if name != "version"}
+    assert Architecture.parse(json.dumps(by_hand)) == architecture
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dimensions": {}}, "'positions' is the old name of 'dimensions', and both are there"),
+        ({"version": True}, "version"),
+        ({"version": 0}, "version"),
+        ({"version": 2}, "unknown entry 'positions'"),
+        ({"positions": 3}, "dimensions"),
+        ({"settings": 3}, "settings"),
+    ],
+)
+def test_what_is_wrong_with_a_file_of_version_1_is_named(changes, message):
+    with pytest.raises(SettingsError, match=message):
+        Architecture.parse(json.dumps({**version_1(), **changes}))

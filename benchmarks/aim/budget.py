@@ -1,4 +1,4 @@
-"""AIM's search and training at order 2 beside one training of DeepFM of as many passes (`cost.py budget`)."""
+"""AIM's search and training at order 2 beside one training of DeepFM of as many epochs (`cost.py budget`)."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Case:
     """Both ways are measured on the same rows.
 
     data: a built-in data set, or None for rows of Criteo's sizes. keep: of those, the share of all interactions that
-    AIM trains with, for in such rows there is nothing to find. passes: of each stage. preset: of both models.
+    AIM trains with, for in such rows there is nothing to find. epochs: of each stage. preset: of both models.
     """
 
     data: str | None
     fields: int
     rows: int
     keep: float
-    passes: int
+    epochs: int
     preset: str | None = None
     shrink: int = 1
 
@@ -59,11 +59,11 @@ def prepared(case: Case) -> Rows:
 
 
 def settings_of(case: Case, model: str, layout: Layout) -> Settings:
-    """AIM's for each of its stages, or DeepFM's for as many passes in one training."""
-    epochs = case.passes if model == "aim" else STAGES * case.passes
+    """AIM's for each of its stages, or DeepFM's for as many epochs in one training."""
+    epochs = case.epochs if model == "aim" else STAGES * case.epochs
     overrides: dict[str, Any] = {"model.preset": case.preset, "training.epochs": epochs, "training.patience": epochs}
     if model == "aim":
-        overrides["search.epochs"] = case.passes
+        overrides["search.epochs"] = case.epochs
         if case.data is None:
             every = num_tuples(len(layout), 2) * len(function_names())
             overrides |= {"search.threshold": 0.0, "search.dimension_threshold": 0.0}
@@ -97,7 +97,7 @@ def measure(case: Case, model: str) -> Figures:
         "seconds": time.perf_counter() - began,
         "search_seconds": searching,
         "interactions": kept_interactions,
-        "passes": len(fitted.history.records) + (STAGES - 1) * case.passes * (model == "aim"),
+        "epochs": len(fitted.history.records) + (STAGES - 1) * case.epochs * (model == "aim"),
         "peak_mb": peak_mb(),
     }
 
@@ -114,7 +114,7 @@ def measured(case: Case, repeats: int, out: Path) -> dict[str, list[Figures]]:
 
 def table(runs: dict[str, list[Figures]]) -> tuple[list[str], bool]:
     """The table as Markdown, and whether AIM stays within its limit."""
-    names = ["model", "passes", "interactions", "seconds (median)", "from", "to", "of it searching", "peak MB"]
+    names = ["model", "epochs", "interactions", "seconds (median)", "from", "to", "of it searching", "peak MB"]
     cells = []
     for model, group in runs.items():
         seconds = [run["seconds"] for run in group]
@@ -122,7 +122,7 @@ def table(runs: dict[str, list[Figures]]) -> tuple[list[str], bool]:
         searching = statistics.median(run["search_seconds"] for run in group)
         cells.append(
             [
-                *(model, str(group[0]["passes"]), str(group[0]["interactions"] or ""), *told),
+                *(model, str(group[0]["epochs"]), str(group[0]["interactions"] or ""), *told),
                 f"{searching:.1f}" if searching else "",
                 f"{statistics.median(run['peak_mb'] for run in group):,.0f}",
             ]

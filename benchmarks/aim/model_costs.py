@@ -43,7 +43,7 @@ KEPT_DIMENSIONS = 1 / 3
 class Contender:
     """A row of tables 7 and 8. order: of AIM, 0 for none. sizes: whether embedding dimensions have been removed.
 
-    published: parameters (1e7), training minutes per pass, seconds to predict 200,000 rows; Avazu, D = 40.
+    published: parameters (1e7), training minutes per epoch, seconds to predict 200,000 rows; Avazu, D = 40.
     """
 
     name: str
@@ -108,7 +108,7 @@ def drawn(layout: Layout, contender: Contender, embedding_dim: int) -> Architect
 
 
 def measure(case: Case) -> Figures:
-    """Train for one pass and predict the same rows, in this process."""
+    """Train for one epoch and predict the same rows, in this process."""
     layout = criteo_layout(case.fields, shrink=case.shrink)
     overrides: dict[str, Any] = {"model.preset": case.preset, "training.epochs": 1}
     if case.contender.order:
@@ -181,7 +181,7 @@ def stages_table(searches: Mapping[int, Figures], results: Mapping[str, Figures]
         cells.append([f"AIM order {order}", *told, published[order]])
     names = ["model", "search interactions", "search embedding sizes", "retrain", "the paper's minutes (Avazu, GPU)"]
     return [
-        f"Seconds per {PER:,} rows and pass of each stage; the searches close no gate:",
+        f"Seconds per {PER:,} rows and epoch of each stage; the searches close no gate:",
         "",
         markdown_table(names, cells),
     ]

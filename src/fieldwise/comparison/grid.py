@@ -29,8 +29,7 @@ from fieldwise.objectives import Binary
 from fieldwise.preparation import Prepared, Tables, prepare, read, settle_schema
 from fieldwise.recipes import boosting
 from fieldwise.recipes.network import Fitted, build, count, fit, settle_training
-from fieldwise.recipes.search import search
-from fieldwise.recipes.search.budget import seconds_searched
+from fieldwise.recipes.search import search, seconds_searched
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings

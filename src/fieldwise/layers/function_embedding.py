@@ -65,10 +65,29 @@ class FunctionEmbedding(nn.Module):
     all slots together share a table of that width, and every table row ends with the first-order weight. A batch
     therefore reads and updates one row per id, whatever the number of slots.
 
-    layout: the fields. slots: S, may be 0. dim: D. dimensions: what is kept; None keeps everything.
-    first_order: False leaves out the first-order weights and the bias; the logits are then zero.
-    missing, pooling, init_std: see `FieldEmbedding`.
-    Raises SettingsError for more than 4 million numbers in S x F x D.
+    Args:
+        layout: The F fields.
+        slots: S, may be 0.
+        dim: D.
+        dimensions: What is kept; None keeps everything.
+        first_order: False leaves out the first-order weights and the bias; the logits are then zero.
+        missing, pooling, init_std: See `FieldEmbedding`.
+
+    Shape:
+        vectors: [S, F, D, B].
+        first-order logits: [B].
+
+    Raises:
+        SettingsError: For more than 4 million numbers in S x F x D.
+
+    >>> from fieldwise.layout import FieldLayout
+    >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
+    >>> embedding = FunctionEmbedding(layout, 1, 4, dimensions=[[(0, 3), (1,)]])
+    >>> vectors, first_order = embedding(Batch(categorical=torch.tensor([[3, 2]]), numeric=torch.empty(1, 0)))
+    >>> vectors.shape, first_order.shape
+    (torch.Size([1, 2, 4, 1]), torch.Size([1]))
+    >>> (vectors[0, 0, :, 0] != 0).tolist()
+    [True, False, False, True]
     """
 
     def __init__(

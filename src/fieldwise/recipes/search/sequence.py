@@ -18,7 +18,7 @@ import numpy as np
 from fieldwise.architecture import FILE_NAME as ARCHITECTURE
 from fieldwise.architecture import Architecture, DataSummary, TupleStatistic, num_tuples, summarise_fields
 from fieldwise.data.dataset import Dataset
-from fieldwise.explain.statistics_auc import ClickStatistics
+from fieldwise.explain import ClickStatistics
 from fieldwise.recipes.search.budget import affordable_epochs
 from fieldwise.recipes.search.stage_training import StageFiles, StageTraining
 from fieldwise.recipes.search.stages import DimensionsStage, Stage, functions_of, search_settings, stages_of

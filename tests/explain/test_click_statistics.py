@@ -11,7 +11,7 @@ from fieldwise.datasets.synthetic import make_click_log
 from fieldwise.encoding.encoded import EncodedRows, EncodingReport, Ragged
 from fieldwise.encoding.encoder import Encoder
 from fieldwise.errors import DataError, SettingsError
-from fieldwise.explain.statistics_auc import MOST_BUCKETS, ClickStatistics, statistics_auc
+from fieldwise.explain.click_statistics import MOST_BUCKETS, ClickStatistics, statistics_auc
 from fieldwise.layout import FieldLayout, Layout
 
 
