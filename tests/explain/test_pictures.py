@@ -9,7 +9,7 @@ import pytest
 
 from fieldwise.architecture import Architecture, FieldSummary, Interaction
 from fieldwise.errors import SettingsError
-from fieldwise.explain.pictures import _letters, draw
+from fieldwise.explain.pictures import draw, letters_of
 
 FIELDS = {
     "user": FieldSummary(kind="categorical", size=6040),
@@ -141,10 +141,10 @@ def test_orders_above_two_have_no_map(tmp_path):
 
 
 def test_letters_of_functions():
-    assert _letters(["inner", "outer", "vector_kernel"]) == {"inner": "I", "outer": "O", "vector_kernel": "V"}
-    assert _letters(["inner", "identity", "in"]) == {"inner": "I", "identity": "D", "in": "N"}
-    assert _letters(["_", "é!"]) == {"_": "A", "é!": "É"}
-    assert _letters([f"{i}" for i in range(10)] + ["0"] + ["+" * i for i in range(1, 28)])["+" * 27] == "?"
+    assert letters_of(["inner", "outer", "vector_kernel"]) == {"inner": "I", "outer": "O", "vector_kernel": "V"}
+    assert letters_of(["inner", "identity", "in"]) == {"inner": "I", "identity": "D", "in": "N"}
+    assert letters_of(["_", "é!"]) == {"_": "A", "é!": "É"}
+    assert letters_of([f"{i}" for i in range(10)] + ["0"] + ["+" * i for i in range(1, 28)])["+" * 27] == "?"
 
 
 def test_no_interactions_no_pictures(tmp_path):

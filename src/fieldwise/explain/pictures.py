@@ -236,7 +236,7 @@ def _draw_pairs(architecture: Architecture) -> Figure:
     columns = {name: number for number, name in enumerate(names[:-1])}
     strengths = np.full((len(rows), len(columns)), np.nan)
     letters: dict[tuple[int, int], list[str]] = {}
-    letter_of = _letters(summarise(architecture).functions)
+    letter_of = letters_of(summarise(architecture).functions)
     for interaction in architecture.of(2):
         left, right = interaction.fields
         cell = (rows[right], columns[left])
@@ -293,8 +293,12 @@ def _colours(architecture: Architecture) -> dict[str, str]:
     return {function: f"C{number % 10}" for number, function in enumerate(summarise(architecture).functions)}
 
 
-def _letters(functions: Sequence[str]) -> dict[str, str]:
-    """A letter for each function, out of its name while one is free."""
+def letters_of(functions: Sequence[str]) -> dict[str, str]:
+    """A letter for each function, out of its name while one is free.
+
+    >>> letters_of(["inner", "identity"])
+    {'inner': 'I', 'identity': 'D'}
+    """
     letters: dict[str, str] = {}
     for function in functions:
         candidates = [*function.upper(), *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"]

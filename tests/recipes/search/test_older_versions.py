@@ -81,7 +81,7 @@ def test_a_search_half_done_goes_on(predictor: Predictor, log: SyntheticClickLog
 
     after = search(parts, settings, place=place, reporter=Said(enabled=False))
     assert "search 1/2, order 2: done before" in said
-    assert "search 2/2, dimensions: going on after 5 steps" in said
+    assert "search 2/2, dimensions: going on after 4 steps" in said
     assert sorted(path.name for path in place.iterdir()) == ["architecture.json", "dimensions.json", "order-2.json"]
     architecture = Architecture.model_validate(after.model_settings["architecture"])
     assert predictor.architecture is not None
