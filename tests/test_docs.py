@@ -199,7 +199,7 @@ class TestSearching:
     """docs/aim.md: its Python, and every command that it shows, one after another."""
 
     PAGE = ROOT / "docs" / "aim.md"
-    SETTINGS: ClassVar = {"epochs": 1, "threshold": 0.5, "position_threshold": 0.5, "passes": 1}
+    SETTINGS: ClassVar = {"epochs": 1, "threshold": 0.5, "dimension_threshold": 0.5, "search.epochs": 1}
 
     def test_python(self, in_folder_with_clicks: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (code,) = blocks(self.PAGE, "python")

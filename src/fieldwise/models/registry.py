@@ -10,12 +10,14 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from torch.overrides import TorchFunctionMode
 
+from fieldwise.architecture import MAY_NAME_A_FILE
 from fieldwise.errors import SettingsError, suggest
 from fieldwise.layout import Layout
 from fieldwise.models.base import CTRModel
@@ -119,6 +121,33 @@ def resolve(name: str, *, preset: str | None = None, settings: Mapping[str, Any]
             raise SettingsError(f"model '{name}' has no preset '{preset}'; {suggest(preset, entry.presets)}")
         chosen = entry.presets[preset]
     return _validate(name, entry, {**chosen, **(settings or {})}, may_read_files=True).model_dump(mode="json")
+
+
+def look_beside(file: Path, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they stand in a file, with relative paths among them made those of what lies beside that file.
+
+    Args:
+        file: Where the settings were read.
+        name: Of the model.
+        settings: Some of its settings; unknown ones stay as they are.
+
+    Returns:
+        The settings. A path that leads nowhere from the file's folder, but somewhere from the working directory, stays
+        as it is.
+
+    Raises:
+        SettingsError: For an unknown model.
+    """
+    fields = _entry(name).settings.model_fields
+    paths = {
+        setting: file.parent / value
+        for setting, value in settings.items()
+        if isinstance(value, str) and setting in fields and MAY_NAME_A_FILE in fields[setting].metadata
+    }
+    return {
+        **settings,
+        **{s: str(path) for s, path in paths.items() if path.exists() or not Path(settings[s]).exists()},
+    }
 
 
 def build_for_search(name: str, layout: Layout, settings: Mapping[str, Any]) -> CTRModel:

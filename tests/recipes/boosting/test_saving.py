@@ -73,7 +73,7 @@ def trained(log: pa.Table) -> Callable[..., FittedTrees]:
 
 @pytest.fixture
 def odd(log: pa.Table) -> pa.Table:
-    """Rows never seen, without their label, with missing and unseen values of every kind, some too large or infinite."""
+    """Rows never seen, without label, with missing and unseen values of every kind, some too large or infinite."""
     part = log.slice(1600).drop_columns(["click"])
     columns = {name: part[name].to_pylist() for name in part.column_names}
     for i in range(0, 200, 5):

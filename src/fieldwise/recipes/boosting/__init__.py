@@ -7,7 +7,7 @@ lightgbm_trees, lightgbm_text, catboost_trees      one library each, behind `lib
 trees            training, FittedTrees, saving and loading
 """
 
-from fieldwise.recipes.boosting.settings import NAMES, resolve, settings_model
 from fieldwise.recipes.boosting.trees import FittedTrees, TreesState, fit, require, train
+from fieldwise.settings.trees import NAMES, resolve, settings_model
 
 __all__ = ["NAMES", "FittedTrees", "TreesState", "fit", "require", "resolve", "settings_model", "train"]

@@ -18,7 +18,7 @@ from fieldwise.errors import PredictorFormatError, TrainingError
 from fieldwise.recipes.boosting.library import Floats, LabelledRows, LibraryTrees, imported
 from fieldwise.recipes.boosting.losses import Loss
 from fieldwise.recipes.boosting.raw_columns import RawRows
-from fieldwise.recipes.boosting.settings import BoostingSettings, CatBoostSettings
+from fieldwise.settings.trees import BoostingSettings, CatBoostSettings
 
 Names = list[npt.NDArray[np.object_]]
 """The tokens of each categorical column in the order of their ids."""

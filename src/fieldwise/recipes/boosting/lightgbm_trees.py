@@ -15,7 +15,7 @@ from fieldwise.recipes.boosting.library import Floats, LabelledRows, LibraryTree
 from fieldwise.recipes.boosting.lightgbm_text import checked, count_numbers
 from fieldwise.recipes.boosting.losses import Loss
 from fieldwise.recipes.boosting.raw_columns import RawRows
-from fieldwise.recipes.boosting.settings import BoostingSettings, LightGBMSettings
+from fieldwise.settings.trees import BoostingSettings, LightGBMSettings
 
 
 class LightGBMTrees(LibraryTrees):

@@ -39,11 +39,11 @@ from fieldwise.recipes.boosting.library import LabelledRows, LibraryTrees, impor
 from fieldwise.recipes.boosting.lightgbm_trees import LightGBMTrees
 from fieldwise.recipes.boosting.losses import loss_of
 from fieldwise.recipes.boosting.raw_columns import RawColumns, RawColumnsState
-from fieldwise.recipes.boosting.settings import CatBoostSettings, LightGBMSettings, resolve, settings_model, validated
 from fieldwise.recipes.fitted import FittedModel, Predictions, TrainingResult
 from fieldwise.reporting import Progress, Reporter
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
+from fieldwise.settings.trees import CatBoostSettings, LightGBMSettings, resolve, settings_model, validated
 from fieldwise.training.history import History
 
 _PREDICTED_ROWS = 65_536
