@@ -25,7 +25,7 @@ from scipy import stats
 from contenders import settings_of, small_rows
 from fieldwise.architecture import Architecture, Interaction
 from fieldwise.comparison.results import Statistic
-from fieldwise.explain.statistics_auc import ClickStatistics
+from fieldwise.explain import ClickStatistics
 from fieldwise.reporting import markdown_table
 from runs import Figures, Rows, data_option, kept, kept_search, kept_training, program, write_table
 

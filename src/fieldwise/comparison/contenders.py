@@ -30,6 +30,7 @@ from fieldwise.errors import SettingsError, suggest
 from fieldwise.models import registry
 from fieldwise.recipes import boosting
 from fieldwise.settings import DataSettings, Settings, resolve_settings
+from fieldwise.settings.names import new_name
 from fieldwise.tuning import Choice, Range, default_ranges, parse_range
 
 
@@ -118,7 +119,7 @@ def plan(
     data = resolve_settings(overrides={f"data.{name}": v for name, v in {**file.data, **prepared}.items()}).data
     contenders = []
     for name in names:
-        contender = _contender(name, file.models.get(name, {}), shared, known=file.models)
+        contender = _contender(name, file.models.get(name, {}), shared, config=config, sections=file.models)
         if tune and not contender.ranges:
             contender = contender.model_copy(update={"ranges": default_ranges(contender.model)})
         contenders.append(contender)
@@ -142,22 +143,31 @@ def plan(
 
 
 def _contender(
-    name: str, section: Mapping[str, Any], shared: Mapping[str, Any], *, known: Mapping[str, Any]
+    name: str,
+    section: Mapping[str, Any],
+    shared: Mapping[str, Any],
+    *,
+    config: str | Path | None,
+    sections: Mapping[str, Any],
 ) -> Contender:
+    """A contender from its section of the settings file `config`. sections: all sections of contenders in it."""
     section = dict(section)
     model = section.pop("name", name)
     ranges, training, searching = (section.pop(part, {}) for part in ("tune", "training", "search"))
     if model not in registry.names() and model not in boosting.NAMES:
-        raise SettingsError(f"unknown model '{model}'; {suggest(model, [*registry.names(), *boosting.NAMES, *known])}")
+        known = [*registry.names(), *boosting.NAMES, *sections]
+        raise SettingsError(f"unknown model '{model}'; {suggest(model, known)}")
     external = model in boosting.NAMES
-    settings = {f"model.{key}": value for key, value in section.items()}
-    for part, given in (("training", training), ("search", searching)):
-        if external and given:
+    for part, settings in (("training", training), ("search", searching)):
+        if external and settings:
             raise SettingsError(f"[models.{name}]: '{model}' is no network of ours and has no section {part}")
+    if not external and config is not None:
+        section = registry.look_beside(Path(config), model, section)
+    settings = {f"model.{key}": value for key, value in section.items()}
     if not external:
         settings = {**shared, **settings}
         settings |= {f"training.{key}": value for key, value in training.items()}
-        settings |= {f"search.{key}": value for key, value in searching.items()}
+        settings |= {new_name(f"search.{key}"): value for key, value in searching.items()}
     try:
         parsed = {_dotted(key): parse_range(key, value) for key, value in ranges.items()}
         return Contender(name=name, model=model, settings=settings, ranges=parsed)
@@ -166,7 +176,7 @@ def _contender(
 
 
 def _dotted(name: str) -> str:
-    return name if "." in name else f"model.{name}"
+    return new_name(name) if "." in name else f"model.{name}"
 
 
 def _split_overrides(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

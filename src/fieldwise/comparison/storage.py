@@ -182,6 +182,13 @@ def _read(path: Path, kind: type[Record]) -> Record:
         ) from error
 
 
+def _holds(record: Path, settings: Settings) -> bool:
+    try:
+        return Settings.model_validate_json(record.read_bytes()) == settings
+    except (OSError, ValidationError):
+        return False
+
+
 def _write(path: Path, record: BaseModel) -> None:
     work = path.with_name(f".{path.name}.new")
     try:

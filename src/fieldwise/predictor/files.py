@@ -12,20 +12,19 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import pyarrow as pa
 import pyarrow.ipc
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch.overrides import TorchFunctionMode
 
 from fieldwise._version import __version__
 from fieldwise.architecture import FILE_NAME as ARCHITECTURE
 from fieldwise.architecture import Architecture
-from fieldwise.encoding.encoder import VOCABULARY_SCHEMA, Encoder, EncoderState
+from fieldwise.encoding.encoder import Encoder, EncoderState
+from fieldwise.encoding.vocabulary_table import VOCABULARY_SCHEMA
 from fieldwise.errors import PredictorFormatError
-from fieldwise.layout import Layout
 from fieldwise.models import registry
 from fieldwise.models.base import CTRModel
 from fieldwise.objectives import AnyObjective
@@ -166,8 +165,8 @@ def read_predictor(path: Path) -> tuple[FittedModel, Settings, ModelCard]:
         state = validate(EncoderState, documents[ENCODER])
     with blaming(path):
         encoder = Encoder.from_state(schema, state, vocabularies)
-    with blaming(path / SETTINGS), torch.device("meta"), _WithoutDrawing():
-        sketch = _build(settings, encoder.layout)
+    with blaming(path / SETTINGS):
+        sketch = registry.sketch(settings.model, encoder.layout, settings.model_settings)
     with blaming(path / WEIGHTS):
         network = _read_network(path / WEIGHTS, manifest.files[WEIGHTS], settings, sketch)
     return FittedNetwork(encoder, network.eval(), objective), settings, card
@@ -213,33 +212,17 @@ def _require_size(size: int, record: _FileRecord) -> None:
         raise PredictorFormatError(f"it is not as it was written: {size:,} bytes instead of {record.size:,}")
 
 
-class _WithoutDrawing(TorchFunctionMode):
-    """Leaves out random numbers on the meta device, which holds none: torch would load its compiler to draw them."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Call `func`, unless it is the one that `torch.nn.init` has no quick form of."""
-        if func is torch.nn.init.normal_:
-            return (kwargs or {}).get("tensor", args[0] if args else None)
-        return func(*args, **(kwargs or {}))
-
-
-def _build(settings: Settings, layout: Layout) -> CTRModel:
-    return registry.build(settings.model, layout, settings.model_settings)
-
-
 def _read_network(path: Path, record: _FileRecord, settings: Settings, sketch: CTRModel) -> CTRModel:
     """The model with its weights, which are read straight to where they belong.
 
-    sketch: the same model on the meta device, which takes no memory: the real one is built only when the file
+    sketch: the same model without weights, which takes no memory: the real one is built only when the file
         is known to have as many bytes as its tensors.
     """
     with open_regular(path) as file:
         _require_size(file.size, record)
         order = read_tensor_order(file, sketch.state_dict())
         with torch.device("cpu"), torch.random.fork_rng(devices=[]):
-            model = _build(settings, sketch.layout)
+            model = registry.build(settings.model, sketch.layout, settings.model_settings)
         weights = model.state_dict()
         read_tensors(file, weights, order)
         file.require(record.sha256)

@@ -18,6 +18,7 @@ from fieldwise.data.dataset import Dataset
 from fieldwise.encoding.encoded import EncodedRows, EncodingReport
 from fieldwise.encoding.encoder import Encoder
 from fieldwise.layout import Layout
+from fieldwise.metrics import Metrics
 from fieldwise.models import registry
 from fieldwise.models.base import CTRModel, count_parameters
 from fieldwise.objectives import Objective, objective_class
@@ -30,7 +31,8 @@ from fieldwise.reporting import Progress, Reporter
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
 from fieldwise.training.evaluation import evaluate_model, predict_logits
-from fieldwise.training.execution import settle
+from fieldwise.training.execution import apply_process_settings, settle
+from fieldwise.training.history import History
 from fieldwise.training.trainer import Trainer, fill_other
 
 
@@ -78,6 +80,22 @@ class FittedNetwork(FittedModel):
         return self.objective.prediction(predict_logits(self.network, dataset, progress=progress))
 
 
+@dataclass(frozen=True, eq=False)
+class NetworkTraining:
+    """What a training came to, apart from what encodes rows; the fields are those of `TrainingResult`.
+
+    network: with the weights of its best epoch, in evaluation mode, on the CPU.
+    """
+
+    network: CTRModel
+    settings: Settings
+    history: History
+    metrics: dict[str, Metrics]
+    seconds: float
+    device: str
+    notes: list[str]
+
+
 def train(
     prepared: Prepared, settings: Settings, run_directory: RunDirectory | None = None, *, reporter: Reporter
 ) -> TrainingResult:
@@ -96,15 +114,49 @@ def train(
         KeyboardInterrupt: Ctrl-C during a search.
         TrainingError: as `Trainer` does.
     """
-    parts, layout = prepared.parts, prepared.encoder.layout
-    settings = settle_training(layout, settings)
-    searched = 0.0
+    training = train_network(
+        prepared.parts,
+        settings,
+        run_directory,
+        objective=prepared.objective,
+        source=prepared.data.source,
+        reporter=reporter,
+    )
+    records = training.history.records
+    return TrainingResult(
+        model=FittedNetwork(prepared.encoder, training.network, prepared.objective),
+        settings=training.settings,
+        history=training.history,
+        metrics=training.metrics,
+        epochs=len(records),
+        best_epoch=training.history.best_epoch,
+        seconds=training.seconds,
+        rows_per_s=float(np.median([record.rows_per_s for record in records])) if records else 0.0,
+        device=training.device,
+        notes=training.notes,
+    )
+
+
+def train_network(
+    parts: Mapping[str, Dataset],
+    settings: Settings,
+    run_directory: RunDirectory | None = None,
+    *,
+    objective: Objective,
+    source: str = "",
+    reporter: Reporter,
+) -> NetworkTraining:
+    """The sequence itself, for rows that are encoded already.
+
+    The arguments and errors are those of `train`; objective: what the labels are; source: the rows' name.
+    """
+    layout = parts["train"].layout
+    settings, seconds = settle_training(layout, settings), 0.0
+    apply_process_settings(settings.training)
     if settings.wants_search:
         place = None if run_directory is None else run_directory.search
-        settings = search(
-            parts, settings, objective=prepared.objective, source=prepared.data.source, place=place, reporter=reporter
-        )
-        searched = seconds_searched(Architecture.model_validate(settings.model_settings["architecture"]))
+        settings = search(parts, settings, objective=objective, source=source, place=place, reporter=reporter)
+        seconds += seconds_searched(Architecture.model_validate(settings.model_settings["architecture"]))
     network = build(layout, settings)
     parameters = count(network)
     reporter.say(
@@ -116,7 +168,7 @@ def train(
     trainer = Trainer(
         network,
         settings=settings.training,
-        objective=prepared.objective,
+        objective=objective,
         seed=settings.seed,
         reporter=reporter,
         checkpoint=checkpoint,
@@ -125,24 +177,18 @@ def train(
         trainer.restore(checkpoint)
         reporter.say(f"resuming in epoch {trainer.state.epoch} after {trainer.state.rows:,} of its rows")
     history = trainer.fit(parts["train"], parts["valid"])
-    filled = [layout.fields[f].name for f in fill_other(network, parts["train"].id_counts())]
     notes = []
-    if filled:
+    if filled := [layout.fields[f].name for f in fill_other(network, parts["train"].id_counts())]:
         notes.append(f"unseen tokens are predicted as the field's average token in: {', '.join(filled)}")
         reporter.say(notes[-1])
-    metrics = {
-        part: evaluate_model(network, parts[part], prepared.objective) for part in ("valid", "test") if len(parts[part])
-    }
-    records = history.records
-    return TrainingResult(
-        model=FittedNetwork(prepared.encoder, network.cpu().eval(), prepared.objective),
+    return NetworkTraining(
+        metrics={
+            part: evaluate_model(network, parts[part], objective) for part in ("valid", "test") if len(parts[part])
+        },
+        network=network.cpu().eval(),
         settings=settings,
         history=history,
-        metrics=metrics,
-        epochs=len(records),
-        best_epoch=history.best_epoch,
-        seconds=searched + sum(record.seconds for record in records),
-        rows_per_s=float(np.median([record.rows_per_s for record in records])) if records else 0.0,
+        seconds=seconds + sum(record.seconds for record in history.records),
         device=str(trainer.device),
         notes=notes,
     )
@@ -159,13 +205,15 @@ def settle_training(layout: Layout, settings: Settings) -> Settings:
     """The settings with every `auto` of training replaced, for this machine and the model.
 
     A model that searches first is taken without interactions: what they will be makes no difference to the choices.
+    The model is sketched, not built: that takes neither time nor memory.
     Raises what building the model and `fieldwise.training.execution.settle` raise.
     """
-    sketch = settings
+    model_settings = settings.model_settings
     if settings.wants_search:
         nothing = Architecture(fields=summarise_fields(layout), embedding_dim=1)
-        sketch = settings.model_copy(update={"model_settings": {**settings.model_settings, "architecture": nothing}})
-    return settings.with_training(settle(settings.training, build(layout, sketch), objective_class(settings.objective)))
+        model_settings = {**model_settings, "architecture": nothing}
+    network = registry.sketch(settings.model, layout, model_settings)
+    return settings.with_training(settle(settings.training, network, objective_class(settings.objective)))
 
 
 def count(network: CTRModel) -> dict[str, int]:

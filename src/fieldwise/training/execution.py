@@ -31,7 +31,7 @@ from fieldwise.models.base import CTRModel
 from fieldwise.native import interacting as native
 from fieldwise.native import rows as native_rows
 from fieldwise.native import tuple_products as native_products
-from fieldwise.native.memory import has_glibc
+from fieldwise.native.memory import has_glibc, keep_freed_memory
 from fieldwise.objectives import Binary, Objective
 from fieldwise.settings import TrainingSettings
 
@@ -83,6 +83,18 @@ def settle(settings: TrainingSettings, model: CTRModel, objective: type[Objectiv
         fused = chosen.get("kernels", settings.kernels) == "fused" and no_layers is None
         part = min(part, FUSED_ROWS if fused else model.rows_in_cache)
     return settings.model_copy(update={**chosen, "micro_batch": part})
+
+
+def apply_process_settings(settings: TrainingSettings) -> None:
+    """Set what the settings ask of the whole process: the allocator. It cannot be undone, and changes no number.
+
+    Whoever trains calls this once, before the first step: `fieldwise.recipes` do, a Trainer does not.
+
+    Args:
+        settings: Without `auto`, as `settle` gives them; an allocator of `auto` is left as it is.
+    """
+    if settings.allocator == "keep":
+        keep_freed_memory()
 
 
 def reuse(settings: TrainingSettings, before: TrainingSettings) -> TrainingSettings:
