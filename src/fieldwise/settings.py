@@ -10,15 +10,16 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from fieldwise.data.splits import SplitMethod
 from fieldwise.errors import SettingsError, suggest
+from fieldwise.validation import Document
 
 
-class DataSettings(BaseModel):
+class DataSettings(Document):
     """How rows become training, validation and test rows, and tokens become ids.
 
     min_count: tokens seen less often in training share their field's OTHER id with tokens never seen. At the
@@ -28,6 +29,8 @@ class DataSettings(BaseModel):
     valid_fraction, test_fraction: shares of the rows, where no validation or test file is given.
     """
 
+    entries: ClassVar[str] = "setting"
+    section: ClassVar[str] = "data"
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     min_count: int = Field(default=2, ge=1)
@@ -36,7 +39,7 @@ class DataSettings(BaseModel):
     test_fraction: float = Field(default=0.1, ge=0, lt=1)
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(Document):
     """How a network is trained.
 
     epochs: passes over the training rows at most; early stopping usually ends sooner.
@@ -64,6 +67,8 @@ class TrainingSettings(BaseModel):
     `auto` follows the written rule of `fieldwise.training.execution`, never a timing.
     """
 
+    entries: ClassVar[str] = "setting"
+    section: ClassVar[str] = "training"
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: int = Field(default=20, ge=1)
@@ -86,7 +91,7 @@ class TrainingSettings(BaseModel):
     device: str = "auto"
 
 
-class SearchSettings(BaseModel):
+class SearchSettings(Document):
     """How interactions are searched (`fieldwise.recipes.search`; AIM, arXiv 2111.03318).
 
     orders: 2 alone, or 2, 3, ... up to the highest order wanted. functions: interaction functions to choose from; None
@@ -108,6 +113,8 @@ class SearchSettings(BaseModel):
     max_interactions: keep the strongest of them only. time_budget: seconds for search and training together.
     """
 
+    entries: ClassVar[str] = "setting"
+    section: ClassVar[str] = "search"
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     orders: tuple[int, ...] = (2,)
@@ -145,7 +152,7 @@ class SearchSettings(BaseModel):
         return orders
 
 
-class Settings(BaseModel):
+class Settings(Document):
     """All settings of a run, complete: what is not said stands at its default.
 
     model: a registered name. preset: a named set of model settings, or None.
@@ -153,6 +160,7 @@ class Settings(BaseModel):
     seed: decides split, initial weights, order of rows and dropout.
     """
 
+    entries: ClassVar[str] = "setting"
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str
@@ -226,21 +234,15 @@ def resolve_settings(
         for name in sections[section]:
             _require_known(f"{section}.{name}", name, known[section])
     preset = sections["model"].pop("preset", None)
-    try:
-        return Settings(
-            model=chosen,
-            preset=preset,
-            model_settings=registry.resolve(chosen, preset=preset, settings=sections["model"]),
-            training=TrainingSettings(**sections["training"]),
-            data=DataSettings(**sections["data"]),
-            search=None if searches is None else SearchSettings(**{**searches, **sections["search"]}),
-            **top,
-        )
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = f"{error.title.removesuffix('Settings').lower()}.{'.'.join(map(str, first['loc']))}".lstrip(".")
-        message = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"setting '{where}': got {first['input']!r}; {message}") from error
+    return Settings(
+        model=chosen,
+        preset=preset,
+        model_settings=registry.resolve(chosen, preset=preset, settings=sections["model"]),
+        training=TrainingSettings(**sections["training"]),
+        data=DataSettings(**sections["data"]),
+        search=None if searches is None else SearchSettings(**{**searches, **sections["search"]}),
+        **top,
+    )
 
 
 def parse_override(text: str) -> tuple[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from fieldwise.bench.measure import Machine, Measurement
 from fieldwise.bench.workload import Case
 from fieldwise.environment import versions
-from fieldwise.errors import SettingsError
+from fieldwise.storage.atomic import new_file, write_text
 
 Results = Sequence[tuple[Case, Measurement]]
 
@@ -66,7 +66,7 @@ def describe_machine(machine: Machine) -> str:
 def write_report(directory: Path, results: Results, machine: Machine) -> list[Path]:
     """Write bench.json, bench.md, and bench.png where matplotlib is there; the paths.
 
-    Raises SettingsError where the directory cannot be written to.
+    Raises StorageError where the directory cannot be written to.
     """
     content = {
         "machine": asdict(machine),
@@ -85,15 +85,12 @@ def write_report(directory: Path, results: Results, machine: Machine) -> list[Pa
         *dict.fromkeys(f"{case.model}: {result.plan}" for case, result in results),
         "",
     ]
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        written = [directory / "bench.json", directory / "bench.md"]
-        written[0].write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        written[1].write_text("\n".join(lines), encoding="utf-8")
-        if _draw(directory / "bench.png", results):
-            written.append(directory / "bench.png")
-    except OSError as error:
-        raise SettingsError(f"cannot write to {directory}: {error.strerror or error}") from error
+    written = [
+        write_text(directory / "bench.json", json.dumps(content, indent=2) + "\n"),
+        write_text(directory / "bench.md", "\n".join(lines)),
+    ]
+    if _draw(directory / "bench.png", results):
+        written.append(directory / "bench.png")
     return written
 
 
@@ -127,5 +124,6 @@ def _draw(path: Path, results: Results) -> bool:
         axes.set_ylabel("training rows per second")
         axes.grid(alpha=0.3)
         axes.legend(fontsize="x-small")
-    figure.savefig(path, dpi=150)
+    with new_file(path) as work:
+        figure.savefig(work, dpi=150)
     return True

@@ -16,6 +16,7 @@ from fieldwise.columns.tables import Source
 from fieldwise.datasets.synthetic import SyntheticClickLog, make_click_log
 from fieldwise.predictor import Predictor
 from fieldwise.reporting import Reporter
+from fieldwise.storage.atomic import open_new
 
 NEW_ROWS = 1_000
 UNSEEN_USERS = 0.2
@@ -28,9 +29,9 @@ def run(dataset: str, *, out: Path, epochs: int | None, seed: int | None, as_jso
     log = make_click_log(seed=seed or 0) if dataset == "synthetic" else None
     source: Source = dataset
     if log is not None:
-        out.mkdir(parents=True, exist_ok=True)
         source = out / "clicks.csv"
-        pa.csv.write_csv(log.table, source)
+        with open_new(source) as file:
+            pa.csv.write_csv(log.table, file)
         reporter.say(f"a click log of {log.table.num_rows:,} rows with planted interactions: {source}")
     elif dataset not in datasets.names():
         datasets.load_dataset(dataset)  # raises, naming the known ones
@@ -77,7 +78,8 @@ def _predict_new_rows(log: SyntheticClickLog, predictor: Predictor, out: Path, r
     """Predict rows that were never seen, some with users that were never seen."""
     table = log.new_rows(NEW_ROWS, seed=1, unseen={"user": UNSEEN_USERS}).table.drop_columns(["click"])
     path = out / "new.csv"
-    pa.csv.write_csv(table, path)
+    with open_new(path) as file:
+        pa.csv.write_csv(table, file)
     probability = predictor.predict(path)
     reporter.say(f"predicted {len(probability):,} new rows of {path}, a fifth of them with users never seen before:")
     for line in predictor.report.lines():

@@ -13,6 +13,8 @@ from typing import Any
 from fieldwise.comparison.results import Comparison, Statistic, Summary
 from fieldwise.errors import SettingsError
 from fieldwise.reporting.figures import place_labels
+from fieldwise.storage.atomic import new_file, write_text
+from fieldwise.validation import describe_any
 
 HEADER = (
     "model",
@@ -110,24 +112,15 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
 def write(comparison: Comparison, directory: Path) -> list[Path]:
     """Write comparison.json, .csv and .md, and the pictures where matplotlib is there; the paths.
 
-    Raises SettingsError where the directory cannot be written to.
+    Raises StorageError where the directory cannot be written to.
     """
     texts = {
         "comparison.json": json.dumps(to_json(comparison), indent=1, ensure_ascii=False) + "\n",
         "comparison.csv": to_csv(comparison),
         "comparison.md": to_markdown(comparison),
     }
-    written = []
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            work = directory / f".{name}.new"
-            work.write_text(text, encoding="utf-8")
-            written.append(work.replace(directory / name))
-        written += draw(comparison, directory)
-    except OSError as error:
-        raise SettingsError(f"cannot write to {directory}: {error.strerror or error}") from error
-    return written
+    written = [write_text(directory / name, text) for name, text in texts.items()]
+    return written + draw(comparison, directory)
 
 
 def read(directory: Path) -> Comparison:
@@ -138,7 +131,7 @@ def read(directory: Path) -> Comparison:
     except FileNotFoundError:
         raise SettingsError(f"{directory} holds no comparison ({path.name} is missing)") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SettingsError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+        raise SettingsError(f"{path} cannot be read: {describe_any(error, Comparison)}") from error
 
 
 def draw(comparison: Comparison, directory: Path) -> list[Path]:
@@ -177,7 +170,8 @@ def draw(comparison: Comparison, directory: Path) -> list[Path]:
         )
         for kind in ("png", "svg"):
             written.append(directory / f"auc-against-{name}.{kind}")
-            figure.savefig(written[-1], dpi=150)
+            with new_file(written[-1]) as work:
+                figure.savefig(work, dpi=150)
     return written
 
 

@@ -15,6 +15,7 @@ from fieldwise.errors import SettingsError, suggest
 from fieldwise.explain.difference import rank_correlation
 from fieldwise.explain.summary import FieldSize, name_tuple, summarise
 from fieldwise.reporting.figures import place_labels
+from fieldwise.storage.atomic import new_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +45,7 @@ def draw(architecture: Architecture, directory: Path, *, statistics: Statistics 
 
     statistics: of tuples that are kept and of tuples that are not; of what is left out nothing is drawn.
 
-    Raises SettingsError for a tuple of unknown fields, and where the directory cannot be written to.
+    Raises SettingsError for a tuple of unknown fields, and StorageError where the directory cannot be written to.
     """
     known = _in_schema_order(architecture, statistics or {})
     if importlib.util.find_spec("matplotlib") is None:
@@ -60,14 +61,11 @@ def draw(architecture: Architecture, directory: Path, *, statistics: Statistics 
     if not figures:
         return []
     written = []
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, figure in figures.items():
-            for kind in ("png", "svg"):
-                written.append(directory / f"{name}.{kind}")
-                figure.savefig(written[-1], dpi=150)
-    except OSError as error:
-        raise SettingsError(f"cannot write to {directory}: {error.strerror or error}") from error
+    for name, figure in figures.items():
+        for kind in ("png", "svg"):
+            written.append(directory / f"{name}.{kind}")
+            with new_file(written[-1]) as work:
+                figure.savefig(work, dpi=150)
     return written
 
 

@@ -39,6 +39,7 @@ from fieldwise.layout import OTHER
 from fieldwise.recipes.boosting.raw_columns import RawColumns, RawRows
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
+from fieldwise.validation import describe
 
 Floats = npt.NDArray[np.float64]
 
@@ -226,13 +227,7 @@ def _validated(name: str, settings: Mapping[str, Any] | None) -> _BoostingSettin
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = str(first["loc"][0])
-        if first["type"] == "extra_forbidden":
-            raise SettingsError(f"model '{name}' has no setting '{key}'; {suggest(key, model.model_fields)}") from None
-        raise SettingsError(
-            f"model '{name}': setting '{key}' cannot be {given[key]!r}: {first['msg'].lower()}"
-        ) from None
+        raise SettingsError(describe(error, model, owner=f"model '{name}'", what="setting")) from None
 
 
 def _imported(name: str) -> Any:

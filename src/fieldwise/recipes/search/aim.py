@@ -42,6 +42,7 @@ from fieldwise.recipes.search.budget import affordable_epochs, seconds_per_row
 from fieldwise.recipes.search.trimming import normalise, trim
 from fieldwise.reporting import Reporter
 from fieldwise.settings import Settings, TrainingSettings
+from fieldwise.storage.atomic import write_text
 from fieldwise.training.evaluation import evaluate_model
 from fieldwise.training.trainer import GateTraining, Trainer, fill_other
 
@@ -181,8 +182,6 @@ class _Search:
         return [f"order {order}" for order in self.how.orders] + ["positions"] * self.how.embedding_sizes
 
     def run(self, stages: Sequence[str], found: Architecture) -> Architecture:
-        if self.place is not None:
-            self.place.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()
         for number, name in enumerate(stages, start=1):
             file = self._file(name, "json")
@@ -402,7 +401,7 @@ class _Search:
             per_row = seconds_per_row(trainer, self.train, most=seconds / 4) * passes
             count = min(len(self.train), max(batch_size, int(seconds / per_row)))
             if kept is not None:
-                kept.write_text(str(count), encoding="utf-8")
+                write_text(kept, str(count))
         if count == len(self.train):
             return self.train
         self.reporter.say(
