@@ -14,6 +14,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from fieldwise.comparison import tables
+from fieldwise.storage.atomic import new_file
 
 
 def draw(directories: list[Path], out: Path) -> None:
@@ -35,8 +36,8 @@ def draw(directories: list[Path], out: Path) -> None:
             axes.margins(x=0.15)
             if not column:
                 axes.set_ylabel(label)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=150)
+    with new_file(out) as work:
+        figure.savefig(work, dpi=150)
 
 
 def main() -> None:

@@ -32,6 +32,7 @@ from fieldwise.bench.measure import measure_machine
 from fieldwise.bench.report import describe_machine
 from fieldwise.bench.workload import BATCHES, Case, Workload, field_sizes, random_rows
 from fieldwise.environment import versions
+from fieldwise.storage.atomic import new_file, write_text
 
 DIM, LAYERS, HEADS = 32, 3, 2
 LARGE = 1_000_000
@@ -196,7 +197,8 @@ def draw(results: list[dict[str, Any]], out: Path) -> None:
         axes.set_ylabel("training rows per second")
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.savefig(out / "speed.png", dpi=110)
+    with new_file(out / "speed.png") as work:
+        figure.savefig(work, dpi=110)
 
 
 def main() -> None:
@@ -239,7 +241,7 @@ def main() -> None:
         with log.open("a") as file:
             print(json.dumps(results[-1]), file=file)
         print("\n".join(table(results[-1:])), flush=True)
-    (options.out / "speed.md").write_text("\n".join(table(results)) + "\n", encoding="utf-8")
+    write_text(options.out / "speed.md", "\n".join(table(results)) + "\n")
     draw(results, options.out)
 
 

@@ -31,16 +31,16 @@ def test_each_is_ours_and_one_of_pythons(name: str, base: type[Exception]) -> No
 
 def test_pydantic_does_not_swallow_them() -> None:
     for make in (Schema, lambda **data: Schema.model_validate(data)):
-        with pytest.raises(errors.SchemaError, match="^the schema has no fields"):
+        with pytest.raises(errors.SchemaError, match=r"^the schema has no fields"):
             make(fields={}, label="y")
-        with pytest.raises(errors.SchemaError, match="^field 'a': unknown kind 'numerc'"):
+        with pytest.raises(errors.SchemaError, match=r"^field 'a': unknown kind 'numerc'"):
             make(fields={"a": "numerc"}, label="y")
-    with pytest.raises(errors.SchemaError, match="^the schema has no fields"):
+    with pytest.raises(errors.SchemaError, match=r"^the schema has no fields"):
         Schema.model_validate_json('{"fields": {}, "label": "y"}')
-    with pytest.raises(errors.SettingsError, match="^a list of choices needs at least one value, got none"):
+    with pytest.raises(errors.SettingsError, match=r"^a list of choices needs at least one value, got none"):
         Choice(choices=[])
 
 
 def test_an_error_of_ours_is_not_taken_for_arrows() -> None:
-    with pytest.raises(errors.DataError, match="^cannot read rows from a int; expected a path"):
+    with pytest.raises(errors.DataError, match=r"^cannot read rows from a int; expected a path"):
         read_table(3)  # type: ignore[arg-type]

@@ -98,9 +98,9 @@ def test_documents_raise_sentences() -> None:
         lambda: Recipe.model_validate({"eggs": "x"}),
         lambda: Recipe.model_validate_json('{"eggs": "x"}'),
     ):
-        with pytest.raises(SchemaError, match="^'eggs' cannot be 'x': it must be a valid integer$"):
+        with pytest.raises(SchemaError, match=r"^'eggs' cannot be 'x': it must be a valid integer$"):
             make()
-    with pytest.raises(SchemaError, match="^unknown entry 'egs'; did you mean 'eggs'"):
+    with pytest.raises(SchemaError, match=r"^unknown entry 'egs'; did you mean 'eggs'"):
         Recipe(egs=3)  # type: ignore[call-arg]
 
 

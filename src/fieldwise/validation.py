@@ -79,7 +79,8 @@ def describe(error: ValidationError, model: Any = None, *, owner: str = "", what
         The sentence. Entries are dotted, and those of lists count from 1.
     """
     complaints = error.errors(include_url=False)
-    first = complaints[0]
+    # A misspelt name may be a missing one too, and is the better thing to say.
+    first = next((c for c in complaints if c["type"] == "extra_forbidden"), complaints[0])
     steps = list(_steps(first["loc"], [model]))
     keys = [step.key for step in steps if step.is_key]
     entry = ".".join([*([section] if section else []), *(str(k + 1) if isinstance(k, int) else str(k) for k in keys)])

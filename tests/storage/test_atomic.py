@@ -31,7 +31,7 @@ def listing(folder: Path) -> list[str]:
 def write_in_block(path: Path, content: str) -> None:
     with atomic.new_file(path) as work:
         assert work.parent == path.parent
-        assert work.suffix == path.suffix
+        assert work.name.endswith(path.name)
         work.write_text(content)
 
 
@@ -137,38 +137,51 @@ def test_the_error_is_an_os_error_with_a_sentence(tmp_path: Path, write: Writer)
     assert (str(again), again.errno, again.filename) == (str(error), error.errno, error.filename)
 
 
+def fail_in_file(path: Path, error: BaseException) -> None:
+    with atomic.open_new(path) as file:
+        file.write(b"half")
+        raise error
+
+
+def fail_in_directory(path: Path, error: BaseException) -> None:
+    with atomic.new_directory(path) as work:
+        (work / "half").write_text("half")
+        raise error
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), DataError("mine"), ZeroDivisionError()])
 def test_an_error_of_the_block_leaves_what_was_there(tmp_path: Path, error: BaseException) -> None:
     atomic.write_text(tmp_path / "a", "old")
     for path in (tmp_path / "a", tmp_path / "b", tmp_path / "c" / "d"):
-        with pytest.raises(type(error)) as caught, atomic.open_new(path) as file:
-            file.write(b"half")
-            raise error
+        with pytest.raises(type(error)) as caught:
+            fail_in_file(path, error)
         assert caught.value is error
-        with pytest.raises(type(error)), atomic.new_directory(path.with_name(f"{path.name}-2")) as work:
-            (work / "half").write_text("half")
-            raise error
+        with pytest.raises(type(error)) as caught:
+            fail_in_directory(path.with_name(f"{path.name}-2"), error)
+        assert caught.value is error
     assert (tmp_path / "a").read_text() == "old"
     assert listing(tmp_path) == ["a"]
 
 
 def test_an_os_error_of_a_file_block_is_the_files(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"cannot write .*a: Input/output error") as caught:  # noqa: SIM117
-        with atomic.new_file(tmp_path / "a"):
-            raise OSError(errno.EIO, "Input/output error")
+    with pytest.raises(StorageError, match=r"cannot write .*a: Input/output error") as caught:
+        fail_in_file(tmp_path / "a", OSError(errno.EIO, "Input/output error"))
     assert caught.value.errno == errno.EIO
-    with pytest.raises(StorageError, match="the other"):  # noqa: SIM117
-        with atomic.new_file(tmp_path / "a"):
-            raise StorageError("the other")
+    with pytest.raises(StorageError, match="the other"):
+        fail_in_file(tmp_path / "a", StorageError("the other"))
     assert listing(tmp_path) == []
 
 
 def test_an_os_error_of_a_directory_block_is_its_own(tmp_path: Path) -> None:
-    with pytest.raises(ConnectionError), atomic.new_directory(tmp_path / "a"):
-        raise ConnectionError("such as a download's")
-    with pytest.raises(StorageError) as caught, atomic.new_directory(tmp_path / "a") as work:
-        (work / "file").touch()
-        atomic.write_text(work / "file" / "b", "")
+    def write_below_a_file() -> None:
+        with atomic.new_directory(tmp_path / "a") as work:
+            (work / "file").touch()
+            atomic.write_text(work / "file" / "b", "")
+
+    with pytest.raises(ConnectionError):
+        fail_in_directory(tmp_path / "a", ConnectionError("such as a download's"))
+    with pytest.raises(StorageError) as caught:
+        write_below_a_file()
     assert str(caught.value) == f"cannot write {tmp_path / 'a'}: Not a directory; nothing was written"
     assert listing(tmp_path) == []
 

@@ -23,7 +23,7 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
             with pytest.raises(StorageError, match=r"another process works in .*new; wait for it") as caught:
                 lock.hold(folder).__enter__()
             assert (caught.value.errno, caught.value.filename) == (errno.EAGAIN, str(folder))
-            with pytest.raises(StorageError, match="^busy$"):
+            with pytest.raises(StorageError, match=r"^busy$"):
                 lock.hold(folder, busy="busy").__enter__()
         assert not lock.is_held(folder)
 
@@ -54,11 +54,11 @@ def test_what_a_killed_writer_has_left_is_cleared_away(tmp_path: Path) -> None:
     (tmp_path / "deeper" / ".new-0123abcd.state.safetensors").touch()
     (tmp_path / "mine").touch()
     with lock.hold(tmp_path):
-        assert [path.name for path in tmp_path.rglob("*") if path.name != lock.NAME] == ["deeper", "mine"]
+        assert {path.name for path in tmp_path.rglob("*")} - {lock.NAME} == {"deeper", "mine"}
 
 
 def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match=r"cannot write to .*file/folder: Not a directory") as caught:
+    with pytest.raises(StorageError, match=r"cannot write .*file/folder: Not a directory") as caught:
         lock.hold(tmp_path / "file" / "folder").__enter__()
     assert caught.value.errno == errno.ENOTDIR

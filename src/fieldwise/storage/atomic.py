@@ -85,8 +85,8 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: dic
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, work, metadata)
         except SafetensorError as error:
             # The system's error is told in its text only.
-            code = re.search(r"code: (\d+)", str(error))
-            number = int(code[1]) if code else errno.EIO
+            code = re.search(r"os error (\d+)|code: (\d+)", str(error))
+            number = int(code[1] or code[2]) if code else errno.EIO
             raise OSError(number, os.strerror(number) if code else str(error)) from error
     return Path(path)
 
@@ -168,7 +168,7 @@ def new_directory(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
             except StorageError as error:
                 if error.filename is None or not Path(error.filename).is_relative_to(work):
                     raise
-                raise _storage_error(path, error) from error
+                raise storage_error(path, error) from error
             with _storage_errors(path):
                 _sync_tree(work)
                 _put_in_place(work, path, replace=replace)
@@ -191,7 +191,7 @@ def make_folder(path: str | Path) -> Path:
         StorageError: it cannot be made.
     """
     with _storage_errors(Path(path)):
-        Path(path).mkdir(parents=True, exist_ok=True)
+        _make(Path(path))
     return Path(path)
 
 
@@ -210,14 +210,15 @@ def remove_leftovers(folder: Path) -> None:
                 left.unlink()
 
 
-# ---- how
-
-
-def _storage_error(path: Path, error: OSError) -> StorageError:
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """What the system says of a path that cannot be written, as the error to raise."""
     reason = error.strerror or str(error)
     if error.errno == errno.EISDIR:
         return StorageError(f"cannot write {path}: it is a directory; name a file in it", error.errno, str(path))
     return StorageError(f"cannot write {path}: {reason}; nothing was written", error.errno, str(path))
+
+
+# ---- how
 
 
 @contextmanager
@@ -228,7 +229,7 @@ def _storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, FieldwiseError):
             raise
-        raise _storage_error(path, error) from error
+        raise storage_error(path, error) from error
 
 
 @contextmanager
@@ -238,7 +239,7 @@ def _made_parents(path: Path) -> Iterator[None]:
     try:
         with _storage_errors(path):
             absent += [parent for parent in path.parents if not parent.exists()]
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make(path.parent)
             for parent in absent:
                 _sync_folder(parent.parent)
         yield
@@ -247,6 +248,13 @@ def _made_parents(path: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 parent.rmdir()
         raise
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
 
 
 def _beside(path: Path) -> Path:

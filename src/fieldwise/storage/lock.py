@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fieldwise.errors import StorageError
-from fieldwise.storage.atomic import remove_leftovers
+from fieldwise.storage.atomic import make_folder, remove_leftovers, storage_error
 
 NAME = "lock"
 """What the file is called."""
@@ -27,17 +27,17 @@ def hold(folder: Path, *, busy: str | None = None) -> Iterator[None]:
     Raises:
         StorageError: another process holds the folder, or it cannot be written to.
     """
+    make_folder(folder)
+    lock = FileLock(folder / NAME, timeout=0)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / NAME, timeout=0)
         lock.acquire()
     except Timeout:
         message = busy or f"another process works in {folder}; wait for it or choose another place"
         raise StorageError(message, errno.EAGAIN, str(folder)) from None
-    except (OSError, NotImplementedError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        number = error.errno if isinstance(error, OSError) else errno.ENOSYS
-        raise StorageError(f"cannot write to {folder}: {reason}", number, str(folder)) from error
+    except OSError as error:
+        raise storage_error(folder / NAME, error) from error
+    except NotImplementedError as error:
+        raise StorageError(f"cannot write {folder / NAME}: {error}", errno.ENOSYS, str(folder / NAME)) from error
     try:
         remove_leftovers(folder)
         yield
