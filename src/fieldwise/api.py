@@ -75,8 +75,8 @@ def train(
 
     Returns the Predictor with the weights of the best epoch on the validation rows.
     Raises DataError, SchemaError or SettingsError for what cannot be used as given, before any training, and
-    TrainingError where the loss is not a number, where another process writes to `out`, or where a resumed run
-    would not be the same run.
+    TrainingError where the loss is not a number, or where a resumed run would not be the same run; StorageError where
+    `out` cannot be written, or another process writes to it.
     """
     reporter = progress if isinstance(progress, Reporter) else Reporter(enabled=progress)
     if isinstance(settings, Settings):
