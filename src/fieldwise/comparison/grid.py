@@ -79,8 +79,8 @@ def compare(
 
     Ctrl-C leaves what is done in `out` and raises KeyboardInterrupt. A run that fails (the loss is not a number) is
     recorded, and the others go on.
-    Raises DataError, SchemaError or SettingsError for what cannot be used, before any training, and TrainingError
-    where another process works in `out`.
+    Raises DataError, SchemaError or SettingsError for what cannot be used, before any training, and StorageError
+    where another process works in `out`, or it cannot be written.
     """
     reporter = progress if isinstance(progress, Reporter) else Reporter(enabled=progress)
     if seeds < 1:
