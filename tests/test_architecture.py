@@ -20,7 +20,7 @@ def example() -> Architecture:
             Interaction(fields=("user", "hour"), function="outer", gate=0.4),
             Interaction(fields=("user", "movie", "hour"), function="inner", gate=0.2),
         ),
-        positions={2: {"inner": {"user": (0, 3), "movie": (1,)}}},
+        dimensions={2: {"inner": {"user": (0, 3), "movie": (1,)}}},
     )
 
 
@@ -34,7 +34,7 @@ def test_a_file_gives_back_what_was_saved(tmp_path):
 def test_each_interaction_stands_on_a_line_of_its_own(tmp_path):
     text = example().to_json()
     assert '    {"fields": ["user", "movie"], "function": "inner", "gate": -0.9},\n' in text
-    assert json.loads(text)["positions"]["2"]["inner"]["user"] == [0, 3]
+    assert json.loads(text)["dimensions"]["2"]["inner"]["user"] == [0, 3]
 
 
 def test_orders_functions_and_strengths():
@@ -48,13 +48,13 @@ def test_orders_functions_and_strengths():
 
 def test_positions_that_are_not_listed_are_all_kept():
     architecture = example()
-    assert architecture.kept_positions(2, "inner", "user") == (0, 3)
-    assert architecture.kept_positions(2, "inner", "hour") == (0, 1, 2, 3)
-    assert architecture.kept_positions(3, "inner", "user") == (0, 1, 2, 3)
+    assert architecture.kept_dimensions(2, "inner", "user") == (0, 3)
+    assert architecture.kept_dimensions(2, "inner", "hour") == (0, 1, 2, 3)
+    assert architecture.kept_dimensions(3, "inner", "user") == (0, 1, 2, 3)
     shared = Architecture.model_validate(
-        {**example().model_dump(), "shared_embedding": True, "positions": {2: {"shared": {"user": [2]}}}}
+        {**example().model_dump(), "shared_embedding": True, "dimensions": {2: {"shared": {"user": [2]}}}}
     )
-    assert shared.kept_positions(2, "outer", "user") == (2,)
+    assert shared.kept_dimensions(2, "outer", "user") == (2,)
 
 
 def test_other_interactions_are_sorted_by_their_gates():
@@ -95,9 +95,9 @@ def change(path: list, value: object) -> dict:
         (["interactions", 0, "gate"], "big", "interactions.1.gate"),
         (["interactions", 0, "gates"], 1.0, "unknown entry 'interactions.1.gates'"),
         (["interactions", 1], {"fields": ["user", "movie"], "function": "inner", "gate": 1}, "it stands twice"),
-        (["positions", "2", "inner", "user"], [0, 4], "expected ascending numbers from 0 to 3"),
-        (["positions", "2", "inner", "user"], [1, 1], "each once"),
-        (["positions", "2", "inner", "usr"], [1], "did you mean 'user'"),
+        (["dimensions", "2", "inner", "user"], [0, 4], "expected ascending numbers from 0 to 3"),
+        (["dimensions", "2", "inner", "user"], [1, 1], "each once"),
+        (["dimensions", "2", "inner", "usr"], [1], "did you mean 'user'"),
         (["embedding_dim"], 0, "embedding_dim"),
         (["fields"], {}, "'fields'"),
         (["format"], "a song", "this is no architecture"),
@@ -133,3 +133,37 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot write"):
         example().save(tmp_path / "file" / "architecture.json")
+
+
+def version_1() -> dict:
+    content = json.loads(example().to_json())
+    content["positions"] = content.pop("dimensions")
+    stages = [{"stage": "order 2", "passes": 3, "seconds": 1.0}, {"stage": "positions", "passes": 1, "seconds": 2.0}]
+    return {**content, "version": 1, "settings": {"functions": ["inner"], "stages": stages, "epochs": 4}}
+
+
+def test_files_of_version_1_are_read_in_today_s_words():
+    architecture = Architecture.parse(json.dumps(version_1()))
+    assert architecture.version == 2
+    assert architecture.dimensions == example().dimensions
+    stages = [{"stage": "order 2", "epochs": 3, "seconds": 1.0}, {"stage": "dimensions", "epochs": 1, "seconds": 2.0}]
+    assert architecture.settings == {"functions": ["inner"], "stages": stages, "epochs": 4}
+    assert Architecture.parse(architecture.to_json()) == architecture
+    by_hand = {name: value for name, value in version_1().items() if name != "version"}
+    assert Architecture.parse(json.dumps(by_hand)) == architecture
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dimensions": {}}, "'positions' is the old name of 'dimensions', and both are there"),
+        ({"version": True}, "version"),
+        ({"version": 0}, "version"),
+        ({"version": 2}, "unknown entry 'positions'"),
+        ({"positions": 3}, "dimensions"),
+        ({"settings": 3}, "settings"),
+    ],
+)
+def test_what_is_wrong_with_a_file_of_version_1_is_named(changes, message):
+    with pytest.raises(SettingsError, match=message):
+        Architecture.parse(json.dumps({**version_1(), **changes}))

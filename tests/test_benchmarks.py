@@ -64,7 +64,7 @@ def test_runs_of_other_settings_are_not_taken_for_ones_own(tmp_path: Path) -> No
     assert run(*command).returncode == 0
     path = tmp_path / "sizes_seed0.json"
     record = json.loads(path.read_text())
-    record["asked"]["settings"]["search"]["position_threshold"] = 0.7
+    record["asked"]["settings"]["search"]["dimension_threshold"] = 0.7
     path.write_text(json.dumps(record))
     done = run(*command)
     assert done.returncode == 1
@@ -78,7 +78,7 @@ def test_the_shares_of_kept_interactions(tmp_path: Path) -> None:
         "[training]\nepochs = 1\n[models.fm]\n"
         '[models."two functions"]\nname = "aim"\ndnn_hidden = []\n'
         'search = { orders = [2, 3], functions = ["inner", "outer"], threshold = 0.0, embedding_sizes = false, '
-        "max_interactions = 9, passes = 1 }\n"
+        "max_interactions = 9, epochs = 1 }\n"
     )
     out = tmp_path / "runs"
     fw.compare(log.table, schema=log.schema, config=config, seeds=1, out=out, progress=False)

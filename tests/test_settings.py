@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from fieldwise.architecture import Architecture
 from fieldwise.errors import SettingsError
-from fieldwise.layout import Layout
+from fieldwise.layout import FieldLayout, Layout
 from fieldwise.models import registry
 from fieldwise.models.logistic_regression import LogisticRegression
 from fieldwise.settings import Settings, parse_override, resolve_settings
@@ -88,17 +91,19 @@ def test_wrong_settings_are_named(arguments: dict[str, Any], message: str) -> No
     assert message in str(error.value)
 
 
-def test_a_name_of_two_sections_is_ambiguous(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+class Impatient(LogisticRegression):
+    """A model with a setting that training has too."""
 
-    @registry.register("impatient", summary="a model with a setting that training has too")
-    class Impatient(LogisticRegression):
-        def __init__(self, layout: Layout, *, patience: int = 1) -> None:
-            super().__init__(layout)
+    def __init__(self, layout: Layout, *, patience: int = 1) -> None:
+        super().__init__(layout)
 
-    with pytest.raises(SettingsError, match=r"'patience' is ambiguous; say (\w+)\.patience or (\w+)\.patience"):
-        resolve_settings(model="impatient", overrides={"patience": 3})
-    settings = resolve_settings(model="impatient", overrides={"training.patience": 3})
+
+def test_a_name_of_two_sections_is_ambiguous() -> None:
+    with registry.temporary():
+        registry.register("impatient", summary="a model with a setting that training has too")(Impatient)
+        with pytest.raises(SettingsError, match=r"'patience' is ambiguous; say (\w+)\.patience or (\w+)\.patience"):
+            resolve_settings(model="impatient", overrides={"patience": 3})
+        settings = resolve_settings(model="impatient", overrides={"training.patience": 3})
     assert (settings.training.patience, settings.model_settings["patience"]) == (3, 1)
 
 
@@ -118,3 +123,79 @@ def test_wrong_files_are_named(tmp_path: Path, text: str, message: str) -> None:
     assert message in str(error.value)
     with pytest.raises(SettingsError, match="cannot read the settings file"):
         resolve_settings(config=tmp_path / "none.toml")
+
+
+OLD = {"passes": 2, "share_positions": True, "position_threshold": 0.7, "position_mu": 0.5, "position_c": 0.1}
+NEW = {"epochs": 2, "share_dimensions": True, "dimension_threshold": 0.7, "dimension_mu": 0.5, "dimension_c": 0.1}
+
+
+def test_old_names_are_understood(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = resolve_settings(model="aim", overrides={f"search.{name}": value for name, value in NEW.items()})
+    assert not caplog.records
+    path = tmp_path / "run.toml"
+    path.write_text(
+        "[search]\npasses = 2\nshare_positions = true\nposition_threshold = 0.7\nposition_mu = 0.5\nposition_c = 0.1\n"
+    )
+    assert resolve_settings(model="aim", config=path) == settings
+    assert resolve_settings(model="aim", overrides={f"search.{name}": value for name, value in OLD.items()}) == settings
+    assert resolve_settings(model="aim", overrides=OLD) == settings
+    assert "the setting search.passes is now called search.epochs" in caplog.messages
+    assert resolve_settings(model="aim", config=path, overrides={"search.epochs": 3}).search.epochs == 3  # type: ignore[union-attr]
+
+
+def test_a_setting_under_both_names_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    for text in ("passes = 2\nepochs = 3\n", "epochs = 3\npasses = 2\n"):
+        path.write_text(f"[search]\n{text}")
+        with pytest.raises(
+            SettingsError, match=r"'search\.passes' is the old name of 'search\.epochs'; say one of them"
+        ):
+            resolve_settings(model="aim", config=path)
+    with pytest.raises(SettingsError, match="unknown setting 'passes'"):
+        resolve_settings(model="fm", overrides={"passes": 2})
+
+
+def test_saved_settings_are_read_in_today_s_words() -> None:
+    architecture = {
+        "format": "fieldwise architecture",
+        "version": 1,
+        "embedding_dim": 4,
+        "fields": {"user": {"kind": "categorical", "size": 9}},
+        "positions": None,
+    }
+    settings = resolve_settings(model="aim", overrides={**NEW, "epochs": 7, "search.epochs": 2})
+    saved = settings.model_dump(mode="json")
+    saved["search"] = {**{n: v for n, v in saved["search"].items() if n not in NEW}, **OLD}
+    assert Settings.model_validate(saved) == settings
+    saved["model_settings"]["architecture"] = architecture
+    read = Settings.model_validate(saved).model_settings["architecture"]
+    assert read == {**{n: v for n, v in architecture.items() if n != "positions"}, "version": 2, "dimensions": None}
+    saved["search"]["epochs"] = 2
+    with pytest.raises(ValidationError):
+        Settings.model_validate(saved)
+
+
+def test_a_path_in_a_file_is_looked_for_beside_it_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
+    for folder, dim in (("there", 3), ("here", 5)):
+        architecture = Architecture.everything(layout, functions=["inner"], embedding_dim=dim)
+        architecture.save(tmp_path / folder / "found" / "architecture.json")
+    path = tmp_path / "there" / "run.toml"
+    path.write_text('[model]\nname = "aim"\narchitecture = "found"\n')
+    monkeypatch.chdir(tmp_path / "here")
+
+    def size(**arguments: Any) -> int:
+        dim: int = resolve_settings(**arguments).model_settings["architecture"]["embedding_dim"]
+        return dim
+
+    assert size(config=path) == size(config="../there/run.toml") == 3
+    assert size(config=path, overrides={"architecture": "found"}) == 5
+    assert size(model="aim", overrides={"model.architecture": Path("found")}) == 5
+    path.write_text(f'[model]\nname = "aim"\narchitecture = "{tmp_path / "here" / "found"}"\n')
+    assert size(config=path) == 5
+    shutil.rmtree(tmp_path / "there" / "found")
+    path.write_text('[model]\nname = "aim"\narchitecture = "found"\n')
+    assert size(config=path) == 5  # not beside the file, so from where the command runs
+    shutil.rmtree(tmp_path / "here" / "found")
+    with pytest.raises(SettingsError, match=r"there is no architecture .*there.found"):
+        resolve_settings(config=path)

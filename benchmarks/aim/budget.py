@@ -1,4 +1,4 @@
-"""AIM's search and training at order 2 beside one training of DeepFM of as many passes (`cost.py budget`)."""
+"""AIM's search and training at order 2 beside one training of DeepFM of as many epochs (`cost.py budget`)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from fieldwise.architecture import Architecture, num_tuples
 from fieldwise.comparison.tables import markdown_table
 from fieldwise.layers.interaction_functions import function_names
 from fieldwise.layout import Layout
-from fieldwise.recipes.network import build, fit, settle_training
-from fieldwise.recipes.search import search, search_positions
+from fieldwise.objectives import Binary
+from fieldwise.recipes.network import settle_training, train_network
+from fieldwise.recipes.search import search, search_dimensions
 from fieldwise.reporting import Reporter
+from fieldwise.schema import Categorical, Schema
 from fieldwise.settings import Settings, resolve_settings
 from own_process import alone, peak_mb
 from runs import Figures, Rows, kept
@@ -36,14 +38,14 @@ class Case:
     """Both ways are measured on the same rows.
 
     data: a built-in data set, or None for rows of Criteo's sizes. keep: of those, the share of all interactions that
-    AIM trains with, for in such rows there is nothing to find. passes: of each stage. preset: of both models.
+    AIM trains with, for in such rows there is nothing to find. epochs: of each stage. preset: of both models.
     """
 
     data: str | None
     fields: int
     rows: int
     keep: float
-    passes: int
+    epochs: int
     preset: str | None = None
     shrink: int = 1
 
@@ -55,30 +57,32 @@ def prepared(case: Case) -> Rows:
     layout = criteo_layout(case.fields, shrink=case.shrink)
     rows = criteo_rows(layout, case.rows + case.rows // VALID_SHARE)
     parts = {"train": rows.take(np.arange(case.rows)), "valid": rows.take(np.arange(case.rows, len(rows)))}
-    return Rows("rows of Criteo's sizes", layout, {**parts, "test": rows.take(np.empty(0, np.int64))}, seed=0)
+    schema = Schema(label="click", fields={name: Categorical() for name in layout.names})
+    parts["test"] = rows.take(np.empty(0, np.int64))
+    return Rows("rows of Criteo's sizes", schema, layout, parts, seed=0)
 
 
 def settings_of(case: Case, model: str, layout: Layout) -> Settings:
-    """AIM's for each of its stages, or DeepFM's for as many passes in one training."""
-    epochs = case.passes if model == "aim" else STAGES * case.passes
+    """AIM's for each of its stages, or DeepFM's for as many epochs in one training."""
+    epochs = case.epochs if model == "aim" else STAGES * case.epochs
     overrides: dict[str, Any] = {"model.preset": case.preset, "training.epochs": epochs, "training.patience": epochs}
     if model == "aim":
-        overrides["search.passes"] = case.passes
+        overrides["search.epochs"] = case.epochs
         if case.data is None:
             every = num_tuples(len(layout), 2) * len(function_names())
-            overrides |= {"search.threshold": 0.0, "search.position_threshold": 0.0}
+            overrides |= {"search.threshold": 0.0, "search.dimension_threshold": 0.0}
             overrides["search.max_interactions"] = round(case.keep * every)
     return settle_training(layout, resolve_settings(model=model, overrides=overrides))
 
 
 def searched(rows: Rows, settings: Settings) -> Settings:
-    """The settings with what a search finds; its stages one by one, so that positions are those of what is kept."""
+    """The settings with what a search finds; its stages one by one, so that dimensions are those of what is kept."""
     assert settings.search is not None
     quiet = Reporter(enabled=False)
     without_sizes = settings.search.model_copy(update={"embedding_sizes": False})
     found = search(rows.parts, settings.model_copy(update={"search": without_sizes}), reporter=quiet)
     architecture = Architecture.model_validate(found.model_settings["architecture"])
-    sized = search_positions(rows.parts, settings, architecture, reporter=quiet)
+    sized = search_dimensions(rows.parts, settings, architecture, reporter=quiet)
     return settings.model_copy(update={"model_settings": {**settings.model_settings, "architecture": sized}})
 
 
@@ -92,12 +96,12 @@ def measure(case: Case, model: str) -> Figures:
         settings = searched(rows, settings)
         searching = time.perf_counter() - began
         kept_interactions = len(settings.model_settings["architecture"].interactions)
-    fitted = fit(build(rows.layout, settings), rows.parts, settings, reporter=Reporter(enabled=False))
+    training = train_network(rows.parts, settings, objective=Binary(), reporter=Reporter(enabled=False))
     return {
         "seconds": time.perf_counter() - began,
         "search_seconds": searching,
         "interactions": kept_interactions,
-        "passes": len(fitted.history.records) + (STAGES - 1) * case.passes * (model == "aim"),
+        "epochs": len(training.history.records) + (STAGES - 1) * case.epochs * (model == "aim"),
         "peak_mb": peak_mb(),
     }
 
@@ -114,7 +118,7 @@ def measured(case: Case, repeats: int, out: Path) -> dict[str, list[Figures]]:
 
 def table(runs: dict[str, list[Figures]]) -> tuple[list[str], bool]:
     """The table as Markdown, and whether AIM stays within its limit."""
-    names = ["model", "passes", "interactions", "seconds (median)", "from", "to", "of it searching", "peak MB"]
+    names = ["model", "epochs", "interactions", "seconds (median)", "from", "to", "of it searching", "peak MB"]
     cells = []
     for model, group in runs.items():
         seconds = [run["seconds"] for run in group]
@@ -122,7 +126,7 @@ def table(runs: dict[str, list[Figures]]) -> tuple[list[str], bool]:
         searching = statistics.median(run["search_seconds"] for run in group)
         cells.append(
             [
-                *(model, str(group[0]["passes"]), str(group[0]["interactions"] or ""), *told),
+                *(model, str(group[0]["epochs"]), str(group[0]["interactions"] or ""), *told),
                 f"{searching:.1f}" if searching else "",
                 f"{statistics.median(run['peak_mb'] for run in group):,.0f}",
             ]

@@ -16,7 +16,7 @@ FILE = Path(__file__).parents[2] / "examples" / "movielens-1m-ids" / "aim.toml"
 
 QUICK = {"training.epochs": 1}
 # So few rows move no gate; a low threshold leaves something to go on with.
-QUICK_SEARCH = {"search.passes": 2, "search.threshold": 0.3}
+QUICK_SEARCH = {"search.epochs": 2, "search.threshold": 0.3}
 
 
 def settings_of(name: str, seed: int, chosen: Mapping[str, Any], *, smoke: bool) -> Settings:

@@ -8,12 +8,12 @@ Rows are made up at Criteo's sizes (998,960 tokens over 26 of 39 fields, 13 nume
 proportion), tokens by Zipf's law; nothing is read. Nothing can be learnt from them either, so where the number of kept
 interactions matters it is set, not found:
 
-    search   no gate closes, neither of interactions nor of positions: the most that a search can cost
+    search   no gate closes, neither of interactions nor of dimensions: the most that a search can cost
     models   as many interactions as the paper keeps on Criteo (22 % of the pairs, 1 % of the triples, 0.09 % of the
              quadruples, AutoFIS 9 % of the pairs), drawn at random, each by two of AIM's functions; a third of the
-             positions
-    budget   the strongest --keep of all interactions go on to the search of positions, which keeps all of them, and
-             to the training. AIM goes --passes times over the rows in each of these three stages, DeepFM three times
+             dimensions
+    budget   the strongest --keep of all interactions go on to the search of dimensions, which keeps all of them, and
+             to the training. AIM goes --epochs times over the rows in each of these three stages, DeepFM three times
              as often. With --data the rows are real, and the search decides what is kept
 
 Every measurement has a process of its own, whose highest memory is told; models that are compared take turns, and
@@ -71,7 +71,7 @@ def models(options: argparse.Namespace) -> tuple[list[str], bool]:
 def within_budget(options: argparse.Namespace) -> tuple[list[str], bool]:
     """`cost.py budget`."""
     fields = 6 if options.smoke else MOST_FIELDS
-    case = budget.Case(options.data, fields, options.rows, options.keep, options.passes, options.preset, options.shrink)
+    case = budget.Case(options.data, fields, options.rows, options.keep, options.epochs, options.preset, options.shrink)
     return budget.table(budget.measured(case, options.repeats, options.out))
 
 
@@ -103,7 +103,7 @@ def parse() -> argparse.Namespace:
                 "--kernels", choices=("auto", "torch"), help="torch: without compiled kernels (default: auto)"
             )
         if name == "budget":
-            command.add_argument("--passes", type=int, default=1, help="over the rows in each stage (default: 1)")
+            command.add_argument("--epochs", type=int, default=1, help="over the rows in each stage (default: 1)")
             command.add_argument("--keep", type=float, default=0.2, help="share of all interactions (default: 0.2)")
             command.add_argument("--data", choices=datasets.names(), help="a built-in data set instead")
     options = parser.parse_args()

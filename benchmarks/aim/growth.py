@@ -49,9 +49,9 @@ def costliest(case: Case) -> Settings:
             "model.preset": case.preset,
             "training.kernels": case.kernels,
             "search.orders": tuple(range(2, case.order + 1)),
-            "search.passes": 1,
+            "search.epochs": 1,
             "search.threshold": 0.0,
-            "search.position_threshold": 0.0,
+            "search.dimension_threshold": 0.0,
         },
     )
 
@@ -79,7 +79,7 @@ def measured(case: Case, repeats: int, out: Path) -> Figures:
         runs.append(kept(path, asdict(case), partial(alone, measure, case)))
     stages = [stage["stage"] for stage in runs[0]["stages"]]
     seconds = [
-        statistics.median(PER * run["stages"][i]["seconds"] / (case.rows * run["stages"][i]["passes"]) for run in runs)
+        statistics.median(PER * run["stages"][i]["seconds"] / (case.rows * run["stages"][i]["epochs"]) for run in runs)
         for i in range(len(stages))
     ]
     return {

@@ -23,6 +23,7 @@ from fieldwise.models.base import count_parameters
 from fieldwise.recipes.network import build, settle_training
 from fieldwise.settings import resolve_settings
 from fieldwise.training.evaluation import predict_logits
+from fieldwise.training.execution import apply_process_settings
 from fieldwise.training.trainer import Trainer
 from growth import PER
 from own_process import alone, peak_mb
@@ -35,15 +36,15 @@ AUTOFIS_RATIO = 0.09
 FUNCTIONS_EACH = 2
 """Functions of each kept tuple; the paper does not say how many there are."""
 
-KEPT_POSITIONS = 1 / 3
-"""Embedding positions that EDS leaves: table 5 of the paper has 3.1e7 parameters of 9.8e7 on Criteo."""
+KEPT_DIMENSIONS = 1 / 3
+"""Embedding dimensions that EDS leaves: table 5 of the paper has 3.1e7 parameters of 9.8e7 on Criteo."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A row of tables 7 and 8. order: of AIM, 0 for none. sizes: whether embedding positions have been removed.
+    """A row of tables 7 and 8. order: of AIM, 0 for none. sizes: whether embedding dimensions have been removed.
 
-    published: parameters (1e7), training minutes per pass, seconds to predict 200,000 rows; Avazu, D = 40.
+    published: parameters (1e7), training minutes per epoch, seconds to predict 200,000 rows; Avazu, D = 40.
     """
 
     name: str
@@ -89,8 +90,8 @@ def drawn(layout: Layout, contender: Contender, embedding_dim: int) -> Architect
         for number in sorted(generator.permutation(len(tuples))[:count].tolist()):
             chosen = sorted(generator.permutation(len(functions))[:FUNCTIONS_EACH].tolist())
             interactions += [Interaction(fields=tuples[number], function=functions[k]) for k in chosen]
-    size = max(1, round(KEPT_POSITIONS * embedding_dim))
-    positions = {
+    size = max(1, round(KEPT_DIMENSIONS * embedding_dim))
+    dimensions = {
         order: {
             function: {
                 name: tuple(sorted(generator.permutation(embedding_dim)[:size].tolist())) for name in layout.names
@@ -103,12 +104,12 @@ def drawn(layout: Layout, contender: Contender, embedding_dim: int) -> Architect
         embedding_dim=embedding_dim,
         fields=summarise_fields(layout),
         interactions=tuple(interactions),
-        positions=positions if contender.sizes else None,
+        dimensions=dimensions if contender.sizes else None,
     )
 
 
 def measure(case: Case) -> Figures:
-    """Train for one pass and predict the same rows, in this process."""
+    """Train for one epoch and predict the same rows, in this process."""
     layout = criteo_layout(case.fields, shrink=case.shrink)
     overrides: dict[str, Any] = {"model.preset": case.preset, "training.epochs": 1}
     if case.contender.order:
@@ -119,6 +120,7 @@ def measure(case: Case) -> Figures:
     settings = settle_training(layout, resolve_settings(model=case.contender.model, overrides=overrides))
     rows = criteo_rows(layout, case.rows)
     network = build(layout, settings)
+    apply_process_settings(settings.training)
     history = Trainer(network, settings=settings.training).fit(rows)
     predict_logits(network, rows.take(np.arange(min(len(rows), 4096))))  # the first time is slower
     began = time.perf_counter()
@@ -175,13 +177,13 @@ def stages_table(searches: Mapping[int, Figures], results: Mapping[str, Figures]
     cells = []
     for order, figures in searches.items():
         seconds = figures["seconds"]
-        sizes = seconds["positions"]
+        sizes = seconds["dimensions"]
         retrain = results["AIM" if order == 2 else f"AIM order {order}"]["train_seconds"]
         told = [f"{sum(seconds.values()) - sizes:.2f}", f"{sizes:.2f}", f"{retrain:.2f}"]
         cells.append([f"AIM order {order}", *told, published[order]])
     names = ["model", "search interactions", "search embedding sizes", "retrain", "the paper's minutes (Avazu, GPU)"]
     return [
-        f"Seconds per {PER:,} rows and pass of each stage; the searches close no gate:",
+        f"Seconds per {PER:,} rows and epoch of each stage; the searches close no gate:",
         "",
         markdown_table(names, cells),
     ]

@@ -7,7 +7,7 @@ planted pairs, 1 planted triple, 200,000 rows. All settings of search and traini
 
     search      orders 2 and 3. Every planted pair is kept, and ranked by |gate| above every other pair; no kept pair
                 touches a field of noise; the planted triple is ranked first
-    sizes       embedding positions searched with ALL pairs open: a field of noise keeps at most 10 % of the positions
+    sizes       embedding dimensions searched with ALL pairs open: a field of noise keeps at most 10 % of the dimensions
                 of an informative one (any field that is not noise)
     functions   networks without a feed-forward network over the pairs that `search` has found, one function for each:
                 the strongest that was found, the inner product, or one drawn at random. The mean validation log loss
@@ -33,13 +33,13 @@ from fieldwise.comparison.tables import markdown_table
 from fieldwise.datasets.synthetic import SyntheticClickLog, make_search_log
 from fieldwise.layers.interaction_functions import function_names
 from fieldwise.settings import Settings, resolve_settings
-from runs import Figures, Rows, kept_positions, kept_search, kept_training, program, write_table
+from runs import Figures, Rows, kept_dimensions, kept_search, kept_training, program, write_table
 
 PARTS = ("search", "sizes", "functions")
 FULL: dict[str, Any] = {"num_rows": 200_000, "num_fields": 12, "num_noise": 5, "num_pairs": 4, "num_triples": 1}
 SMOKE: dict[str, Any] = {"num_rows": 3_000, "num_fields": 5, "num_noise": 1, "num_pairs": 2, "num_triples": 1}
 # So few rows move no gate; low thresholds leave something to go on with.
-QUICK = {"training.epochs": 1, "search.passes": 2, "search.threshold": 0.3, "search.position_threshold": 0.5}
+QUICK = {"training.epochs": 1, "search.epochs": 2, "search.threshold": 0.3, "search.dimension_threshold": 0.5}
 NOISE_SHARE = 0.1
 WAYS = {
     "strongest": "the strongest function",
@@ -74,12 +74,12 @@ def judge_search(found: Architecture, log: SyntheticClickLog) -> Figures:
 
 
 def judge_sizes(found: Architecture, log: SyntheticClickLog) -> Figures:
-    """Mean positions over all functions: of a field of noise, of an informative one, of one in a planted pair."""
+    """Mean dimensions over all functions: of a field of noise, of an informative one, of one in a planted pair."""
     used: dict[str, int] = dict.fromkeys(found.fields, 0)
     for function in found.functions:
         # A field that has lost its last interaction by a function needs nothing there.
         for name in {name for i in found.of(2, function) for name in i.fields}:
-            used[name] += len(found.kept_positions(2, function, name))
+            used[name] += len(found.kept_dimensions(2, function, name))
     noise = [used[name] for name in log.noise_fields]
     informative = [size for name, size in used.items() if name not in log.noise_fields]
     paired = [used[name] for name in {name for pair in log.planted_pairs for name in pair}]
@@ -88,7 +88,7 @@ def judge_sizes(found: Architecture, log: SyntheticClickLog) -> Figures:
 
 
 def with_functions(found: Architecture, way: str, seed: int) -> Architecture:
-    """The found pairs with all of their positions, by functions that are chosen in one of the ways."""
+    """The found pairs with all of their dimensions, by functions that are chosen in one of the ways."""
     generator, known = np.random.default_rng([seed, 11]), function_names()
     interactions = []
     for fields in sorted(found.strengths(2)):
@@ -116,7 +116,7 @@ def run_seed(seed: int, sizes: Mapping[str, Any], parts: list[str], out: Path, *
         figures["search"] = judge_search(found, log)
     if "sizes" in parts:
         everything = Architecture.everything(rows.layout, functions=function_names(), embedding_dim=16)
-        sized = kept_positions(out / f"sizes_seed{seed}", rows, settings_for(seed, **quick), everything)
+        sized = kept_dimensions(out / f"sizes_seed{seed}", rows, settings_for(seed, **quick), everything)
         figures["sizes"] = judge_sizes(Architecture.model_validate(sized["architecture"]), log)
     if "functions" in parts:
         figures["functions"] = {}
@@ -162,8 +162,8 @@ def tables(results: Mapping[int, Mapping[str, Figures]], parts: list[str]) -> tu
             ]
             for seed, f in sizes.items()
         ]
-        lines += ["Embedding positions per field with all pairs open:", "", markdown_table(names, cells), ""]
-        verdicts[f"fields of noise keep at most {NOISE_SHARE:.0%} of the positions of informative ones"] = all(
+        lines += ["Embedding dimensions per field with all pairs open:", "", markdown_table(names, cells), ""]
+        verdicts[f"fields of noise keep at most {NOISE_SHARE:.0%} of the dimensions of informative ones"] = all(
             share is not None and share <= NOISE_SHARE for share in shares.values()
         )
     if "functions" in parts:

@@ -1,7 +1,7 @@
 """Architecture: what a search has found, as plain data and as a JSON file that one can read and edit by hand.
 
 {
-  "format": "fieldwise architecture", "version": 1,
+  "format": "fieldwise architecture", "version": 2,
   "model": "aim",
   "embedding_dim": 16,
   "shared_embedding": false,
@@ -10,13 +10,15 @@
     {"fields": ["user", "movie"], "function": "inner", "gate": 0.62},
     ...
   ],
-  "positions": {"2": {"inner": {"user": [0, 1, 4], "movie": [0, 4, 5]}, ...}},
+  "dimensions": {"2": {"inner": {"user": [0, 1, 4], "movie": [0, 4, 5]}, ...}},
   "statistics": [{"fields": ["user", "movie"], "auc": 0.71}, ...],
   "settings": {...}, "data": {...}, "fieldwise": "0.1.0"
 }
 
-Only `embedding_dim`, `fields` and `interactions` decide what a model built from it computes, and `positions` where it
-is there: without it every field keeps all of its embedding positions.
+Only `embedding_dim`, `fields` and `interactions` decide what a model built from it computes, and `dimensions` where it
+is there: without it every field keeps all of its embedding dimensions.
+
+Version 1 is read too. It says "positions" for "dimensions", and "passes" for "epochs" in the records of stages.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from fieldwise.storage.untrusted import open_regular, parse_json
 from fieldwise.validation import Document
 
 FORMAT = "fieldwise architecture"
+VERSION = 2
 FILE_NAME = "architecture.json"
 """What the file is called in the directory of a search."""
 
@@ -50,6 +53,14 @@ _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 Order = Annotated[int, Field(ge=2, le=MOST_ORDER)]
 """How many fields an interaction has."""
 Name = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class _MayNameAFile:
+    """See `MAY_NAME_A_FILE`."""
+
+
+MAY_NAME_A_FILE = _MayNameAFile()
+"""A mark in a setting's annotation: a text in its place is the path of a file that holds it."""
 
 
 class FieldSummary(Document):
@@ -99,34 +110,59 @@ class TupleStatistic(Document):
 
 
 class Architecture(Document):
-    """Interactions, their functions and the embedding positions to keep.
+    """Interactions, their functions and the embedding dimensions to keep.
 
-    model: what searched. embedding_dim: D, the embedding positions of a field per order and function.
-    shared_embedding: whether all functions of an order read one embedding (`positions` then knows them as `shared`).
-    fields: of the data, in schema order. interactions: the kept ones, strongest first.
-    positions: order -> function -> field -> the embedding positions it keeps, 0 to D - 1, ascending; None keeps all.
-        A field that is not listed keeps all of its positions.
-    statistics: statistics_AUC of field tuples, kept or not (`fieldwise.explain.statistics_auc`).
-    settings: of the search, for the reader. data: what was searched. fieldwise: the version that wrote it.
+    Args:
+        model: What searched.
+        embedding_dim: D, the embedding dimensions of a field per order and function.
+        shared_embedding: Whether all functions of an order read one embedding (`dimensions` then knows them as
+            `shared`).
+        fields: Of the data, in schema order.
+        interactions: The kept ones, strongest first.
+        dimensions: Order -> function -> field -> the embedding dimensions it keeps, 0 to D - 1, ascending; None keeps
+            all. A field that is not listed keeps all of its dimensions.
+        statistics: statistics_AUC of field tuples, kept or not (`fieldwise.explain.statistics_auc`).
+        settings: Of the search, for the reader. Two entries are also read: `functions`, which were searched among, and
+            `stages`, how each stage went. `epochs` is the number of epochs of the training afterwards that a search
+            with a time budget has left time for (those of a stage stand in its record).
+        data: What was searched.
+        fieldwise: The version that wrote it.
 
-    Raises SettingsError for an interaction over an unknown field or one field twice, for the same interaction twice,
-    for positions out of range, and for an unknown or a wrong entry.
+    Raises:
+        SettingsError: For an interaction over an unknown field or one field twice, for the same interaction twice, for
+            dimensions out of range, and for an unknown or a wrong entry.
+
+    >>> architecture = Architecture(
+    ...     embedding_dim=4,
+    ...     fields={name: FieldSummary(kind="categorical", size=10) for name in ("user", "movie", "hour")},
+    ...     interactions=[Interaction(fields=("user", "movie"), function="inner", gate=0.6)],
+    ...     dimensions={2: {"inner": {"user": (0, 3)}}},
+    ... )
+    >>> [str(interaction) for interaction in architecture.interactions]
+    ['inner(user, movie)']
+    >>> architecture.kept_dimensions(2, "inner", "user"), architecture.kept_dimensions(2, "inner", "movie")
+    ((0, 3), (0, 1, 2, 3))
     """
 
     model_config = _STRICT
 
     format: Literal["fieldwise architecture"] = "fieldwise architecture"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     model: Name = "aim"
     embedding_dim: Annotated[int, Field(ge=1, le=65_536)]
     shared_embedding: bool = False
     fields: Annotated[dict[Name, FieldSummary], Field(min_length=1)]
     interactions: Annotated[tuple[Interaction, ...], Field(max_length=1_000_000)] = ()
-    positions: dict[Order, dict[Name, dict[Name, tuple[int, ...]]]] | None = None
+    dimensions: dict[Order, dict[Name, dict[Name, tuple[int, ...]]]] | None = None
     statistics: Annotated[tuple[TupleStatistic, ...], Field(max_length=1_000_000)] = ()
     settings: dict[str, Any] = Field(default_factory=dict)
     data: DataSummary = DataSummary()
     fieldwise: str = __version__
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_today(cls, content: Any) -> Any:
+        return upgrade(content)
 
     @model_validator(mode="after")
     def _consistent(self) -> Architecture:
@@ -141,22 +177,23 @@ class Architecture(Document):
             if len(set(ranks)) < len(ranks):
                 raise ValueError(f"{what}: a field stands twice")
             if ranks != sorted(ranks):
-                wanted = ", ".join(sorted(interaction.fields, key=place.__getitem__))
-                raise ValueError(f"{what}: write its fields in the order of 'fields': {wanted}")
+                in_order = ", ".join(sorted(interaction.fields, key=place.__getitem__))
+                raise ValueError(f"{what}: write its fields in the order of 'fields': {in_order}")
             key = (interaction.fields, interaction.function)
             if key in seen:
                 raise ValueError(f"{what}: it stands twice")
             seen.add(key)
-        for order, functions in (self.positions or {}).items():
+        for order, functions in (self.dimensions or {}).items():
             for function, by_field in functions.items():
-                for name, kept in by_field.items():
-                    where = f"positions of order {order}, {function}, '{name}'"
+                for name, dimensions in by_field.items():
+                    where = f"dimensions of order {order}, {function}, '{name}'"
                     if name not in place:
                         raise ValueError(f"{where}: there is no such field; {suggest(name, place)}")
-                    if list(kept) != sorted(set(kept)) or (kept and not 0 <= kept[0] <= kept[-1] < self.embedding_dim):
+                    ascending = list(dimensions) == sorted(set(dimensions))
+                    if not ascending or (dimensions and not 0 <= dimensions[0] <= dimensions[-1] < self.embedding_dim):
                         raise ValueError(
                             f"{where}: expected ascending numbers from 0 to {self.embedding_dim - 1}, each once; "
-                            f"got {list(kept)}"
+                            f"got {list(dimensions)}"
                         )
         return self
 
@@ -177,8 +214,8 @@ class Architecture(Document):
 
     def of(self, order: int, function: str | None = None) -> list[Interaction]:
         """The interactions of an order, and of a function where one is named, strongest first."""
-        chosen = [i for i in self.interactions if i.order == order and function in (None, i.function)]
-        return sorted(chosen, key=lambda i: -abs(i.gate))
+        interactions = [i for i in self.interactions if i.order == order and function in (None, i.function)]
+        return sorted(interactions, key=lambda i: -abs(i.gate))
 
     def strengths(self, order: int) -> dict[tuple[str, ...], float]:
         """The kept field tuples of an order with the largest |gate| among their functions, strongest first."""
@@ -191,10 +228,10 @@ class Architecture(Document):
         """statistics_AUC by field tuple, of those that are known."""
         return {statistic.fields: statistic.auc for statistic in self.statistics}
 
-    def kept_positions(self, order: int, function: str, field: str) -> tuple[int, ...]:
-        """The embedding positions that a field keeps for a function (`shared` with one embedding per order)."""
+    def kept_dimensions(self, order: int, function: str, field: str) -> tuple[int, ...]:
+        """The embedding dimensions that a field keeps for a function (`shared` with one embedding per order)."""
         everything = tuple(range(self.embedding_dim))
-        by_function = (self.positions or {}).get(order, {})
+        by_function = (self.dimensions or {}).get(order, {})
         return by_function.get("shared" if self.shared_embedding else function, {}).get(field, everything)
 
     def with_interactions(self, interactions: Iterable[Interaction]) -> Architecture:
@@ -203,7 +240,7 @@ class Architecture(Document):
         return Architecture.model_validate({**dict(self), "interactions": ordered})
 
     def to_json(self) -> str:
-        """The file's text, with a line for each field, interaction and list of positions."""
+        """The file's text, with a line for each field, interaction and list of dimensions."""
         return _render(self.model_dump(mode="json"))
 
     def save(self, path: str | Path) -> Path:
@@ -242,7 +279,7 @@ class Architecture(Document):
             raise SettingsError(f"this is not JSON: {error}") from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise SettingsError(f'this is no architecture: "format" is not "{FORMAT}"')
-        if isinstance(content.get("version"), int) and content["version"] > 1:
+        if isinstance(content.get("version"), int) and content["version"] > VERSION:
             raise SettingsError(f"version {content['version']} was written by a newer fieldwise; install that one")
         return cls.model_validate(content)
 
@@ -275,6 +312,44 @@ class Architecture(Document):
 def summarise_fields(layout: Layout) -> dict[str, FieldSummary]:
     """The fields of a layout as an architecture has them."""
     return {field.name: FieldSummary(kind=field.kind, size=field.size) for field in layout}
+
+
+def upgrade(content: Any) -> Any:
+    """The JSON content of an architecture in the words of today's version.
+
+    Args:
+        content: As it was read, not validated yet.
+
+    Returns:
+        A copy in today's words for version 1; else the content as it is. What does not look like an architecture is
+        left for the validation to refuse.
+
+    Raises:
+        ValueError: Where one thing is there under its old name and under today's.
+
+    >>> upgrade({"version": 1, "positions": {"2": {}}})
+    {'version': 2, 'dimensions': {'2': {}}}
+    """
+    if not isinstance(content, dict):
+        return content
+    version = content.get("version", 1 if "positions" in content else VERSION)
+    if type(version) is not int or version != 1:
+        return content
+    if "positions" in content and "dimensions" in content:
+        raise ValueError("'positions' is the old name of 'dimensions', and both are there; remove one")
+    upgraded = {"dimensions" if key == "positions" else key: value for key, value in content.items()}
+    upgraded["version"] = VERSION
+    settings = content.get("settings")
+    if isinstance(settings, dict) and isinstance(settings.get("stages"), list):
+        upgraded["settings"] = {**settings, "stages": [_upgrade_stage(stage) for stage in settings["stages"]]}
+    return upgraded
+
+
+def _upgrade_stage(stage: Any) -> Any:
+    if not isinstance(stage, dict):
+        return stage
+    stage = {"epochs" if key == "passes" else key: value for key, value in stage.items()}
+    return {**stage, "stage": "dimensions"} if stage.get("stage") == "positions" else stage
 
 
 def num_tuples(fields: int, order: int) -> int:

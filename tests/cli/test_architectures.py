@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,7 +62,7 @@ def example(**changes: Any) -> Architecture:
                 Interaction(fields=("user", "movie"), function="outer", gate=0.5),
                 Interaction(fields=("user", "hour"), function="inner", gate=0.4),
             ),
-            "positions": {2: {"inner": {"user": (0, 1), "hour": (1,)}}},
+            "dimensions": {2: {"inner": {"user": (0, 1), "hour": (1,)}}},
             **changes,
         }
     )
@@ -87,10 +87,11 @@ class Toy(CTRModel):
 
 
 @pytest.fixture
-def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+def toy() -> Iterator[None]:
     """The model `toy`, registered for one test."""
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    register("toy", summary="a toy")(Toy)
+    with registry.temporary():
+        register("toy", summary="a toy")(Toy)
+        yield
 
 
 def test_show(run: Run, search: Path) -> None:
@@ -98,7 +99,7 @@ def test_show(run: Run, search: Path) -> None:
     assert (shown.code, shown.err) == (0, "")
     for line in (
         r"functions in use +inner, outer",
-        # Embeddings: user 2 + 4, movie 4 + 4, hour 1 + 0 positions of 8.
+        # Embeddings: user 2 + 4, movie 4 + 4, hour 1 + 0 dimensions of 8.
         r"embedding parameters +225 of 280, 19\.6% saved",
         r"2 +inner +2 +3 +66\.67%",
         r"2 +tuples with any function +2 +3 +66\.67%",
@@ -162,7 +163,7 @@ def test_trim_to_a_number(run: Run, search: Path, tmp_path: Path) -> None:
     assert done.err == f"1 of 3 interactions are kept; written to {out}\n"
     trimmed = Architecture.load(out)
     assert [str(i) for i in trimmed.interactions] == ["inner(user, movie)"]
-    assert trimmed.positions == {2: {"inner": {"user": (0, 1)}}}
+    assert trimmed.dimensions == {2: {"inner": {"user": (0, 1)}}}
 
 
 def test_what_is_there_is_replaced_only_on_demand(run: Run, search: Path, tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from fieldwise.architecture import Architecture
 from fieldwise.comparison.contenders import plan
 from fieldwise.errors import SettingsError
+from fieldwise.layout import FieldLayout, Layout
 
 FILE = """
 base = "plain"
@@ -47,7 +49,7 @@ def test_sections_become_contenders(file: Path) -> None:
     assert set(one.ranges) == {"model.dropout", "training.learning_rate"}
     assert one.resolve(seed=0, chosen={"model.dropout": 0.2}).model_settings["dropout"] == 0.2
     assert trees.is_external
-    assert trees.resolve_external()["num_leaves"] == 15
+    assert trees.resolve(seed=0).model_settings["num_leaves"] == 15
 
 
 def test_names_alone_take_defaults_and_overrides_are_for_all() -> None:
@@ -114,3 +116,26 @@ def test_wrong_arguments_are_named(arguments: dict, message: str) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot read the settings file"):
         plan(config=tmp_path / "none.toml")
+
+
+def test_a_path_in_a_file_is_looked_for_beside_it_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
+    for folder, dim in (("there", 3), ("here", 5)):
+        architecture = Architecture.everything(layout, functions=["inner"], embedding_dim=dim)
+        architecture.save(tmp_path / folder / "found" / "architecture.json")
+    path = tmp_path / "there" / "compare.toml"
+    path.write_text('[models.lr]\n[models.aim]\narchitecture = "found"\n')
+    monkeypatch.chdir(tmp_path / "here")
+    for config in (path, "../there/compare.toml"):
+        contender = plan(config=config).contenders[1]
+        assert contender.resolve(seed=0).model_settings["architecture"]["embedding_dim"] == 3
+
+
+def test_old_names_of_settings_are_understood(tmp_path: Path) -> None:
+    path = tmp_path / "compare.toml"
+    path.write_text(
+        '[models.aim]\nsearch = { passes = 3 }\ntune = { "search.position_threshold" = [0.6, 0.7] }\n[models.lr]\n'
+    )
+    contender = plan(config=path).contenders[0]
+    assert contender.settings == {"search.epochs": 3}
+    assert list(contender.ranges) == ["search.dimension_threshold"]

@@ -26,7 +26,7 @@ A = architecture(
     ("ac", "inner", -0.7),
     ("ad", "inner", 0.1),
     ("abc", "inner", 0.3),
-    positions={2: {"inner": {"a": (0, 1), "b": (0,)}}},
+    dimensions={2: {"inner": {"a": (0, 1), "b": (0,)}}},
 )
 B = architecture(("ab", "inner", -0.2), ("ac", "outer", 0.6), ("bc", "inner", 0.5), ("bd", "outer", 0.4))
 

@@ -9,7 +9,7 @@ import pytest
 
 from fieldwise.architecture import Architecture, FieldSummary, Interaction
 from fieldwise.errors import SettingsError, StorageError
-from fieldwise.explain.pictures import _letters, draw
+from fieldwise.explain.pictures import draw, letters_of
 
 FIELDS = {
     "user": FieldSummary(kind="categorical", size=6040),
@@ -113,7 +113,7 @@ def test_fields_of_one_vocabulary_size_share_a_label(tmp_path):
     interactions = [Interaction(fields=("f0", f"f{i}"), function="inner") for i in range(1, 8)]
     kept = {f"f{i}": tuple(range(40 if i < 6 else 41)) for i in range(8)}
     architecture = Architecture(
-        embedding_dim=100, fields=fields, interactions=interactions, positions={2: {"inner": kept}}
+        embedding_dim=100, fields=fields, interactions=interactions, dimensions={2: {"inner": kept}}
     )
     draw(architecture, tmp_path)
     shown = texts(tmp_path / "embedding-sizes.svg")
@@ -121,7 +121,7 @@ def test_fields_of_one_vocabulary_size_share_a_label(tmp_path):
     assert "40: f0, f1, f2, f3,\n   f4, f5" in shown
     # The line of what nothing removed would be is too far up to be shown.
     assert "nothing removed" not in shown
-    draw(architecture.model_copy(update={"positions": None}), tmp_path)
+    draw(architecture.model_copy(update={"dimensions": None}), tmp_path)
     assert "f0, f1, f2, f3,\n   f4, f5, f6, f7" in texts(tmp_path / "embedding-sizes.svg")
 
 
@@ -141,10 +141,10 @@ def test_orders_above_two_have_no_map(tmp_path):
 
 
 def test_letters_of_functions():
-    assert _letters(["inner", "outer", "vector_kernel"]) == {"inner": "I", "outer": "O", "vector_kernel": "V"}
-    assert _letters(["inner", "identity", "in"]) == {"inner": "I", "identity": "D", "in": "N"}
-    assert _letters(["_", "é!"]) == {"_": "A", "é!": "É"}
-    assert _letters([f"{i}" for i in range(10)] + ["0"] + ["+" * i for i in range(1, 28)])["+" * 27] == "?"
+    assert letters_of(["inner", "outer", "vector_kernel"]) == {"inner": "I", "outer": "O", "vector_kernel": "V"}
+    assert letters_of(["inner", "identity", "in"]) == {"inner": "I", "identity": "D", "in": "N"}
+    assert letters_of(["_", "é!"]) == {"_": "A", "é!": "É"}
+    assert letters_of([f"{i}" for i in range(10)] + ["0"] + ["+" * i for i in range(1, 28)])["+" * 27] == "?"
 
 
 def test_no_interactions_no_pictures(tmp_path):
@@ -161,8 +161,8 @@ def test_without_matplotlib_nothing_is_drawn(tmp_path, monkeypatch):
 def test_gates_of_zero_and_fields_without_positions(tmp_path):
     weak = [i.model_copy(update={"gate": 0.0}) for i in INTERACTIONS]
     nothing = dict.fromkeys(FIELDS, ())
-    positions = {2: {"inner": nothing, "outer": nothing}, 3: {"inner": nothing}}
-    written = draw(example(interactions=weak, positions=positions), tmp_path, statistics=STATISTICS)
+    dimensions = {2: {"inner": nothing, "outer": nothing}, 3: {"inner": nothing}}
+    written = draw(example(interactions=weak, dimensions=dimensions), tmp_path, statistics=STATISTICS)
     assert names(written) == {"embedding-sizes", "functions", "gates", "pairs"}
 
 

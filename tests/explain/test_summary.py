@@ -20,7 +20,7 @@ INTERACTIONS = (
     Interaction(fields=("user", "movie"), function="inner", gate=-0.9),
     Interaction(fields=("user", "movie", "hour"), function="inner", gate=0.2),
 )
-POSITIONS = {
+DIMENSIONS = {
     2: {"inner": {"user": (0, 3), "movie": (1,)}, "outer": {"user": (0,), "price": (0,)}, "unused": {"user": (0,)}},
     3: {"inner": {"hour": ()}},
 }
@@ -28,7 +28,7 @@ POSITIONS = {
 
 def example(**changes) -> Architecture:
     return Architecture.model_validate(
-        {"embedding_dim": 4, "fields": FIELDS, "interactions": INTERACTIONS, "positions": POSITIONS, **changes}
+        {"embedding_dim": 4, "fields": FIELDS, "interactions": INTERACTIONS, "dimensions": DIMENSIONS, **changes}
     )
 
 
@@ -109,7 +109,7 @@ def test_an_embedding_is_in_use_where_an_interaction_reads_it():
 
 def test_embedding_sizes_are_summed_over_the_embeddings_in_use():
     summary = summarise(example())
-    assert {(e.order, e.function): e.positions for e in summary.embeddings} == {
+    assert {(e.order, e.function): e.dimensions for e in summary.embeddings} == {
         (2, "outer"): {"user": 1, "movie": 4, "hour": 4, "price": 0},
         (2, "inner"): {"user": 2, "movie": 1, "hour": 0, "price": 0},
         (3, "inner"): {"user": 4, "movie": 4, "hour": 0, "price": 0},
@@ -128,13 +128,13 @@ def test_parameters_and_what_is_saved():
     assert summary.parameters == 270
     assert summary.full_parameters == 12 * (10 + 20 + 5 + 2)
     assert summary.saved == pytest.approx(174 / 444)
-    untouched = summarise(example(positions=None))
-    # Nothing is removed, but a field that nothing reads needs no positions: user and movie 12 each, hour 8, price 0.
+    untouched = summarise(example(dimensions=None))
+    # Nothing is removed, but a field that nothing reads needs no dimensions: user and movie 12 each, hour 8, price 0.
     assert (untouched.parameters, untouched.full_parameters) == (12 * 30 + 8 * 5, 444)
 
 
 def test_a_shared_embedding_counts_once_per_order():
-    summary = summarise(example(shared_embedding=True, positions={2: {"shared": {"user": (1, 2)}}}))
+    summary = summarise(example(shared_embedding=True, dimensions={2: {"shared": {"user": (1, 2)}}}))
     assert [(e.order, e.function) for e in summary.embeddings] == [(2, "shared"), (3, "shared")]
     assert [(field.size, field.full) for field in summary.fields] == [(6, 8), (8, 8), (8, 8), (0, 8)]
 
@@ -167,7 +167,7 @@ def test_the_figures_as_json():
             {"fields": ["user", "hour"], "gates": {"outer": 0.4}},
         ],
     }
-    assert content["embeddings"][1]["positions"]["user"] == 2
+    assert content["embeddings"][1]["dimensions"]["user"] == 2
     assert content["fields"][1] == {
         "name": "movie",
         "kind": "categorical",

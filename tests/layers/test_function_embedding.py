@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fieldwise.data.batch import PADDING, Batch
 from fieldwise.layers.embeddings import FieldEmbedding
-from fieldwise.layers.function_embedding import FunctionEmbedding, Positions
+from fieldwise.layers.function_embedding import Dimensions, FunctionEmbedding
 from fieldwise.layout import FIRST_TOKEN, OTHER, FieldLayout, Kind, Layout
 from fieldwise.models import build
 from fieldwise.training.trainer import fill_other
@@ -21,7 +21,7 @@ LAYOUT = Layout(tuple(FieldLayout(f"f{i}", kind, 2 if kind == "numeric" else 6) 
 SLOTS, DIM, ROWS = 2, 4, 20
 
 # Slot by field: everything, some, one and nothing; fields 1 and 3 keep equally many in all, field 5 nothing at all.
-POSITIONS: Positions = [
+DIMENSIONS: Dimensions = [
     [(0, 1, 2, 3), (1, 3), (0, 2), (0, 1, 2), (), ()],
     [(0, 1, 2, 3), (0, 2), (1,), (3,), (2,), ()],
 ]
@@ -47,10 +47,10 @@ def make_batch(size: int = ROWS) -> Batch:
 
 
 def make(
-    positions: Positions | None = None, *, slots: int = SLOTS, missing: Missing = "learned", dim: int = DIM
+    dimensions: Dimensions | None = None, *, slots: int = SLOTS, missing: Missing = "learned", dim: int = DIM
 ) -> FunctionEmbedding:
     """In float64, with every number well away from its start."""
-    layer = FunctionEmbedding(LAYOUT, slots, dim, positions=positions, missing=missing).double()
+    layer = FunctionEmbedding(LAYOUT, slots, dim, dimensions=dimensions, missing=missing).double()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in layer.parameters():
@@ -65,7 +65,7 @@ def tables_of(layer: FunctionEmbedding) -> list[FieldEmbedding]:
 
 
 def kept_and_whole(
-    compact: FunctionEmbedding, full: FunctionEmbedding, positions: Positions
+    compact: FunctionEmbedding, full: FunctionEmbedding, dimensions: Dimensions
 ) -> list[tuple[Tensor, slice, Tensor, slice, list[int]]]:
     """Per field: its compact table and rows, the full table, the rows there, and the columns there that are kept."""
     (whole,) = tables_of(full)
@@ -74,7 +74,7 @@ def kept_and_whole(
         for local, f in enumerate(table.fields):
             size = LAYOUT.fields[f].size
             here, there = table.layout.offsets[local], LAYOUT.offsets[f]
-            columns = [s * DIM + t for s, kept in enumerate(positions) for t in kept[f]] + [len(positions) * DIM]
+            columns = [s * DIM + t for s, kept in enumerate(dimensions) for t in kept[f]] + [len(dimensions) * DIM]
             rows = slice(here, here + size), slice(there, there + size)
             found.append((table.table.weight, rows[0], whole.table.weight, rows[1], columns))
     return found
@@ -94,13 +94,13 @@ def test_full_tables_hold_the_slots_side_by_side_and_the_first_order_weight(miss
 
 @each_missing
 def test_compact_tables_equal_masked_full_ones_in_values_and_gradients(missing: Missing) -> None:
-    full, compact, batch = make(missing=missing), make(POSITIONS, missing=missing), make_batch()
+    full, compact, batch = make(missing=missing), make(DIMENSIONS, missing=missing), make_batch()
     mask = torch.zeros(SLOTS, len(LAYOUT), DIM, 1, dtype=torch.float64)
-    for s, kept in enumerate(POSITIONS):
+    for s, kept in enumerate(DIMENSIONS):
         for f, numbers in enumerate(kept):
             mask[s, f, list(numbers)] = 1.0
     with torch.no_grad():
-        for small, rows, whole, whole_rows, columns in kept_and_whole(compact, full, POSITIONS):
+        for small, rows, whole, whole_rows, columns in kept_and_whole(compact, full, DIMENSIONS):
             small[rows] = whole[whole_rows][:, columns]
         compact.bias.copy_(full.bias)
 
@@ -115,8 +115,8 @@ def test_compact_tables_equal_masked_full_ones_in_values_and_gradients(missing: 
     torch.testing.assert_close(results[1], results[0])
     assert not results[1][0][mask.expand(-1, -1, -1, ROWS) == 0].any()
 
-    assert len(tables_of(compact)) == len({len(columns) for *_, columns in kept_and_whole(compact, full, POSITIONS)})
-    for small, rows, whole, whole_rows, columns in kept_and_whole(compact, full, POSITIONS):
+    assert len(tables_of(compact)) == len({len(columns) for *_, columns in kept_and_whole(compact, full, DIMENSIONS)})
+    for small, rows, whole, whole_rows, columns in kept_and_whole(compact, full, DIMENSIONS):
         assert small.shape[1] == len(columns)
         assert small.grad is not None
         assert whole.grad is not None
@@ -127,13 +127,13 @@ def test_compact_tables_equal_masked_full_ones_in_values_and_gradients(missing: 
 
 
 def test_fields_that_keep_equally_many_numbers_share_a_table() -> None:
-    layer = make(POSITIONS)
+    layer = make(DIMENSIONS)
     assert [table.fields for table in tables_of(layer)] == [(5,), (4,), (2,), (1, 3), (0,)]
     assert [table.dim for table in tables_of(layer)] == [1, 2, 4, 5, 9]
 
 
 def test_a_field_without_positions_has_zeros_and_its_first_order_weight() -> None:
-    layer, batch = make(POSITIONS), make_batch()
+    layer, batch = make(DIMENSIONS), make_batch()
     vectors, first_order = layer(batch)
     assert not vectors[:, 5].any()
     assert not vectors[0, 4].any()
@@ -146,8 +146,8 @@ def test_a_field_without_positions_has_zeros_and_its_first_order_weight() -> Non
 @pytest.mark.parametrize("slots", [0, SLOTS])
 @each_missing
 def test_the_first_order_part_is_a_logistic_regression(slots: int, missing: Missing) -> None:
-    positions = [kept[:] for kept in POSITIONS[:slots]]
-    layer, batch = make(positions, slots=slots, missing=missing), make_batch()
+    dimensions = [kept[:] for kept in DIMENSIONS[:slots]]
+    layer, batch = make(dimensions, slots=slots, missing=missing), make_batch()
     regression = build("lr", LAYOUT, {"missing": missing}).double()
     weights, bias = regression.get_parameter("weights.table.weight"), regression.get_parameter("bias")
     with torch.no_grad():
@@ -174,7 +174,7 @@ def test_without_slots_gradients_reach_the_first_order_weights() -> None:
 
 @each_missing
 def test_no_rows(missing: Missing) -> None:
-    vectors, first_order = make(POSITIONS, missing=missing)(make_batch(0))
+    vectors, first_order = make(DIMENSIONS, missing=missing)(make_batch(0))
     assert vectors.shape == (SLOTS, len(LAYOUT), DIM, 0)
     assert first_order.shape == (0,)
 
@@ -182,7 +182,7 @@ def test_no_rows(missing: Missing) -> None:
 def test_it_starts_with_small_vectors_and_no_first_order_part() -> None:
     torch.manual_seed(0)
     layout = Layout((FieldLayout("a", "categorical", 5000), FieldLayout("b", "categorical", 7)))
-    layer = FunctionEmbedding(layout, 2, 4, positions=[[(0, 2), ()], [(1,), (3,)]], init_std=0.02)
+    layer = FunctionEmbedding(layout, 2, 4, dimensions=[[(0, 2), ()], [(1,), (3,)]], init_std=0.02)
     for table in tables_of(layer):
         assert not table.table.weight[:, -1].any()
     wide = tables_of(layer)[-1].table.weight.detach()
@@ -190,21 +190,21 @@ def test_it_starts_with_small_vectors_and_no_first_order_part() -> None:
     assert layer.bias.item() == 0.0
 
 
-@pytest.mark.parametrize("positions", [None, POSITIONS])
-def test_parameters_are_the_kept_numbers_the_first_order_weights_and_the_bias(positions: Positions | None) -> None:
-    layer = make(positions)
-    kept = [sum(len(p[f]) for p in positions) if positions else SLOTS * DIM for f in range(len(LAYOUT))]
+@pytest.mark.parametrize("dimensions", [None, DIMENSIONS])
+def test_parameters_are_the_kept_numbers_the_first_order_weights_and_the_bias(dimensions: Dimensions | None) -> None:
+    layer = make(dimensions)
+    kept = [sum(len(p[f]) for p in dimensions) if dimensions else SLOTS * DIM for f in range(len(LAYOUT))]
     rows = sum(field.size * (numbers + 1) for field, numbers in zip(LAYOUT, kept, strict=True))
     zeros = sum(table.dim for table in tables_of(layer))  # every table has the row of no field
     assert sum(parameter.numel() for parameter in layer.parameters()) == rows + zeros + 1
 
 
 def test_the_state_is_the_tables_and_the_bias() -> None:
-    assert sorted(make(POSITIONS).state_dict()) == ["bias", *(f"tables.{n}.table.weight" for n in range(5))]
+    assert sorted(make(DIMENSIONS).state_dict()) == ["bias", *(f"tables.{n}.table.weight" for n in range(5))]
 
 
 def test_unseen_tokens_get_a_meaning_in_every_table() -> None:
-    layer = make(POSITIONS)
+    layer = make(DIMENSIONS)
     counts = torch.zeros(LAYOUT.num_rows, dtype=torch.int64)
     for f in (*LAYOUT.categorical, *LAYOUT.multi_valued):
         start = LAYOUT.offsets[f]

@@ -173,9 +173,9 @@ def test_an_unknown_function_is_refused() -> None:
         make(make_architecture([("outter", "ab")]))
 
 
-def test_vectors_have_the_kept_positions_of_the_fields_that_are_read() -> None:
-    positions = {2: {"inner": {"a": (0, 2), "b": (1,)}, "outer": {"d": (3,)}}, 3: {"inner": {"a": (1,)}}}
-    layer = make(make_architecture([("inner", "ab"), ("outer", "bd"), ("inner", "abe")], positions=positions))
+def test_vectors_have_the_kept_dimensions_of_the_fields_that_are_read() -> None:
+    dimensions = {2: {"inner": {"a": (0, 2), "b": (1,)}, "outer": {"d": (3,)}}, 3: {"inner": {"a": (1,)}}}
+    layer = make(make_architecture([("inner", "ab"), ("outer", "bd"), ("inner", "abe")], dimensions=dimensions))
     vectors = layer.embed(make_batch()).vectors
     kept = (vectors != 0).any(dim=3)
     everything = list(range(DIM))
@@ -189,7 +189,7 @@ def test_vectors_have_the_kept_positions_of_the_fields_that_are_read() -> None:
         found = {name: kept[number, f].nonzero().flatten().tolist() for f, name in enumerate(LAYOUT.names)}
         assert {name: places for name, places in found.items() if places} == expected[slot]
         assert layer.read_by(slot) == set(expected[slot])
-    # By original position: a and b of the pair have none in common, so that their inner product is zero.
+    # By original dimension: a and b of the pair have none in common, so that their inner product is zero.
     assert not layer.values(vectors, 2)[:, 0].any()
     torch.testing.assert_close(torch.cat(by_hand(layer, vectors)).t(), layer.features(vectors)[1])
     # Nothing is stored for what is not kept: c has its first-order weight alone.
@@ -198,9 +198,9 @@ def test_vectors_have_the_kept_positions_of_the_fields_that_are_read() -> None:
 
 
 def test_interactions_of_a_field_without_positions_are_left_out() -> None:
-    positions = {2: {"inner": {"b": ()}}, 3: {"inner": {"a": (), "e": (1,)}}}
+    dimensions = {2: {"inner": {"b": ()}}, 3: {"inner": {"a": (), "e": (1,)}}}
     pairs = [("inner", "ab"), ("inner", "cd"), ("outer", "ab"), ("inner", "abe")]
-    layer = make(make_architecture(pairs, positions=positions))
+    layer = make(make_architecture(pairs, dimensions=dimensions))
     assert named(layer) == [("inner", "cd"), ("outer", "ab")]
     assert layer.orders == (2,)
     assert layer.slots == [(2, "inner"), (2, "outer")]
@@ -208,8 +208,8 @@ def test_interactions_of_a_field_without_positions_are_left_out() -> None:
 
 
 def test_functions_may_share_an_embedding_per_order() -> None:
-    positions = {2: {"shared": {"a": (1, 2), "d": ()}}}
-    layer = make(make_architecture(SCRAMBLED, shared_embedding=True, positions=positions))
+    dimensions = {2: {"shared": {"a": (1, 2), "d": ()}}}
+    layer = make(make_architecture(SCRAMBLED, shared_embedding=True, dimensions=dimensions))
     assert layer.slots == [(2, "shared"), (3, "shared"), (4, "shared")]
     assert ("outer", "bd") not in named(layer)
     assert layer.read_by(layer.slots[0]) == {"a", "b", "c", "e"}
@@ -218,7 +218,7 @@ def test_functions_may_share_an_embedding_per_order() -> None:
 
 
 def test_further_slots_are_embedded_in_full() -> None:
-    architecture = make_architecture([("inner", "ab"), ("outer", "cd")], positions={2: {"inner": {"a": (0,)}}})
+    architecture = make_architecture([("inner", "ab"), ("outer", "cd")], dimensions={2: {"inner": {"a": (0,)}}})
     layer = make(architecture, also=(RAW, (2, "inner")))
     assert layer.slots == [RAW, (2, "inner"), (2, "outer")]
     vectors = layer.embed(make_batch()).vectors

@@ -27,11 +27,12 @@ from fieldwise.layers.mlp import BatchNorm
 from fieldwise.layout import FIRST_TOKEN, FieldLayout, Layout
 from fieldwise.models import CTRModel, build, count_parameters, presets, resolve
 from fieldwise.models.aim import AIM, EmbeddingSearch
-from fieldwise.models.base import Searchable
 from fieldwise.models.registry import build_for_search
+from fieldwise.models.searchable import Searchable
 from fieldwise.optim.grda import GRDA
 from fieldwise.settings import TrainingSettings, resolve_settings
-from fieldwise.training.trainer import GateTraining, Trainer
+from fieldwise.training.optimizers import GateTraining
+from fieldwise.training.trainer import Trainer
 
 MakeBatch = Callable[..., Batch]
 
@@ -204,7 +205,7 @@ def test_without_interactions_it_is_a_logistic_regression(
 
 
 def columns_of(layer: Interactions, architecture: Architecture) -> dict[tuple[int, int, int], tuple[Tensor, int, int]]:
-    """Slot, field and position -> where its numbers are: table, first row, column. Slot -1: the first-order weight."""
+    """Slot, field and dimension -> where its numbers are: table, first row, column. Slot -1: the first-order weight."""
     places = {}
     for table in layer.embedding.tables:
         assert isinstance(table, FieldEmbedding)
@@ -212,8 +213,8 @@ def columns_of(layer: Interactions, architecture: Architecture) -> dict[tuple[in
             start, column = table.layout.offsets[local], 0
             for number, (order, function) in enumerate(layer.slots):
                 read = f"f{field}" in layer.read_by((order, function))
-                for position in architecture.kept_positions(order, function, f"f{field}") if read else ():
-                    places[number, field, position] = table.table.weight, start, column
+                for dimension in architecture.kept_dimensions(order, function, f"f{field}") if read else ():
+                    places[number, field, dimension] = table.table.weight, start, column
                     column += 1
             places[-1, field, 0] = table.table.weight, start, column
     return places
@@ -223,7 +224,7 @@ def columns_of(layer: Interactions, architecture: Architecture) -> dict[tuple[in
 def test_compact_tables_give_the_logits_of_masked_full_ones(mixed: tuple[Layout, Batch], training: bool) -> None:
     layout, batch = mixed
     rng = np.random.default_rng(0)
-    positions = {
+    dimensions = {
         order: {
             function: {
                 name: tuple(sorted(rng.choice(DIM, rng.integers(1, DIM + 1), replace=False).tolist()))
@@ -233,7 +234,7 @@ def test_compact_tables_give_the_logits_of_masked_full_ones(mixed: tuple[Layout,
         }
         for order in (2, 3)
     }
-    whole, small = found_in(layout, SOME), found_in(layout, SOME, positions=positions)
+    whole, small = found_in(layout, SOME), found_in(layout, SOME, dimensions=dimensions)
     full, compact = (aim(layout, architecture, dnn_hidden=(5,)) for architecture in (whole, small))
     theirs, ours = columns_of(full.interactions, whole), columns_of(compact.interactions, small)
     assert len(ours) < len(theirs)
@@ -384,13 +385,13 @@ def test_searched_gates_are_moved_by_grda_alone(layouts: dict[str, Layout]) -> N
     assert owners(Trainer(model, settings=settings), triples) == ["network"]
 
 
-# Embedding positions
+# Embedding dimensions
 
 
 @pytest.mark.parametrize("share", [False, True])
 def test_positions_have_gates_by_order_slot_and_field(layouts: dict[str, Layout], share: bool) -> None:
     layout = layouts["mixed"]
-    model = EmbeddingSearch(layout, found_in(layout, SOME), share_positions=share)
+    model = EmbeddingSearch(layout, found_in(layout, SOME), share_dimensions=share)
     assert model.interactions.slots == [(2, "inner"), (2, "outer"), (3, "vector_kernel"), (3, "scalar_kernel")]
     assert model.slots_of(2) == [0, 1]
     assert model.slots_of(3) == [2, 3]
@@ -406,7 +407,7 @@ def test_positions_have_gates_by_order_slot_and_field(layouts: dict[str, Layout]
 @pytest.mark.parametrize("share", [False, True])
 def test_gated_positions_by_hand(mixed: tuple[Layout, Batch], share: bool) -> None:
     layout, batch = mixed
-    model = scattered(EmbeddingSearch(layout, found_in(layout, SOME), share_positions=share))
+    model = scattered(EmbeddingSearch(layout, found_in(layout, SOME), share_dimensions=share))
     assert isinstance(model, EmbeddingSearch)
     found = model.interactions.embed(batch)
     gated = torch.zeros_like(found.vectors)
@@ -415,9 +416,9 @@ def test_gated_positions_by_hand(mixed: tuple[Layout, Batch], share: bool) -> No
         own = slot - model.slots_of(order)[0]
         beta = gates.weight.view(-1, len(layout), DIM)[0 if share else own]
         for field in range(len(layout)):
-            for position in range(DIM):
-                number = found.vectors[slot, field, position]
-                gated[slot, field, position] = beta[field, position] * normalised(number, gates.norm.eps)
+            for dimension in range(DIM):
+                number = found.vectors[slot, field, dimension]
+                gated[slot, field, dimension] = beta[field, dimension] * normalised(number, gates.norm.eps)
     torch.testing.assert_close(model(batch), found.first_order + model.interactions.sum(gated))
 
 
@@ -435,7 +436,7 @@ def test_gated_positions_begin_beneath_the_first_order_part(order: int) -> None:
 @pytest.mark.parametrize("share", [False, True])
 def test_positions_whose_gates_are_open_are_kept(layouts: dict[str, Layout], share: bool) -> None:
     layout = layouts["mixed"]
-    model = EmbeddingSearch(layout, found_in(layout, SOME), share_positions=share)
+    model = EmbeddingSearch(layout, found_in(layout, SOME), share_dimensions=share)
     everything = tuple(range(DIM))
     whole = dict.fromkeys(layout.names, everything)
     read = {
@@ -446,7 +447,7 @@ def test_positions_whose_gates_are_open_are_kept(layouts: dict[str, Layout], sha
         order: {function: {name: whole[name] for name in names} for function, names in functions.items()}
         for order, functions in read.items()
     }
-    assert model.kept_positions() == expected
+    assert model.kept_dimensions() == expected
     with torch.no_grad():
         pairs = gates_of(model.gates, 2).weight.view(-1, 5, DIM)
         pairs[0, 0] = torch.tensor([0.3, 0.0, -0.1])
@@ -456,9 +457,9 @@ def test_positions_whose_gates_are_open_are_kept(layouts: dict[str, Layout], sha
     expected[2]["outer"] |= {"f1": (1, 2)}
     if share:
         expected[2]["outer"] |= {"f0": (0, 2)}
-    assert model.kept_positions() == expected
-    kept = found_in(layout, SOME, positions=model.kept_positions())
-    # inner(f3, f4) has no position left on one side.
+    assert model.kept_dimensions() == expected
+    kept = found_in(layout, SOME, dimensions=model.kept_dimensions())
+    # inner(f3, f4) has no dimension left on one side.
     assert len(Interactions(layout, kept).interactions) == len(SOME) - 1
 
 
@@ -467,18 +468,18 @@ def test_positions_of_a_shared_embedding(layouts: dict[str, Layout]) -> None:
     model = EmbeddingSearch(layout, found_in(layout, SOME, shared_embedding=True))
     with torch.no_grad():
         gates_of(model.gates, 2).weight.view(5, DIM)[1, 2] = 0.0
-    kept = model.kept_positions()
+    kept = model.kept_dimensions()
     assert {order: list(functions) for order, functions in kept.items()} == {2: ["shared"], 3: ["shared"]}
     assert kept[2]["shared"]["f1"] == (0, 1)
-    found = found_in(layout, SOME, shared_embedding=True, positions=kept)
-    assert found.kept_positions(2, "outer", "f1") == (0, 1)
+    found = found_in(layout, SOME, shared_embedding=True, dimensions=kept)
+    assert found.kept_dimensions(2, "outer", "f1") == (0, 1)
 
 
 def test_without_interactions_no_position_is_searched(mixed: tuple[Layout, Batch]) -> None:
     layout, batch = mixed
     model = scattered(EmbeddingSearch(layout, found_in(layout, [])))
     assert isinstance(model, EmbeddingSearch)
-    assert model.kept_positions() == {}
+    assert model.kept_dimensions() == {}
     torch.testing.assert_close(model(batch), model.interactions.embed(batch).first_order)
 
 
@@ -500,7 +501,7 @@ def searched(clicks: pa.Table) -> Architecture:
             Interaction(fields=("price", "tags"), function="outer", gate=0.5),
             Interaction(fields=("user", "device", "tags"), function="inner", gate=-0.2),
         ),
-        positions={2: {"vector_kernel": {"user": (0, 2), "device": (0, 1, 2)}}, 3: {"inner": {"tags": (1,)}}},
+        dimensions={2: {"vector_kernel": {"user": (0, 2), "device": (0, 1, 2)}}, 3: {"inner": {"tags": (1,)}}},
     )
 
 
@@ -568,7 +569,7 @@ def test_a_predictor_file_cannot_name_another_file_to_read(
         with pytest.raises(PredictorFormatError, match=r"settings\.json.* 'architecture' cannot be"):
             fw.load(model)
     with pytest.raises(SettingsError, match="'architecture' cannot be"):
-        build("aim", predictor.encoder.layout, {"architecture": str(other)})
+        build("aim", predictor.model.encoder.layout, {"architecture": str(other)})
 
 
 def test_an_architecture_of_other_data_is_refused_before_training(searched: Architecture, clicks: pa.Table) -> None:

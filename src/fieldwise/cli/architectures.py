@@ -51,7 +51,7 @@ def show(
     order; and (tuple, function) pairs, of all of those.
     """
     from fieldwise.architecture import Architecture
-    from fieldwise.explain.summary import summarise
+    from fieldwise.explain import summarise
 
     architecture = Architecture.load(file)
     summary = summarise(architecture)
@@ -75,7 +75,7 @@ def diff(
     Spearman's rank correlation of the strengths.
     """
     from fieldwise.architecture import Architecture
-    from fieldwise.explain.difference import compare_architectures
+    from fieldwise.explain import compare_architectures
 
     difference = compare_architectures(Architecture.load(a), Architecture.load(b))
     if as_json:
@@ -110,7 +110,7 @@ def trim(
 ) -> None:
     """Keep only the strongest interactions: a number of them, or as many as are quick enough.
 
-    Give either --max-interactions or --latency. Embedding positions that nothing reads any more are dropped too. Train
+    Give either --max-interactions or --latency. Embedding dimensions that nothing reads any more are dropped too. Train
     a model on the result to know what it is worth.
     """
     from fieldwise.architecture import FILE_NAME, Architecture
@@ -151,7 +151,7 @@ def _trimmed(
 def _draw(architecture: Architecture, directory: Path) -> None:
     from importlib.util import find_spec
 
-    from fieldwise.explain.pictures import draw
+    from fieldwise.explain import draw
 
     if find_spec("matplotlib") is None:
         raise SettingsError("pictures need matplotlib; install it with: pip install 'fieldwise[plots]'")

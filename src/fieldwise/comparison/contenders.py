@@ -3,6 +3,7 @@
 The file has what `fieldwise train --config` knows, and a section for every contender:
 
     base = "lr"                           # differences are to this one
+    objective = "binary"                  # what the label is
     [training]                            # for all networks
     epochs = 50
     [models.autoint]                      # the registered model `autoint`
@@ -29,6 +30,7 @@ from fieldwise.errors import SettingsError, suggest
 from fieldwise.models import registry
 from fieldwise.recipes import boosting
 from fieldwise.settings import DataSettings, Settings, resolve_settings
+from fieldwise.settings.names import new_name
 from fieldwise.tuning import Choice, Range, default_ranges, parse_range
 from fieldwise.validation import describe
 
@@ -52,14 +54,10 @@ class Contender(BaseModel):
         """Whether it is no network of ours, but trees by another library."""
         return self.model in boosting.NAMES
 
-    def resolve(self, seed: int, chosen: Mapping[str, Any] | None = None) -> Settings:
-        """A network's complete settings for one run, with what tuning has chosen. Raises SettingsError."""
-        return resolve_settings(model=self.model, overrides={**self.settings, **(chosen or {})}, seed=seed)
-
-    def resolve_external(self, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """An external model's complete settings, with what tuning has chosen. Raises SettingsError."""
-        settings = {**self.settings, **(chosen or {})}
-        return boosting.resolve(self.model, {name.removeprefix("model."): value for name, value in settings.items()})
+    def resolve(self, seed: int, tuned: Mapping[str, Any] | None = None, *, objective: str = "binary") -> Settings:
+        """The complete settings for one run, with what tuning has found. Raises SettingsError."""
+        overrides = {**self.settings, **(tuned or {})}
+        return resolve_settings(model=self.model, overrides=overrides, seed=seed, objective=objective)
 
 
 class Plan(BaseModel):
@@ -74,6 +72,7 @@ class Plan(BaseModel):
     base: str
     ours: list[str]
     data: DataSettings = DataSettings()
+    objective: str = "binary"
 
 
 class _File(BaseModel):
@@ -83,6 +82,7 @@ class _File(BaseModel):
 
     base: str | None = None
     ours: list[str] | None = None
+    objective: str | None = None
     training: dict[str, Any] = {}
     data: dict[str, Any] = {}
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -99,12 +99,14 @@ def plan(
     overrides: Mapping[str, Any] | None = None,
     base: str | None = None,
     tune: bool = False,
+    objective: str | None = None,
 ) -> Plan:
     """Settle who takes part, from names, a file and settings for all; every setting is checked here.
 
     models: names of registered or external models, or of sections of the file; default: all sections of the file.
     overrides: settings of `training` and `data` for all networks, by dotted or bare name; they win over the file's.
     base: default is the file's, else `lr` where it takes part, else the first contender.
+    objective: what the label is; default is the file's, else clicks.
     tune: gives contenders without ranges of their own the usual ones.
     Raises SettingsError, naming the contender or the setting.
     """
@@ -112,20 +114,18 @@ def plan(
     names = list(dict.fromkeys(models or file.models))
     if not names:
         raise SettingsError("name the models to compare, for example --models lr,fm,autoint,autoint+")
+    kind = objective or file.objective or "binary"
     common, prepared = _split_overrides(overrides or {})
     shared = {**{f"training.{name}": value for name, value in file.training.items()}, **common}
     data = resolve_settings(overrides={f"data.{name}": v for name, v in {**file.data, **prepared}.items()}).data
     contenders = []
     for name in names:
-        contender = _contender(name, file.models.get(name, {}), shared, known=file.models)
+        contender = _contender(name, file.models.get(name, {}), shared, config=config, sections=file.models)
         if tune and not contender.ranges:
             contender = contender.model_copy(update={"ranges": default_ranges(contender.model)})
         contenders.append(contender)
         try:
-            if contender.is_external:
-                contender.resolve_external()
-            else:
-                contender.resolve(seed=0)
+            contender.resolve(seed=0, objective=kind)
         except SettingsError as error:
             raise SettingsError(f"{name}: {error}") from error
     base = base or file.base or ("lr" if "lr" in names else names[0])
@@ -139,26 +139,36 @@ def plan(
         base=base,
         ours=[name for name in ours if name in names],
         data=data,
+        objective=kind,
     )
 
 
 def _contender(
-    name: str, section: Mapping[str, Any], shared: Mapping[str, Any], *, known: Mapping[str, Any]
+    name: str,
+    section: Mapping[str, Any],
+    shared: Mapping[str, Any],
+    *,
+    config: str | Path | None,
+    sections: Mapping[str, Any],
 ) -> Contender:
+    """A contender from its section of the settings file `config`. sections: all sections of contenders in it."""
     section = dict(section)
     model = section.pop("name", name)
     ranges, training, searching = (section.pop(part, {}) for part in ("tune", "training", "search"))
     if model not in registry.names() and model not in boosting.NAMES:
-        raise SettingsError(f"unknown model '{model}'; {suggest(model, [*registry.names(), *boosting.NAMES, *known])}")
+        known = [*registry.names(), *boosting.NAMES, *sections]
+        raise SettingsError(f"unknown model '{model}'; {suggest(model, known)}")
     external = model in boosting.NAMES
-    settings = {f"model.{key}": value for key, value in section.items()}
-    for part, given in (("training", training), ("search", searching)):
-        if external and given:
+    for part, settings in (("training", training), ("search", searching)):
+        if external and settings:
             raise SettingsError(f"[models.{name}]: '{model}' is no network of ours and has no section {part}")
+    if not external and config is not None:
+        section = registry.look_beside(Path(config), model, section)
+    settings = {f"model.{key}": value for key, value in section.items()}
     if not external:
         settings = {**shared, **settings}
         settings |= {f"training.{key}": value for key, value in training.items()}
-        settings |= {f"search.{key}": value for key, value in searching.items()}
+        settings |= {new_name(f"search.{key}"): value for key, value in searching.items()}
     try:
         parsed = {_dotted(key): parse_range(key, value) for key, value in ranges.items()}
         return Contender(name=name, model=model, settings=settings, ranges=parsed)
@@ -167,7 +177,7 @@ def _contender(
 
 
 def _dotted(name: str) -> str:
-    return name if "." in name else f"model.{name}"
+    return new_name(name) if "." in name else f"model.{name}"
 
 
 def _split_overrides(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -29,7 +29,11 @@ _MOST_SHOWN = 10
 class OrderDifference:
     """The tuples and (tuple, function) pairs of one order, each list with the strongest of either side first.
 
-    rank_correlation: Spearman's, in [-1, 1]; None where one side's strengths over the union are all the same.
+    Args:
+        order: Of all of them.
+        both, only_a, only_b: The tuples.
+        pairs_both, pairs_only_a, pairs_only_b: The pairs.
+        rank_correlation: Spearman's, in [-1, 1]; None where one side's strengths over the union are all the same.
     """
 
     order: int
@@ -68,7 +72,13 @@ class SizeChange:
 
 @dataclass(frozen=True)
 class Difference:
-    """What `compare_architectures` finds. orders: that either has interactions of, ascending. sizes: of all fields."""
+    """What `compare_architectures` finds.
+
+    Args:
+        orders: That either has interactions of, ascending.
+        sizes: Of all fields.
+        fields_only_a, fields_only_b: Fields that one side alone has.
+    """
 
     orders: tuple[OrderDifference, ...]
     sizes: tuple[SizeChange, ...]
@@ -160,9 +170,22 @@ def compare_architectures(a: Architecture, b: Architecture) -> Difference:
     """Hold two architectures against each other.
 
     Fields that only one of them has are named, and tuples with such a field count as kept by that side alone. Sizes of
-    fields are positions over all embeddings in use (see `fieldwise.explain.summary`).
+    fields are dimensions over all embeddings in use (see `fieldwise.explain.summary`).
 
-    Raises SettingsError where they have no field in common.
+    Args:
+        a, b: The two.
+
+    Raises:
+        SettingsError: Where they have no field in common.
+
+    >>> fields = {name: {"kind": "categorical", "size": 9} for name in ("user", "movie", "hour")}
+    >>> pairs = [{"fields": pair, "function": "inner"} for pair in (("user", "movie"), ("user", "hour"))]
+    >>> a, b = (
+    ...     Architecture.model_validate({"embedding_dim": 4, "fields": fields, "interactions": interactions})
+    ...     for interactions in (pairs, pairs[:1])
+    ... )
+    >>> compare_architectures(a, b).orders[0].jaccard
+    0.5
     """
     if not a.fields.keys() & b.fields.keys():
         raise SettingsError(

@@ -43,19 +43,28 @@ def draw(architecture: Architecture, directory: Path, *, statistics: Statistics 
     gates: |gate| against statistics_AUC, a panel per order; only with `statistics`.
     pairs: the kept pairs as a map of field by field; only with interactions of order 2.
 
-    statistics: of tuples that are kept and of tuples that are not; of what is left out nothing is drawn.
+    Args:
+        architecture: What to draw.
+        directory: Where; is made.
+        statistics: Of tuples that are kept and of tuples that are not; of what is left out nothing is drawn.
 
-    Raises SettingsError for a tuple of unknown fields, and StorageError where the directory cannot be written to.
+    Raises:
+        SettingsError: For a tuple of unknown fields.
+        StorageError: Where the directory cannot be written to.
+
+    >>> fields = {name: {"kind": "categorical", "size": 9} for name in ("user", "movie")}
+    >>> draw(Architecture.model_validate({"embedding_dim": 4, "fields": fields}), Path("pictures"))  # nothing is kept
+    []
     """
-    known = _in_schema_order(architecture, statistics or {})
+    statistics = _in_schema_order(architecture, statistics or {})
     if importlib.util.find_spec("matplotlib") is None:
         return []
     figures: dict[str, Figure] = {}
     if architecture.interactions:
         figures["embedding-sizes"] = _draw_sizes(architecture)
-        figures["functions"] = _draw_functions(architecture, known)
-    if any(len(fields) in architecture.orders for fields in known):
-        figures["gates"] = _draw_gates(architecture, known)
+        figures["functions"] = _draw_functions(architecture, statistics)
+    if any(len(fields) in architecture.orders for fields in statistics):
+        figures["gates"] = _draw_gates(architecture, statistics)
     if 2 in architecture.orders:
         figures["pairs"] = _draw_pairs(architecture)
     if not figures:
@@ -131,9 +140,9 @@ def _draw_gates(architecture: Architecture, statistics: Statistics) -> Figure:
         _set_legend(axes, told)
     for axes, order in zip(panels[0], orders, strict=True):
         strengths = architecture.strengths(order)
-        kept = [fields for fields in strengths if fields in statistics]
-        labels = [(statistics[f], strengths[f], name_tuple(map(_short, f))) for f in kept[:3]]
-        place_labels(figure, axes, labels, [(statistics[f], strengths[f]) for f in kept])
+        measured_tuples = [fields for fields in strengths if fields in statistics]
+        labels = [(statistics[f], strengths[f], name_tuple(map(_short, f))) for f in measured_tuples[:3]]
+        place_labels(figure, axes, labels, [(statistics[f], strengths[f]) for f in measured_tuples])
     return figure
 
 
@@ -163,11 +172,11 @@ def _draw_functions(architecture: Architecture, statistics: Statistics) -> Figur
         if not statistics:
             continue
         measured = {fields: value for fields, value in statistics.items() if len(fields) == order.order}
-        kept = {
+        by_function = {
             f: [measured[i.fields] for i in architecture.of(order.order, f) if i.fields in measured] for f in functions
         }
         strengths = architecture.strengths(order.order)
-        groups = {**kept, "not kept": [value for fields, value in measured.items() if fields not in strengths]}
+        groups = {**by_function, "not kept": [value for fields, value in measured.items() if fields not in strengths]}
         for height, (name, values) in enumerate(groups.items()):
             spread = height + jitter.uniform(-0.28, 0.28, len(values))
             colour = colours[name] if height < len(functions) else "0.6"
@@ -202,7 +211,7 @@ def _draw_sizes(architecture: Architecture) -> Figure:
             )
     axes.set_xscale("log")
     axes.set_xlabel("vocabulary size (embedding rows of the field)")
-    axes.set_ylabel(f"embedding size (positions kept, of {summary.fields[0].full:,} over all embeddings)")
+    axes.set_ylabel(f"embedding size (dimensions kept, of {summary.fields[0].full:,} over all embeddings)")
     axes.set_title(f"{summary.parameters:,} of {summary.full_parameters:,} embedding parameters are kept")
     full, largest = summary.fields[0].full, max(field.size for field in summary.fields)
     if largest > 0.6 * full:
@@ -226,7 +235,7 @@ def _draw_pairs(architecture: Architecture) -> Figure:
     columns = {name: number for number, name in enumerate(names[:-1])}
     strengths = np.full((len(rows), len(columns)), np.nan)
     letters: dict[tuple[int, int], list[str]] = {}
-    letter_of = _letters(summarise(architecture).functions)
+    letter_of = letters_of(summarise(architecture).functions)
     for interaction in architecture.of(2):
         left, right = interaction.fields
         cell = (rows[right], columns[left])
@@ -283,8 +292,12 @@ def _colours(architecture: Architecture) -> dict[str, str]:
     return {function: f"C{number % 10}" for number, function in enumerate(summarise(architecture).functions)}
 
 
-def _letters(functions: Sequence[str]) -> dict[str, str]:
-    """A letter for each function, out of its name while one is free."""
+def letters_of(functions: Sequence[str]) -> dict[str, str]:
+    """A letter for each function, out of its name while one is free.
+
+    >>> letters_of(["inner", "identity"])
+    {'inner': 'I', 'identity': 'D'}
+    """
     letters: dict[str, str] = {}
     for function in functions:
         candidates = [*function.upper(), *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"]

@@ -4,7 +4,7 @@
                       it counts, so both are given: field tuples with at least one function / C(n, p), and
                       (tuple, function) pairs / (C(n, p) * K). The denominator is never the pool that a search
                       grew from the order below.
-    embedding size    of a field: the positions it keeps, summed over the (order, function) embeddings in use
+    embedding size    of a field: the dimensions it keeps, summed over the (order, function) embeddings in use
                       (AIM, Table 6)
 
 n fields, order p, K functions. Source: Zhu et al., "AIM: Automatic Interaction Machine for Click-Through Rate
@@ -28,7 +28,12 @@ SHARED = "shared"
 
 @dataclass(frozen=True)
 class KeptTuple:
-    """A field tuple that is kept. gates: of each function that computes it, strongest first."""
+    """A field tuple that is kept.
+
+    Args:
+        fields: In schema order.
+        gates: Of each function that computes it, strongest first.
+    """
 
     fields: tuple[str, ...]
     gates: Mapping[str, float]
@@ -43,9 +48,13 @@ class KeptTuple:
 class OrderSummary:
     """The interactions of one order.
 
-    tuples: field tuples with at least one function. pairs: (tuple, function) pairs, which is the number of
-    interactions. by_function: pairs of each function, 0 included. all_tuples: C(n, p). strongest: the first tuples
-    by falling strength.
+    Args:
+        order: How many fields they have.
+        tuples: Field tuples with at least one function.
+        pairs: (tuple, function) pairs, which is the number of interactions.
+        by_function: Pairs of each function, 0 included.
+        all_tuples: C(n, p).
+        strongest: The first tuples by falling strength.
     """
 
     order: int
@@ -73,19 +82,27 @@ class OrderSummary:
 
 @dataclass(frozen=True)
 class EmbeddingSummary:
-    """One embedding in use. function: `shared` with one per order. positions: how many each field keeps of its D,
-    0 for a field that no interaction of this order and function touches.
+    """One embedding in use.
+
+    Args:
+        order, function: Of the interactions that read it; `shared` with one per order.
+        dimensions: How many each field keeps of its D, 0 for a field that no interaction of this order and function
+            touches.
     """
 
     order: int
     function: str
-    positions: Mapping[str, int]
+    dimensions: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class FieldSize:
-    """A field's embedding size. rows: of its embedding. size, full: positions over all embeddings in use, kept and
-    with nothing removed.
+    """A field's embedding size.
+
+    Args:
+        name, kind: Of the field.
+        rows: Of its embedding.
+        size, full: Dimensions over all embeddings in use, kept and with nothing removed.
     """
 
     name: str
@@ -96,12 +113,12 @@ class FieldSize:
 
     @property
     def parameters(self) -> int:
-        """Numbers that the kept positions hold."""
+        """Numbers that the kept dimensions hold."""
         return self.rows * self.size
 
     @property
     def full_parameters(self) -> int:
-        """Numbers without any position removed."""
+        """Numbers without any dimension removed."""
         return self.rows * self.full
 
 
@@ -109,8 +126,13 @@ class FieldSize:
 class ArchitectureSummary:
     """What `summarise` finds.
 
-    functions: those that the FI ratio counts; all_searched says whether these are known to be all that were searched,
-    or merely those in use. orders: that have interactions, ascending. embeddings: in use. fields: in schema order.
+    Args:
+        model, data, embedding_dim, shared_embedding: As the architecture has them.
+        functions: Those that the FI ratio counts.
+        all_searched: Whether these are known to be all that were searched, or merely those in use.
+        orders: That have interactions, ascending.
+        embeddings: In use.
+        fields: In schema order.
     """
 
     model: str
@@ -130,12 +152,12 @@ class ArchitectureSummary:
 
     @property
     def parameters(self) -> int:
-        """Embedding parameters of the kept positions: interactions only, without first-order weights."""
+        """Embedding parameters of the kept dimensions: interactions only, without first-order weights."""
         return sum(field.parameters for field in self.fields)
 
     @property
     def full_parameters(self) -> int:
-        """Embedding parameters if every field kept all D positions in every embedding in use."""
+        """Embedding parameters if every field kept all D dimensions in every embedding in use."""
         return sum(field.full_parameters for field in self.fields)
 
     @property
@@ -162,7 +184,9 @@ class ArchitectureSummary:
                     "all_pairs": order.all_pairs,
                     "tuple_ratio": order.tuple_ratio,
                     "pair_ratio": order.pair_ratio,
-                    "strongest": [{"fields": list(kept.fields), "gates": dict(kept.gates)} for kept in order.strongest],
+                    "strongest": [
+                        {"fields": list(entry.fields), "gates": dict(entry.gates)} for entry in order.strongest
+                    ],
                 }
                 for order in self.orders
             ],
@@ -219,8 +243,8 @@ class ArchitectureSummary:
         if order.tuples > len(order.strongest):
             title += f" ({len(order.strongest):,} of {order.tuples:,})"
         rows = [
-            (name_tuple(kept.fields), ", ".join(f"{function} {gate:.3g}" for function, gate in kept.gates.items()))
-            for kept in order.strongest
+            (name_tuple(entry.fields), ", ".join(f"{function} {gate:.3g}" for function, gate in entry.gates.items()))
+            for entry in order.strongest
         ]
         return Section(title, ("fields", "functions and their gates"), rows)
 
@@ -238,25 +262,35 @@ def summarise(
 ) -> ArchitectureSummary:
     """Count what an architecture keeps.
 
-    functions: those that the search chose among, the K of the FI ratio's denominator; None takes the list under
-        `functions` in the architecture's settings, and where there is none the functions in use. Functions in use
-        count in any case.
-    strongest: how many tuples of each order to list.
+    Args:
+        architecture: Which.
+        functions: Those that the search chose among, the K of the FI ratio's denominator; None takes the list under
+            `functions` in the architecture's settings, and where there is none the functions in use. Functions in use
+            count in any case.
+        strongest: How many tuples of each order to list.
 
-    Raises SettingsError where `strongest` is negative.
+    Raises:
+        SettingsError: Where `strongest` is negative.
+
+    >>> fields = {name: {"kind": "categorical", "size": 9} for name in ("user", "movie", "hour")}
+    >>> pair = {"fields": ("user", "movie"), "function": "inner", "gate": 0.6}
+    >>> content = {"embedding_dim": 4, "fields": fields, "interactions": [pair]}
+    >>> summary = summarise(Architecture.model_validate(content))
+    >>> summary.orders[0].tuples, summary.orders[0].all_tuples, summary.parameters
+    (1, 3, 72)
     """
     if strongest < 0:
         raise SettingsError(f"strongest: expected how many tuples to list, 0 or more; got {strongest}")
     recorded = architecture.settings.get("functions") if functions is None else tuple(functions)
-    known = isinstance(recorded, list | tuple) and all(isinstance(function, str) for function in recorded)
-    named: Iterable[str] = recorded if known and recorded is not None else ()
+    is_listed = isinstance(recorded, list | tuple) and all(isinstance(function, str) for function in recorded)
+    named: Iterable[str] = recorded if is_listed and recorded is not None else ()
     counted = tuple(dict.fromkeys([*named, *architecture.functions]))
     embeddings = tuple(
         EmbeddingSummary(
             order,
             function,
             {
-                name: len(architecture.kept_positions(order, function, name)) if name in touched else 0
+                name: len(architecture.kept_dimensions(order, function, name)) if name in touched else 0
                 for name in architecture.fields
             },
         )
@@ -268,7 +302,7 @@ def summarise(
         embedding_dim=architecture.embedding_dim,
         shared_embedding=architecture.shared_embedding,
         functions=counted,
-        all_searched=known,
+        all_searched=is_listed,
         orders=tuple(_summarise_order(architecture, order, counted, strongest) for order in architecture.orders),
         embeddings=embeddings,
         fields=tuple(
@@ -276,7 +310,7 @@ def summarise(
                 name=name,
                 kind=field.kind,
                 rows=field.size,
-                size=sum(embedding.positions[name] for embedding in embeddings),
+                size=sum(embedding.dimensions[name] for embedding in embeddings),
                 full=architecture.embedding_dim * len(embeddings),
             )
             for name, field in architecture.fields.items()
@@ -321,5 +355,5 @@ def _summarise_order(
     )
 
 
-def _ratio_row(order: int, what: str, kept: int, of: int) -> tuple[str, ...]:
-    return str(order), what, f"{kept:,}", f"{of:,}", f"{kept / of:.2%}"
+def _ratio_row(order: int, what: str, count: int, total: int) -> tuple[str, ...]:
+    return str(order), what, f"{count:,}", f"{total:,}", f"{count / total:.2%}"

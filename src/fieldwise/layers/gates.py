@@ -33,11 +33,23 @@ class Gates(nn.Module):
     first-order part at every order and dimension, and come to variance one as vectors grow. The running statistics that
     evaluation takes begin at that scale too, with PyTorch's momentum of 0.1, where the authors have 0.01.
 
-    count: gates. copies: how many signals in a row share each gate; n = copies * count, signal k has gate k mod count.
-    initial_std: the standard deviation of the signals as the network is drawn. begin: what the normalisation shall make
-    of it, above 0; more than 0.5 is taken as 0.5, for at 1 there would be no eps at all.
-
     Signals are read fastest where each one's rows lie side by side, x.t() contiguous.
+
+    Args:
+        count: Gates.
+        initial_std: The standard deviation of the signals as the network is drawn.
+        begin: What the normalisation shall make of it, above 0; more than 0.5 is taken as 0.5, for at 1 there would be
+            no eps at all.
+        copies: How many signals in a row share each gate; n = copies * count, signal k has gate k mod count.
+
+    Shape:
+        signals: [B, n].
+        gated signals: [B, n]; their sum, of `total`, [B].
+
+    >>> gates = Gates(2, initial_std=0.1, begin=0.01)
+    >>> _ = gates.weight.data.copy_(torch.tensor([0.6, 0.0]))
+    >>> (gates(torch.tensor([[1.0, 2.0], [3.0, 5.0]])) != 0).tolist()
+    [[True, False], [True, False]]
     """
 
     def __init__(self, count: int, *, initial_std: float, begin: float, copies: int = 1) -> None:
@@ -60,7 +72,7 @@ class Gates(nn.Module):
                 return (x - mean) * scale
             gated: Tensor
             gated, mean, variance = _Gate.apply(x.t(), self._weights(), self.norm.eps)  # type: ignore[no-untyped-call]
-        self._remember(mean, variance, len(x))
+        self._remember(mean, variance, x.shape[0])
         return gated.t()
 
     def total(self, x: Tensor) -> Tensor:
@@ -73,7 +85,7 @@ class Gates(nn.Module):
             sums, mean, variance = _GatedSum.apply(  # type: ignore[no-untyped-call]
                 x.t(), self._weights(), self.norm.eps
             )
-        self._remember(mean, variance, len(x))
+        self._remember(mean, variance, x.shape[0])
         return sums
 
     def _weights(self) -> Tensor:
@@ -81,7 +93,7 @@ class Gates(nn.Module):
 
     def _normalises_by(self, x: Tensor) -> bool:
         """Whether by the batch itself; a single row has no variance."""
-        return self.training and len(x) > 1
+        return self.training and x.shape[0] > 1
 
     def _running(self) -> tuple[Tensor, Tensor]:
         """The running mean, and gate over standard deviation, [n] each."""

@@ -11,9 +11,9 @@ Rate Prediction", arXiv 2111.03318, section 3. For the fields q1 < ... < qp with
 
 The value is always the sum of the vector. `outer` is a product of full rank reduced to rank one; it is not symmetric.
 
-The authors draw the kernels from a normal distribution of standard deviation 1e-3, and w by Xavier. Here all functions
-start at the same scale: with vectors drawn independently with variance v, every value has variance D v^p. Then one
-scale of normalisation serves them all (see `fieldwise.layers.gates`).
+The authors draw the vector and scalar kernels, phi and s, from a normal distribution of standard deviation 1e-3, and w
+by Xavier. Here all functions start at the same scale: with vectors drawn independently with variance v, every value has
+variance D v^p. Then one scale of normalisation serves them all (see `fieldwise.layers.gates`).
 
 A function of one's own:
 
@@ -30,7 +30,8 @@ A function of one's own:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -88,6 +89,17 @@ def register_function(name: str) -> Callable[[FunctionClass], FunctionClass]:
         return cls
 
     return enter
+
+
+@contextmanager
+def temporary_functions() -> Iterator[None]:
+    """Within it functions may be registered; when the block ends they are known no longer."""
+    before = dict(_functions)
+    try:
+        yield
+    finally:
+        _functions.clear()
+        _functions.update(before)
 
 
 def function_names() -> list[str]:

@@ -12,7 +12,7 @@ import torch
 from pydantic import BeforeValidator, ValidationInfo
 from torch import Tensor, nn
 
-from fieldwise.architecture import Architecture, Interaction
+from fieldwise.architecture import MAY_NAME_A_FILE, Architecture, Interaction
 from fieldwise.data.batch import Batch
 from fieldwise.errors import SettingsError, suggest
 from fieldwise.layers.function_embedding import FunctionEmbedding
@@ -34,7 +34,7 @@ def _read_named(value: Any, info: ValidationInfo) -> Any:
     return value
 
 
-ArchitectureSetting = Annotated[Architecture | None, BeforeValidator(_read_named)]
+ArchitectureSetting = Annotated[Architecture | None, BeforeValidator(_read_named), MAY_NAME_A_FILE]
 """A setting: an Architecture, or the path of its file or of the directory of a search."""
 
 
@@ -42,7 +42,9 @@ ArchitectureSetting = Annotated[Architecture | None, BeforeValidator(_read_named
 class Interacted:
     """What interactions make of a batch.
 
-    first_order: [B]. vectors: [S, F, D, B] by slot.
+    Shape:
+        first_order: [B].
+        vectors: [S, F, D, B] by slot.
     """
 
     first_order: Tensor
@@ -52,14 +54,29 @@ class Interacted:
 class Interactions(nn.Module):
     """Computes interactions from a batch: their values, and their vectors for a feed-forward network.
 
-    layout: the fields of the data; must have every field that an interaction names. Further fields have their
-        first-order weights. architecture: which interactions, and the positions that are kept.
-    also: slots to embed in full beside those that interactions need. first_order: see `FunctionEmbedding`.
-    missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data; must have every field that an interaction names. Further fields have their
+            first-order weights.
+        architecture: Which interactions, and the embedding dimensions that are kept.
+        also: Slots to embed in full beside those that interactions need.
+        first_order: See `FunctionEmbedding`.
+        missing, pooling: See `FieldEmbedding`.
 
-    interactions: the interactions by order and function, as `values` has them; those of a field that has kept no
-    position at all are left out, for they are zero. orders: those that are left.
-    Raises SettingsError for a field that the layout lacks and for an unknown function.
+    Attributes:
+        interactions: By order and function, as `values` has them; those of a field that has kept no dimension at all
+            are left out, for they are zero.
+        orders: Those that are left.
+
+    Raises:
+        SettingsError: For a field that the layout lacks and for an unknown function.
+
+    >>> from fieldwise.layout import FieldLayout
+    >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
+    >>> pairs = Architecture.everything(layout, functions=["inner", "outer"], embedding_dim=4)
+    >>> interactions = Interactions(layout, pairs)
+    >>> batch = Batch(categorical=torch.tensor([[3, 2], [4, 5], [8, 6]]), numeric=torch.empty(3, 0))
+    >>> interactions.values(interactions.embed(batch).vectors, order=2).shape
+    torch.Size([3, 2])
     """
 
     def __init__(
@@ -73,7 +90,7 @@ class Interactions(nn.Module):
         pooling: Literal["mean", "sum"] = "mean",
     ) -> None:
         super().__init__()
-        place = {name: position for position, name in enumerate(layout.names)}
+        place = {name: number for number, name in enumerate(layout.names)}
         for interaction in architecture.interactions:
             require_function(interaction.function)
             if lacking := [name for name in interaction.fields if name not in place]:
@@ -83,27 +100,29 @@ class Interactions(nn.Module):
                 )
         self.dim = architecture.embedding_dim
         rank = {name: number for number, name in enumerate(function_names())}
-        kept = [i for i in architecture.interactions if all(_kept(architecture, i, name) for name in i.fields)]
+        interactions = [i for i in architecture.interactions if all(_has_numbers(architecture, i, n) for n in i.fields)]
         # Fields are put in the layout's order: a newer file may have other columns first.
-        kept = [i.model_copy(update={"fields": tuple(sorted(i.fields, key=place.__getitem__))}) for i in kept]
-        kept.sort(key=lambda i: (i.order, rank[i.function], [place[name] for name in i.fields]))
-        self.interactions: tuple[Interaction, ...] = tuple(kept)
-        self.orders = tuple(sorted({i.order for i in kept}))
-        groups = list(dict.fromkeys((i.order, i.function) for i in kept))
+        interactions = [
+            i.model_copy(update={"fields": tuple(sorted(i.fields, key=place.__getitem__))}) for i in interactions
+        ]
+        interactions.sort(key=lambda i: (i.order, rank[i.function], [place[name] for name in i.fields]))
+        self.interactions: tuple[Interaction, ...] = tuple(interactions)
+        self.orders = tuple(sorted({i.order for i in interactions}))
+        groups = list(dict.fromkeys((i.order, i.function) for i in interactions))
         shared = architecture.shared_embedding
         self.slots: list[Slot] = list(
             dict.fromkeys([*also, *((order, "shared" if shared else function) for order, function in groups)])
         )
         self._used = used = {slot: set(layout.names if slot in also else ()) for slot in self.slots}
-        for i in kept:
+        for i in interactions:
             used[i.order, "shared" if shared else i.function].update(i.fields)
-        positions = [
+        dimensions = [
             [
                 ()
                 if name not in used[slot]
                 else range(self.dim)
                 if slot in also
-                else architecture.kept_positions(*slot, name)
+                else architecture.kept_dimensions(*slot, name)
                 for name in layout.names
             ]
             for slot in self.slots
@@ -112,7 +131,7 @@ class Interactions(nn.Module):
             layout,
             len(self.slots),
             self.dim,
-            positions=positions,
+            dimensions=dimensions,
             first_order=first_order,
             missing=missing,
             pooling=pooling,
@@ -120,7 +139,7 @@ class Interactions(nn.Module):
         self.functions = nn.ModuleList()
         self._groups: list[tuple[int, int]] = []  # order and slot of each function
         for number, (order, function) in enumerate(groups):
-            members = [[place[n] for n in i.fields] for i in kept if (i.order, i.function) == (order, function)]
+            members = [[place[n] for n in i.fields] for i in interactions if (i.order, i.function) == (order, function)]
             self.functions.append(require_function(function)(len(members), order, self.dim))
             self._groups.append((order, self.slots.index((order, "shared" if shared else function))))
             self.register_buffer(f"fields_{number}", torch.tensor(members).t().contiguous(), persistent=False)
@@ -187,7 +206,11 @@ class Interactions(nn.Module):
 
 
 def interaction_gates(interactions: Interactions) -> nn.ModuleDict:
-    """Gates for the values of all interactions, by order; together they begin at a small share of the logit."""
+    """Gates for the values of all interactions, by order; together they begin at a small share of the logit.
+
+    Returns:
+        `Gates` by order as a string, in the order of `Interactions.of_order`.
+    """
     begin = INITIAL_SHARE / (INITIAL_GATE * math.sqrt(max(len(interactions.interactions), 1)))
     gates = {}
     for order in interactions.orders:
@@ -208,5 +231,5 @@ def _nothing(vectors: Tensor) -> Tensor:
     return vectors.new_zeros(0, vectors.shape[-1])
 
 
-def _kept(architecture: Architecture, interaction: Interaction, name: str) -> bool:
-    return bool(architecture.kept_positions(interaction.order, interaction.function, name))
+def _has_numbers(architecture: Architecture, interaction: Interaction, name: str) -> bool:
+    return bool(architecture.kept_dimensions(interaction.order, interaction.function, name))

@@ -25,8 +25,7 @@ Presets: `aim-avazu` and `aim-criteo` are the settings of AIM's tables (base Dee
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -38,6 +37,7 @@ from fieldwise.layers.mlp import MLP
 from fieldwise.layout import Layout
 from fieldwise.models.base import CTRModel, Dropout, Hidden, Width
 from fieldwise.models.registry import register
+from fieldwise.models.searchable import SearchHooks
 
 _AIM = {"dnn_hidden": (700,) * 5, "dnn_dropout": 0.0, "dnn_norm": "layer", "missing": "zero", "pooling": "mean"}
 
@@ -46,25 +46,31 @@ _AIM = {"dnn_hidden": (700,) * 5, "dnn_dropout": 0.0, "dnn_norm": "layer", "miss
     "autofis",
     summary="factorisation model with the interactions that a search has kept (AutoFIS; Liu et al., KDD 2020)",
     presets={"aim-avazu": {"embedding_dim": 40, **_AIM}, "aim-criteo": {"embedding_dim": 20, **_AIM}},
+    # The MLP explains a part of what the pairs could, so their gates are pulled less than AIM's.
+    search=SearchHooks(defaults={"functions": ("inner",), "embedding_sizes": False, "threshold": 0.65}),
 )
 class AutoFIS(CTRModel):
     """Gated inner products over a factorisation machine, DeepFM or IPNN; logits [B].
 
-    base: which. architecture: what a search has found (an `Architecture`, its file or the directory of a search).
-        Training without one searches first; a network built without one has every pair of fields.
-    embedding_dim: D of the search; an architecture brings its own. dnn_hidden: widths of the MLP's hidden layers; empty
-        for no MLP with base `deepfm`, for a linear read-out with `ipnn`; base `fm` has none. dnn_dropout, dnn_norm:
-        see `MLP`. missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data.
+        architecture: What a search has found (an `Architecture`, its file or the directory of a search). Training
+            without one searches first; a network built without one has every pair of fields.
+        base: Which of the three.
+        embedding_dim: D of the search; an architecture brings its own.
+        dnn_hidden: Widths of the MLP's hidden layers; empty for no MLP with base `deepfm`, for a linear read-out with
+            `ipnn`; base `fm` has none.
+        dnn_dropout, dnn_norm: See `MLP`.
+        missing, pooling: See `FieldEmbedding`.
 
-    Raises SettingsError for an architecture of fields that the layout lacks.
+    Raises:
+        SettingsError: For an architecture of fields that the layout lacks.
+
+    >>> from fieldwise.layout import FieldLayout
+    >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
+    >>> [str(interaction) for interaction in AutoFIS(layout, base="fm").interactions.interactions]
+    ['inner(user, movie)']
     """
-
-    # The MLP explains a part of what the pairs could, so their gates are pulled less than AIM's.
-    search_defaults: ClassVar[Mapping[str, Any]] = {
-        "functions": ("inner",),
-        "embedding_sizes": False,
-        "threshold": 0.65,
-    }
 
     def __init__(
         self,
@@ -103,17 +109,17 @@ class AutoFIS(CTRModel):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B]."""
-        found = self.interactions.embed(batch)
+        embedded = self.interactions.embed(batch)
         orders = self.interactions.orders
-        values = {order: self.interactions.values(found.vectors, order) for order in orders}
+        values = {order: self.interactions.values(embedded.vectors, order) for order in orders}
         if self.base == "ipnn":
             assert self.dnn is not None
             signals = [gates_of(self.gates, order)(value) for order, value in values.items()]
-            logit: Tensor = self.dnn(torch.cat([self.interactions.slot(found.vectors, self.slot), *signals], dim=1))
+            logit: Tensor = self.dnn(torch.cat([self.interactions.slot(embedded.vectors, self.slot), *signals], dim=1))
             return logit
-        logit = found.first_order
+        logit = embedded.first_order
         for order, value in values.items():
             logit = logit + gates_of(self.gates, order).total(value)
         if self.dnn is not None:
-            logit = logit + self.dnn(self.interactions.slot(found.vectors, self.slot))
+            logit = logit + self.dnn(self.interactions.slot(embedded.vectors, self.slot))
         return logit

@@ -21,7 +21,7 @@ from fieldwise.storage.untrusted import open_regular, read_all_tensors, read_ten
 from fieldwise.training.history import History
 from fieldwise.validation import describe_any
 
-FORMAT = "fieldwise checkpoint 2"
+FORMAT = "fieldwise checkpoint 3"
 
 
 class TrainingState(BaseModel):
@@ -45,7 +45,7 @@ class TrainingState(BaseModel):
 class _Header(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal["fieldwise checkpoint 2"]
+    format: Literal["fieldwise checkpoint 3"]
     state: str
 
 

@@ -26,7 +26,7 @@ INTERACTIONS = (
     Interaction(fields=("movie", "tags"), function="inner", gate=0.5),
     Interaction(fields=("user", "movie", "price"), function="inner", gate=0.1),
 )
-POSITIONS = {
+DIMENSIONS = {
     2: {"inner": {"user": (0,), "movie": (1,), "price": (0,)}, "outer": {"user": (0, 1)}, "unused": {"user": (0,)}},
     3: {"inner": {"price": ()}},
     4: {"inner": {"user": (1,)}},
@@ -35,7 +35,7 @@ POSITIONS = {
 
 def example(**changes) -> Architecture:
     return Architecture.model_validate(
-        {"embedding_dim": 4, "fields": FIELDS, "interactions": INTERACTIONS, "positions": POSITIONS, **changes}
+        {"embedding_dim": 4, "fields": FIELDS, "interactions": INTERACTIONS, "dimensions": DIMENSIONS, **changes}
     )
 
 
@@ -60,11 +60,11 @@ class Measured(CTRModel):
 @pytest.fixture
 def measured(monkeypatch):
     """The model `measured`, registered for one test; it has seen nothing yet."""
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     monkeypatch.setattr(Measured, "built", [])
     monkeypatch.setattr(Measured, "batches", [])
-    register("measured", summary="keeps what it sees")(Measured)
-    return Measured
+    with registry.temporary():
+        register("measured", summary="keeps what it sees")(Measured)
+        yield Measured
 
 
 def test_the_strongest_are_kept_and_of_equals_the_first():
@@ -84,15 +84,15 @@ def test_more_than_there_are_leaves_all_of_them():
 
 
 def test_positions_that_nothing_reads_are_dropped():
-    assert normalise(example()).positions == {
+    assert normalise(example()).dimensions == {
         2: {"inner": {"user": (0,), "movie": (1,)}, "outer": {"user": (0, 1)}},
         3: {"inner": {"price": ()}},
     }
-    assert trim(example(), max_interactions=1).positions == {2: {"inner": {"user": (0,)}}}
-    assert trim(example(), max_interactions=0).positions is None
-    assert normalise(example(positions=None)).positions is None
-    shared = example(shared_embedding=True, positions={2: {"shared": {"user": (1,), "price": (1,)}, "inner": {}}})
-    assert normalise(shared).positions == {2: {"shared": {"user": (1,)}}}
+    assert trim(example(), max_interactions=1).dimensions == {2: {"inner": {"user": (0,)}}}
+    assert trim(example(), max_interactions=0).dimensions is None
+    assert normalise(example(dimensions=None)).dimensions is None
+    shared = example(shared_embedding=True, dimensions={2: {"shared": {"user": (1,), "price": (1,)}, "inner": {}}})
+    assert normalise(shared).dimensions == {2: {"shared": {"user": (1,)}}}
 
 
 def test_what_is_read_keeps_its_positions():
@@ -100,14 +100,14 @@ def test_what_is_read_keeps_its_positions():
     for interaction in whole.interactions:
         for field in interaction.fields:
             place = (interaction.order, interaction.function, field)
-            assert trimmed.kept_positions(*place) == whole.kept_positions(*place)
+            assert trimmed.kept_dimensions(*place) == whole.kept_dimensions(*place)
 
 
 def test_everything_else_stays():
     architecture = example(settings={"c": 1}, model="measured")
     trimmed = trim(architecture, max_interactions=1)
     assert trimmed == architecture.model_copy(
-        update={"interactions": trimmed.interactions, "positions": trimmed.positions}
+        update={"interactions": trimmed.interactions, "dimensions": trimmed.dimensions}
     )
 
 

@@ -30,15 +30,27 @@ def trim(
 ) -> Architecture:
     """Keep the strongest interactions, by |gate|; of equally strong ones those that stand first.
 
-    max_interactions: how many at most. max_seconds: instead of a number, the longest time that a prediction may take;
-        the largest number of interactions that keeps within it is found by bisection, which trusts that fewer
-        interactions take no longer. What is returned was itself measured to keep within it.
-    latency: the seconds that an architecture takes; None is `measure_latency` with its defaults.
+    Embedding dimensions that are no longer read are dropped (see `normalise`).
 
-    Positions of embeddings and fields that are no longer read are dropped (see `normalise`).
+    Args:
+        architecture: What to trim.
+        max_interactions: How many at most.
+        max_seconds: Instead of a number, the longest time that a prediction may take; the largest number of
+            interactions that keeps within it is found by bisection, which trusts that fewer interactions take no
+            longer. What is returned was itself measured to keep within it.
+        latency: The seconds that an architecture takes; None is `measure_latency` with its defaults.
 
-    Raises SettingsError where both limits are given or neither, for a limit out of range, for a `latency` without
-    `max_seconds`, and where the architecture is too slow without any interaction.
+    Raises:
+        SettingsError: Where both limits are given or neither, for a limit out of range, for a `latency` without
+            `max_seconds`, and where the architecture is too slow without any interaction.
+
+    >>> from fieldwise.architecture import FieldSummary, Interaction
+    >>> fields = {name: FieldSummary(kind="categorical", size=9) for name in ("user", "movie", "hour")}
+    >>> pairs = [(("user", "movie"), 0.9), (("user", "hour"), -0.2)]
+    >>> interactions = [Interaction(fields=pair, function="inner", gate=gate) for pair, gate in pairs]
+    >>> whole = Architecture(embedding_dim=4, fields=fields, interactions=interactions)
+    >>> [str(interaction) for interaction in trim(whole, max_interactions=1).interactions]
+    ['inner(user, movie)']
     """
     if (max_interactions is None) == (max_seconds is None):
         what = "neither is" if max_interactions is None else "both are"
@@ -56,18 +68,18 @@ def trim(
 
 
 def normalise(architecture: Architecture) -> Architecture:
-    """The same without positions that nothing reads: of embeddings that no interaction uses, of fields untouched there.
+    """The same without embedding dimensions that nothing reads: of embeddings or fields that no interaction uses.
 
     What a model built from it computes stays the same.
     """
-    if architecture.positions is None:
+    if architecture.dimensions is None:
         return architecture
-    positions: dict[int, dict[str, dict[str, tuple[int, ...]]]] = {}
+    dimensions: dict[int, dict[str, dict[str, tuple[int, ...]]]] = {}
     for (order, function), touched in embeddings_in_use(architecture).items():
-        listed = architecture.positions.get(order, {}).get(function, {})
-        if read := {name: kept for name, kept in listed.items() if name in touched}:
-            positions.setdefault(order, {})[function] = read
-    return Architecture.model_validate({**dict(architecture), "positions": positions or None})
+        by_field = architecture.dimensions.get(order, {}).get(function, {})
+        if read := {name: of_field for name, of_field in by_field.items() if name in touched}:
+            dimensions.setdefault(order, {})[function] = read
+    return Architecture.model_validate({**dict(architecture), "dimensions": dimensions or None})
 
 
 def measure_latency(
@@ -82,10 +94,19 @@ def measure_latency(
     The model is `architecture.model`, built with the architecture as its setting `architecture`. It has its full
     tables, so that reading them costs what it will cost; with large vocabularies building takes longer than measuring.
 
-    rows: of the batch, ids drawn uniformly from each field's. repeats: measured predictions, after one that does not
-    count. model_settings: of the model, where they are not at their defaults.
+    Args:
+        architecture: What the model is built from.
+        rows: Of the batch, ids drawn uniformly from each field's.
+        repeats: Measured predictions, after one that does not count.
+        model_settings: Of the model, where they are not at their defaults.
 
-    Raises SettingsError where rows or repeats are below 1, and where the model cannot be built.
+    Raises:
+        SettingsError: Where rows or repeats are below 1, and where the model cannot be built.
+
+    >>> from fieldwise.architecture import FieldSummary
+    >>> fields = {name: FieldSummary(kind="categorical", size=9) for name in ("user", "movie")}
+    >>> measure_latency(Architecture(embedding_dim=4, fields=fields), rows=2, repeats=1) > 0
+    True
     """
     for name, value in (("rows", rows), ("repeats", repeats)):
         if value < 1:
@@ -117,10 +138,10 @@ def _quick_enough(
     if latency(whole) <= max_seconds:
         return whole
     best = _strongest(architecture, 0)
-    taken = latency(best)
-    if taken > max_seconds:
+    least = latency(best)
+    if least > max_seconds:
         raise SettingsError(
-            f"without any interaction a prediction already takes {taken:.3g} seconds, more than the {max_seconds:.3g} "
+            f"without any interaction a prediction already takes {least:.3g} seconds, more than the {max_seconds:.3g} "
             "allowed; allow more time, or predict fewer rows at a time"
         )
     slow = len(architecture.interactions)

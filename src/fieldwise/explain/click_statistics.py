@@ -47,11 +47,26 @@ class _Values(NamedTuple):
 class ClickStatistics:
     """Click rates of the training rows, held against other rows. The codes of a field are computed once.
 
-    train: N rows with labels. other: M rows with labels, encoded by the same encoder. smoothing: pseudo rows, at least
-        0. Memory beyond the data sets: 1 byte per row for each numeric field asked for, 8 for each multi-valued one.
+    Memory beyond the data sets: 1 byte per row for each numeric field asked for, 8 for each multi-valued one.
 
-    Raises DataError where labels are missing, where there are no rows, where `other` has no click or nothing but
-    clicks, and where the data sets have different fields; SettingsError for a negative smoothing.
+    Args:
+        train: N rows with labels.
+        other: M rows with labels, encoded by the same encoder.
+        smoothing: Pseudo rows, at least 0.
+
+    Raises:
+        DataError: Where labels are missing, where there are no rows, where `other` has no click or nothing but clicks,
+            and where the data sets have different fields.
+        SettingsError: For a negative smoothing.
+
+    >>> from fieldwise.encoding.encoded import EncodedRows, EncodingReport
+    >>> from fieldwise.layout import FieldLayout, Layout
+    >>> layout = Layout((FieldLayout("hour", "categorical", 5), FieldLayout("site", "categorical", 4)))
+    >>> ids = np.array([[3, 2], [3, 3], [4, 2], [4, 3]], dtype=np.int32)
+    >>> rows = EncodedRows(ids, np.empty((4, 0), np.float32), (), EncodingReport())
+    >>> data = Dataset(layout, rows, label=np.array([1, 1, 0, 0], dtype=np.float32))
+    >>> ClickStatistics(data, data).best(1)
+    {('hour',): 1.0, ('site',): 0.5}
     """
 
     def __init__(self, train: Dataset, other: Dataset, *, smoothing: float = 0.0) -> None:
@@ -67,12 +82,16 @@ class ClickStatistics:
             raise DataError(
                 "the other rows hold clicks only or none at all, for which no AUC is defined; take more rows"
             )
-        self._known: dict[int, _Values] = {}
+        self._codes: dict[int, _Values] = {}
 
     def auc(self, fields: Sequence[int] | Sequence[str]) -> float:
         """statistics_AUC of a field tuple; a single field is one too.
 
-        fields: positions in the layout, or names. Raises SettingsError for an unknown field, one twice, or none.
+        Args:
+            fields: Positions in the layout, or names.
+
+        Raises:
+            SettingsError: For an unknown field, one twice, or none.
         """
         values = self._combined(self._positions(fields))
         # Rows of one value have one score, so the AUC over values with their counts is that over rows.
@@ -80,34 +99,39 @@ class ClickStatistics:
         clicks = np.bincount(values.other, self._other_clicks, minlength=values.size)
         others = np.bincount(values.other, self._other_shown - self._other_clicks, minlength=values.size)
         clicked, passed = np.flatnonzero(clicks > 0), np.flatnonzero(others > 0)
-        found = auc(
+        value = auc(
             np.repeat([1.0, 0.0], [len(clicked), len(passed)]),
             np.concatenate([scores[clicked], scores[passed]]),
             weight=np.concatenate([clicks[clicked], others[passed]]),
         )
-        assert found is not None
-        return found
+        assert value is not None
+        return value
 
     def best(
         self, order: int, tuples: Iterable[Sequence[int] | Sequence[str]] | None = None, *, most: int | None = None
     ) -> dict[tuple[str, ...], float]:
         """statistics_AUC of many tuples of one order, the largest first; names stand in schema order.
 
-        tuples: None takes all C(n, order) of them. most: how many to return; None returns all.
-        Raises SettingsError as `auc` does, for a tuple of another order, and for an order out of range.
+        Args:
+            order: How many fields each has.
+            tuples: None takes all C(n, order) of them.
+            most: How many to return; None returns all.
+
+        Raises:
+            SettingsError: As `auc` does, for a tuple of another order, and for an order out of range.
         """
         names = self.train.layout.names
         if not 1 <= order <= len(names):
             raise SettingsError(f"order: expected 1 to {len(names)}, the number of fields; got {order}")
-        chosen: Iterable[Sequence[int] | Sequence[str]]
-        chosen = combinations(range(len(names)), order) if tuples is None else tuples
-        found: dict[tuple[str, ...], float] = {}
-        for fields in chosen:
+        if tuples is None:
+            tuples = combinations(range(len(names)), order)
+        statistics: dict[tuple[str, ...], float] = {}
+        for fields in tuples:
             positions = sorted(self._positions(fields))
             if len(positions) != order:
                 raise SettingsError(f"the tuple {tuple(fields)} has {len(positions)} fields; expected {order}")
-            found[tuple(names[f] for f in positions)] = self.auc(positions)
-        ranked = sorted(found.items(), key=lambda entry: -entry[1])
+            statistics[tuple(names[f] for f in positions)] = self.auc(positions)
+        ranked = sorted(statistics.items(), key=lambda entry: -entry[1])
         return dict(ranked if most is None else ranked[:most])
 
     def _positions(self, fields: Sequence[int] | Sequence[str]) -> list[int]:
@@ -156,15 +180,15 @@ class ClickStatistics:
         if field.kind == "categorical":
             column = layout.categorical.index(position)
             return _Values(self.train.rows.categorical[:, column], self.other.rows.categorical[:, column], field.size)
-        if position not in self._known:
+        if position not in self._codes:
             if field.kind == "numeric":
                 column = layout.numeric.index(position)
-                known = _buckets(self.train.rows.numeric[:, column], self.other.rows.numeric[:, column])
+                values = _buckets(self.train.rows.numeric[:, column], self.other.rows.numeric[:, column])
             else:
                 column = layout.multi_valued.index(position)
-                known = _lists(self.train.rows.multi_valued[column], self.other.rows.multi_valued[column], field.size)
-            self._known[position] = known
-        return self._known[position]
+                values = _lists(self.train.rows.multi_valued[column], self.other.rows.multi_valued[column], field.size)
+            self._codes[position] = values
+        return self._codes[position]
 
 
 def statistics_auc(
@@ -172,7 +196,12 @@ def statistics_auc(
 ) -> float:
     """statistics_AUC of one field tuple: see the module. For many tuples build `ClickStatistics` once.
 
-    Raises DataError and SettingsError as `ClickStatistics` and its `auc` do.
+    Args:
+        train, other, smoothing: As for `ClickStatistics`.
+        fields: As for its `auc`.
+
+    Raises:
+        DataError, SettingsError: As `ClickStatistics` and its `auc` do.
     """
     return ClickStatistics(train, other, smoothing=smoothing).auc(fields)
 
@@ -188,17 +217,17 @@ def _counts(dataset: Dataset, which: str) -> tuple[Floats, Floats]:
 
 def _met(values: _Values) -> _Values:
     """Codes numbered anew: those of the training rows from 0, and one more for all that training never met."""
-    found, train = np.unique(values.train, return_inverse=True)
-    place = np.minimum(np.searchsorted(found, values.other), len(found) - 1)
-    return _Values(train, np.where(found[place] == values.other, place, len(found)), len(found) + 1)
+    codes, train = np.unique(values.train, return_inverse=True)
+    place = np.minimum(np.searchsorted(codes, values.other), len(codes) - 1)
+    return _Values(train, np.where(codes[place] == values.other, place, len(codes)), len(codes) + 1)
 
 
 def _buckets(train: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> _Values:
     """Missing is 0; above it the bucket number."""
-    known = train[~np.isnan(train)]
-    starts = np.unique(known)
+    numbers = train[~np.isnan(train)]
+    starts = np.unique(numbers)
     if len(starts) > MOST_BUCKETS:
-        cuts = np.quantile(known, np.arange(MOST_BUCKETS) / MOST_BUCKETS, method="lower")
+        cuts = np.quantile(numbers, np.arange(MOST_BUCKETS) / MOST_BUCKETS, method="lower")
         # A value that fills several buckets gets one of its own, and the next bucket starts with the next value:
         # a field that is mostly 0 would be a single bucket otherwise. Each use of this has freed a cut before.
         crowded = np.unique(cuts[1:][cuts[1:] == cuts[:-1]])
@@ -228,11 +257,11 @@ def _lists(train: Ragged, other: Ragged, size: int) -> _Values:
     open_rows = np.flatnonzero(lengths > 0)
     place = 0
     while len(open_rows):
-        found, number = np.unique(prefix[open_rows] * size + ids[start[open_rows] + place], return_inverse=True)
+        prefixes, number = np.unique(prefix[open_rows] * size + ids[start[open_rows] + place], return_inverse=True)
         prefix[open_rows] = number
         place += 1
         done = lengths[open_rows] == place
         codes[open_rows[done]] = used + number[done]
-        used += len(found)
+        used += len(prefixes)
         open_rows = open_rows[~done]
     return _Values(codes[: len(train)], codes[len(train) :], used)

@@ -13,16 +13,14 @@ import torch
 
 import fieldwise as fw
 from fieldwise import cli
-from fieldwise.architecture import Architecture, FieldSummary, Interaction
+from fieldwise.architecture import Architecture
 from fieldwise.data.dataset import Dataset
 from fieldwise.datasets.synthetic import SyntheticClickLog, make_search_log
 from fieldwise.errors import SettingsError
 from fieldwise.models import registry
 from fieldwise.preparation import Tables, prepare
-from fieldwise.recipes.search import aim as recipe
-from fieldwise.recipes.search import budget as time_budget
-from fieldwise.recipes.search.aim import drop_empty, extended, search, strongest_functions
-from fieldwise.recipes.search.budget import seconds_per_row
+from fieldwise.recipes.search import budget, search
+from fieldwise.recipes.search.stages import strongest_functions
 from fieldwise.reporting import Reporter
 from fieldwise.settings import DataSettings, Settings, resolve_settings
 from fieldwise.training.trainer import Trainer
@@ -42,27 +40,27 @@ def parts(log: SyntheticClickLog) -> dict[str, Dataset]:
     return prepare(Tables("log", log.table, None, None), log.schema, DataSettings(), seed=0).parts
 
 
-def chosen(model: str = "aim", **overrides: Any) -> Settings:
+def settings_for(model: str = "aim", **overrides: Any) -> Settings:
     names = {name.replace("__", "."): value for name, value in overrides.items()}
     quick = {"training.precision": "float32", "model.embedding_dim": 8, "training.batch_size": 256}
     return resolve_settings(model=model, overrides={**quick, **names})
 
 
-def found(settings: Settings) -> Architecture:
+def architecture_of(settings: Settings) -> Architecture:
     return Architecture.model_validate(settings.model_settings["architecture"])
 
 
 def test_planted_interactions_are_found(log, parts):
-    architecture = found(search(parts, chosen(search__orders=(2, 3)), source="log", reporter=SILENT))
+    architecture = architecture_of(search(parts, settings_for(search__orders=(2, 3)), source="log", reporter=SILENT))
     pairs, triples = (list(architecture.strengths(order)) for order in (2, 3))
     assert pairs[0] == tuple(sorted(log.planted_pairs[0]))
     assert triples[0] == tuple(sorted(log.planted_triples[0]))
     noise = set(log.noise_fields)
     assert not any(noise & set(fields) for fields in pairs)
-    assert architecture.positions is not None
-    read = {name for by_function in architecture.positions[2].values() for name in by_function}
+    assert architecture.dimensions is not None
+    read = {name for by_function in architecture.dimensions[2].values() for name in by_function}
     assert read <= {name for fields in pairs for name in fields}
-    assert [stage["stage"] for stage in architecture.settings["stages"]] == ["order 2", "order 3", "positions"]
+    assert [stage["stage"] for stage in architecture.settings["stages"]] == ["order 2", "order 3", "dimensions"]
     assert architecture.data.rows == len(parts["train"])
     assert architecture.data.source == "log"
     assert all(
@@ -72,12 +70,12 @@ def test_planted_interactions_are_found(log, parts):
 
 
 def test_noise_keeps_no_positions_where_all_pairs_are_open(log, parts):
-    settings = chosen(search__threshold=0.0)
-    architecture = found(search(parts, settings, reporter=SILENT))
+    settings = settings_for(search__threshold=0.0)
+    architecture = architecture_of(search(parts, settings, reporter=SILENT))
     assert len(architecture.settings["stages"]) == 2
     assert architecture.settings["stages"][0]["kept"] == 15 * 4
     sizes = {
-        name: sum(len(kept.get(name, ())) for kept in (architecture.positions or {})[2].values())
+        name: sum(len(kept.get(name, ())) for kept in (architecture.dimensions or {})[2].values())
         for name in architecture.fields
     }
     noise = [size for name, size in sizes.items() if name in log.noise_fields]
@@ -86,21 +84,27 @@ def test_noise_keeps_no_positions_where_all_pairs_are_open(log, parts):
 
 
 def test_autofis_keeps_its_network_and_takes_inner_products(parts):
-    architecture = found(search(parts, chosen("autofis", model__base="deepfm", search__threshold=0.6), reporter=SILENT))
+    architecture = architecture_of(
+        search(parts, settings_for("autofis", model__base="deepfm", search__threshold=0.6), reporter=SILENT)
+    )
     assert architecture.functions == ("inner",)
-    assert architecture.positions is None
+    assert architecture.dimensions is None
     assert architecture.model == "autofis"
 
 
 def test_options_of_the_search(parts):
-    one = found(search(parts, chosen(search__max_interactions=1, search__share_positions=True), reporter=SILENT))
+    one = architecture_of(
+        search(parts, settings_for(search__max_interactions=1, search__share_dimensions=True), reporter=SILENT)
+    )
     assert len(one.interactions) == 1
-    shared = found(
-        search(parts, chosen(search__shared_embedding=True, search__functions=("inner", "outer")), reporter=SILENT)
+    shared = architecture_of(
+        search(
+            parts, settings_for(search__shared_embedding=True, search__functions=("inner", "outer")), reporter=SILENT
+        )
     )
     assert shared.shared_embedding
     assert set(shared.functions) <= {"inner", "outer"}
-    assert list((shared.positions or {})[2]) == ["shared"]
+    assert list((shared.dimensions or {})[2]) == ["shared"]
 
 
 class Said(Reporter):
@@ -119,23 +123,25 @@ class Said(Reporter):
 
 def test_where_every_gate_closes_the_linear_part_is_left(parts):
     said = Said()
-    settings = search(parts, chosen(search__threshold=50.0, search__orders=(2, 3), search__max_tuples=0), reporter=said)
-    assert found(settings).interactions == ()
+    settings = search(
+        parts, settings_for(search__threshold=50.0, search__orders=(2, 3), search__max_tuples=0), reporter=said
+    )
+    assert architecture_of(settings).interactions == ()
     assert "every gate is closed" in str(said)
     assert "search.threshold" in str(said)
     assert "there is no candidate" in str(said)  # of order 3: no pair to extend
     assert "no embedding is needed" in str(said)
-    network = recipe.registry.build("aim", parts["train"].layout, settings.model_settings)
-    linear = recipe.registry.build("lr", parts["train"].layout)
+    network = registry.build("aim", parts["train"].layout, settings.model_settings)
+    linear = registry.build("lr", parts["train"].layout)
     assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for p in linear.parameters())
 
 
 def test_embeddings_are_left_whole_where_none_of_their_positions_would_be_left(parts):
     said = Said()
-    architecture = found(search(parts, chosen(search__position_threshold=50.0), reporter=said))
+    architecture = architecture_of(search(parts, settings_for(search__dimension_threshold=50.0), reporter=said))
     assert architecture.interactions
-    assert architecture.positions is None
-    assert "search.position_threshold" in str(said)
+    assert architecture.dimensions is None
+    assert "search.dimension_threshold" in str(said)
 
 
 def test_one_field_has_nothing_to_interact_with(log, tmp_path):
@@ -152,59 +158,17 @@ def test_one_field_has_nothing_to_interact_with(log, tmp_path):
 
 def test_fewer_rows_than_a_batch(log):
     few = prepare(Tables("few", log.table.slice(0, 60), None, None), log.schema, DataSettings(), seed=0).parts
-    architecture = found(search(few, chosen(training__batch_size=100_000), reporter=SILENT))
+    architecture = architecture_of(search(few, settings_for(training__batch_size=100_000), reporter=SILENT))
     assert architecture.settings["stages"][0]["batch_size"] == len(few["train"])
-
-
-def test_a_field_whose_embedding_is_removed_takes_its_interactions_along():
-    architecture = Architecture(
-        embedding_dim=4,
-        fields={name: FieldSummary(kind="categorical", size=5) for name in "abc"},
-        interactions=[
-            Interaction(fields=("a", "b"), function="inner"),
-            Interaction(fields=("a", "b"), function="outer"),
-            Interaction(fields=("b", "c"), function="inner"),
-        ],
-        positions={2: {"inner": {"a": (), "b": (1, 2)}}},
-    )
-    assert [str(i) for i in drop_empty(architecture).interactions] == ["outer(a, b)", "inner(b, c)"]
-
-
-def test_pools_of_higher_orders():
-    fields = ("a", "b", "c", "d")
-    assert extended([("a", "b"), ("b", "c")], fields) == [("a", "b", "c"), ("a", "b", "d"), ("b", "c", "d")]
-    # The sizes of SPEC's pools: k (n - p + 1) at most, fewer where extensions meet.
-    names = tuple(f"f{i:02d}" for i in range(24))
-    apart = [(names[2 * i], names[2 * i + 1]) for i in range(12)]
-    assert len(extended(apart, names)) == 12 * 22 == 264
-    assert len(extended([(names[i], "f22", "f23") for i in range(12)], names)) <= 252
-
-
-def test_candidates_come_from_each_function_s_own_strongest(parts):
-    settings = chosen(search__orders=(2, 3), search__max_tuples=0, search__top=1)
-    machine = recipe._Search(parts, settings, "", None, SILENT)
-    names = parts["train"].layout.names
-    pairs = [
-        Interaction(fields=names[:2], function="inner", gate=0.1),
-        Interaction(fields=names[1:3], function="inner", gate=-0.5),
-        Interaction(fields=names[4:6], function="outer", gate=0.2),
-    ]
-    candidates = machine.candidates(machine.empty.with_interactions(pairs), 3)
-    by_function = {f: {i.fields for i in candidates if i.function == f} for f in machine.functions}
-    assert by_function["vector_kernel"] == by_function["scalar_kernel"] == set()
-    assert all(set(names[1:3]) <= set(fields) for fields in by_function["inner"])
-    assert all(set(names[4:6]) <= set(fields) for fields in by_function["outer"])
-    few = recipe._Search(parts, chosen(search__orders=(2, 3), search__max_tuples=20), "", None, SILENT)
-    assert len(few.candidates(few.empty, 3)) == 4 * 20  # all of them, for they are few
 
 
 def test_unknown_functions_and_orders_out_of_line_are_refused(parts):
     with pytest.raises(SettingsError, match="unknown interaction function 'iner'; did you mean 'inner'"):
-        search(parts, chosen(search__functions=("iner",)), reporter=SILENT)
+        search(parts, settings_for(search__functions=("iner",)), reporter=SILENT)
     with pytest.raises(SettingsError, match="orders build on one another"):
-        chosen(search__orders=(2, 4))
+        settings_for(search__orders=(2, 4))
     with pytest.raises(SettingsError, match=r"setting 'search\.orders'"):
-        chosen(search__orders=(3,))
+        settings_for(search__orders=(3,))
     with pytest.raises(SettingsError, match="unknown setting"):
         resolve_settings(model="fm", overrides={"search.orders": (2,)})
 
@@ -224,8 +188,8 @@ class Stopped(BaseException):
 
 @pytest.mark.parametrize("steps", [30, 90, 150])
 def test_a_search_that_was_killed_goes_on_and_finds_the_same(parts, tmp_path, monkeypatch, steps):
-    settings = chosen(search__orders=(2, 3), search__passes=1, training__checkpoint_minutes=0)
-    whole = found(search(parts, settings, reporter=SILENT))
+    settings = settings_for(search__orders=(2, 3), search__epochs=1, training__checkpoint_minutes=0)
+    whole = architecture_of(search(parts, settings, reporter=SILENT))
     original, taken = Trainer.step, 0
 
     def step(self: Trainer, *words: Any) -> Any:
@@ -240,23 +204,25 @@ def test_a_search_that_was_killed_goes_on_and_finds_the_same(parts, tmp_path, mo
         search(parts, settings, place=tmp_path, reporter=SILENT)
     monkeypatch.setattr(Trainer, "step", original)
     said = Said()
-    again = found(search(parts, settings, place=tmp_path, reporter=said))
+    again = architecture_of(search(parts, settings, place=tmp_path, reporter=said))
     assert "going on after" in str(said)
     assert again.interactions == whole.interactions
-    assert again.positions == whole.positions
+    assert again.dimensions == whole.dimensions
     said = Said()
-    assert found(search(parts, settings, place=tmp_path, reporter=said)) == again
+    assert architecture_of(search(parts, settings, place=tmp_path, reporter=said)) == again
     assert str(said) == "the search is done"
 
 
 def test_a_time_budget_takes_a_sample_of_the_rows(parts, tmp_path, monkeypatch):
-    for module in (recipe, time_budget):
-        monkeypatch.setattr(module, "seconds_per_row", lambda trainer, train, most: 0.001)
+    monkeypatch.setattr(budget, "seconds_per_row", lambda trainer, train, most: 0.001)
     said = Said()
     settings = search(
-        parts, chosen(search__time_budget=20.0, search__passes=1, search__threshold=0.5), place=tmp_path, reporter=said
+        parts,
+        settings_for(search__time_budget=20.0, search__epochs=1, search__threshold=0.5),
+        place=tmp_path,
+        reporter=said,
     )
-    stages = found(settings).settings["stages"]
+    stages = architecture_of(settings).settings["stages"]
     # Half of it in two shares of about five seconds, at a thousand rows a second.
     assert all(4_000 < stage["rows"] <= 5_001 for stage in stages[:1])
     assert stages[1]["rows"] <= 10_001
@@ -265,34 +231,22 @@ def test_a_time_budget_takes_a_sample_of_the_rows(parts, tmp_path, monkeypatch):
     assert (
         search(
             parts,
-            chosen(search__time_budget=20.0, search__passes=1, search__threshold=0.5),
+            settings_for(search__time_budget=20.0, search__epochs=1, search__threshold=0.5),
             place=tmp_path,
             reporter=SILENT,
         )
         == settings
     )
     monkeypatch.undo()
-    everything = search(parts, chosen(search__time_budget=3600.0, search__passes=1), reporter=SILENT)
-    assert found(everything).settings["stages"][0]["rows"] == len(parts["train"])
+    everything = search(parts, settings_for(search__time_budget=3600.0, search__epochs=1), reporter=SILENT)
+    assert architecture_of(everything).settings["stages"][0]["rows"] == len(parts["train"])
     assert everything.training.epochs == 20
-
-
-def test_the_strongest_functions_of_a_tuple():
-    kept = [
-        Interaction(fields=("a", "b"), function="inner", gate=0.1),
-        Interaction(fields=("a", "b"), function="outer", gate=-0.5),
-        Interaction(fields=("a", "c"), function="inner", gate=0.3),
-        Interaction(fields=("a", "b"), function="scalar_kernel", gate=0.2),
-    ]
-    assert [i.gate for i in strongest_functions(kept, 1)] == [-0.5, 0.3]
-    assert [i.gate for i in strongest_functions(kept, 2)] == [-0.5, 0.2, 0.3]
-    assert sorted(i.gate for i in strongest_functions(kept, None)) == [-0.5, 0.1, 0.2, 0.3]
 
 
 def test_one_function_per_tuple(parts):
     everything = {"search__threshold": 0.0, "search__embedding_sizes": False}
-    whole = found(search(parts, chosen(**everything), reporter=SILENT))
-    one = found(search(parts, chosen(search__functions_per_tuple=1, **everything), reporter=SILENT))
+    whole = architecture_of(search(parts, settings_for(**everything), reporter=SILENT))
+    one = architecture_of(search(parts, settings_for(search__functions_per_tuple=1, **everything), reporter=SILENT))
     assert one.interactions == tuple(sorted(strongest_functions(whole.interactions, 1), key=whole.interactions.index))
     assert len(one.interactions) == len(whole.strengths(2)) < len(whole.interactions)
 
@@ -306,16 +260,16 @@ def test_a_model_that_does_not_search_is_refused(log, monkeypatch, capsys):
     assert "does not search" in capsys.readouterr().err
 
 
-def test_the_clock_of_a_step(parts):
-    network = registry.build("lr", parts["train"].layout)
-    trainer = Trainer(network, settings=chosen().training.model_copy(update={"batch_size": 64}))
-    seconds = seconds_per_row(trainer, parts["train"], most=0.5)
-    assert 0 < seconds < 0.01
-
-
 def test_search_trains_saves_and_is_used_again(log, tmp_path):
     out = tmp_path / "aim"
-    quick = {"epochs": 2, "precision": "float32", "embedding_dim": 4, "dnn_hidden": (8,), "passes": 1, "threshold": 0.5}
+    quick = {
+        "epochs": 2,
+        "precision": "float32",
+        "embedding_dim": 4,
+        "dnn_hidden": (8,),
+        "search.epochs": 1,
+        "threshold": 0.5,
+    }
     predictor = fw.search(log.table, schema=log.schema, orders=(2,), settings=quick, out=out, progress=False)
     architecture = Architecture.load(out)
     assert architecture == predictor.architecture
@@ -323,7 +277,7 @@ def test_search_trains_saves_and_is_used_again(log, tmp_path):
     loaded = fw.load(out)
     assert np.array_equal(loaded.predict(log.table.slice(0, 50)), predictor.predict(log.table.slice(0, 50)))
     assert loaded.settings.search is not None
-    assert loaded.settings.search.passes == 1
+    assert loaded.settings.search.epochs == 1
     again = fw.train(
         log.new_rows(2_000, seed=9).table,
         schema=log.schema,
@@ -352,7 +306,7 @@ def test_a_search_that_was_interrupted_is_resumed_by_its_place(log, tmp_path, mo
         "precision": "float32",
         "embedding_dim": 4,
         "dnn_hidden": (8,),
-        "passes": 1,
+        "search.epochs": 1,
         "checkpoint_minutes": 0,
         "batch_size": 128,
     }
@@ -376,7 +330,7 @@ def test_a_search_that_was_interrupted_is_resumed_by_its_place(log, tmp_path, mo
     assert predictor.architecture is not None
     assert whole.architecture is not None
     assert predictor.architecture.interactions == whole.architecture.interactions
-    assert predictor.architecture.positions == whole.architecture.positions
+    assert predictor.architecture.dimensions == whole.architecture.dimensions
     for name, weight in whole.model.state_dict().items():
-        assert torch.equal(weight, predictor.model.state_dict()[name])
+        assert torch.equal(weight, predictor.model.network.state_dict()[name])
     assert Path(tmp_path / "aim" / "architecture.json").exists()
