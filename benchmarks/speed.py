@@ -34,6 +34,7 @@ from fieldwise.bench.workload import BATCHES, Case, Workload, field_sizes, rando
 from fieldwise.environment import versions
 from fieldwise.reporting import markdown_table
 from fieldwise.reporting.figures import can_draw, new_figure, save_figure
+from fieldwise.storage.atomic import write_text
 from fieldwise.training.execution import apply_process_settings
 
 DIM, LAYERS, HEADS = 32, 3, 2
@@ -248,7 +249,7 @@ def main() -> None:
         with log.open("a") as file:
             print(json.dumps(results[-1]), file=file)
         print(table(results[-1:]), flush=True)
-    (options.out / "speed.md").write_text(table(results) + "\n", encoding="utf-8")
+    write_text(options.out / "speed.md", table(results) + "\n")
     draw(results, options.out)
 
 

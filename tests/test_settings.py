@@ -74,8 +74,11 @@ def test_an_override_needs_a_value(text: str) -> None:
         ({"overrides": {"epoch": 3}}, "unknown setting 'epoch'; did you mean 'epochs'?"),
         ({"overrides": {"training.epoch": 3}}, "unknown setting 'training.epoch'; did you mean 'epochs'?"),
         ({"overrides": {"trainin.epochs": 3}}, "did you mean 'training'?"),
-        ({"overrides": {"epochs": 0}}, "setting 'training.epochs': got 0"),
-        ({"overrides": {"learning_rate": "fast"}}, "setting 'training.learning_rate': got 'fast'"),
+        ({"overrides": {"epochs": 0}}, "setting 'training.epochs' cannot be 0: it must be greater than or equal to 1"),
+        (
+            {"overrides": {"learning_rate": "fast"}},
+            "setting 'training.learning_rate' cannot be 'fast': it must be",
+        ),
         ({"overrides": {"num_heads": 0}}, "num_heads"),
         ({"overrides": {"preset": "refrence"}}, "reference"),
         ({"model": "autoimt"}, "autoint"),

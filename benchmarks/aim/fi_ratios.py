@@ -29,6 +29,7 @@ from fieldwise.comparison.results import Run
 from fieldwise.errors import SettingsError
 from fieldwise.layers.interaction_functions import function_names
 from fieldwise.reporting import markdown_table
+from fieldwise.storage.atomic import write_text
 
 HEADER = ("model", "test AUC", "test log loss", "order", "kept", "FI ratio", "by function", "seeds")
 
@@ -100,7 +101,7 @@ def main() -> None:
     text = "\n\n".join(markdown_table(HEADER, rows(read_runs(directory))) for directory in options.directories)
     print(text)
     if options.markdown is not None:
-        options.markdown.write_text(text + "\n", encoding="utf-8")
+        write_text(options.markdown, text + "\n")
 
 
 if __name__ == "__main__":

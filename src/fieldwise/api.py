@@ -71,8 +71,8 @@ def train(
     Raises:
         DataError: the rows cannot be used as given; so SchemaError for roles and fields, SettingsError for settings,
             ArgumentError for an argument that does not exist; all before any training.
-        TrainingError: the loss is not a number, another process writes to `out`, or a resumed run would not be the
-            same run.
+        TrainingError: the loss is not a number, or a resumed run would not be the same run.
+        StorageError: `out` cannot be written, or another process writes to it.
     """
     reporter = Reporter.of(progress)
     if not isinstance(settings, Settings):

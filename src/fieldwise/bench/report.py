@@ -10,9 +10,9 @@ from pathlib import Path
 from fieldwise.bench.measure import Machine, Measurement
 from fieldwise.bench.workload import Case
 from fieldwise.environment import versions
-from fieldwise.errors import SettingsError
 from fieldwise.reporting.figures import can_draw, new_figure, save_figure
 from fieldwise.reporting.tables import markdown_table
+from fieldwise.storage.atomic import write_text
 
 Results = Sequence[tuple[Case, Measurement]]
 
@@ -68,7 +68,7 @@ def describe_machine(machine: Machine) -> str:
 def write_report(directory: Path, results: Results, machine: Machine) -> list[Path]:
     """Write bench.json, bench.md, and bench.png where matplotlib is there; the paths.
 
-    Raises SettingsError where the directory cannot be written to.
+    Raises StorageError where the directory cannot be written to.
     """
     content = {
         "machine": asdict(machine),
@@ -85,13 +85,10 @@ def write_report(directory: Path, results: Results, machine: Machine) -> list[Pa
         *dict.fromkeys(f"{case.model}: {result.plan}" for case, result in results),
         "",
     ]
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        written = [directory / "bench.json", directory / "bench.md"]
-        written[0].write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        written[1].write_text("\n".join(lines), encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(f"cannot write to {directory}: {error.strerror or error}") from error
+    written = [
+        write_text(directory / "bench.json", json.dumps(content, indent=2) + "\n"),
+        write_text(directory / "bench.md", "\n".join(lines)),
+    ]
     return [*written, *_draw(directory, results)]
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from fieldwise.comparison.pictures import draw
 from fieldwise.comparison.results import Comparison
 from fieldwise.errors import SettingsError
+from fieldwise.storage.atomic import write_text
+from fieldwise.validation import describe_any
 
 
 def write(comparison: Comparison, directory: str | Path) -> list[Path]:
@@ -17,7 +19,7 @@ def write(comparison: Comparison, directory: str | Path) -> list[Path]:
         The files.
 
     Raises:
-        SettingsError: where the directory cannot be written to.
+        StorageError: where the directory cannot be written to.
     """
     directory = Path(directory)
     texts = {
@@ -25,15 +27,7 @@ def write(comparison: Comparison, directory: str | Path) -> list[Path]:
         "comparison.csv": comparison.to_csv(),
         "comparison.md": comparison.to_markdown(),
     }
-    written = []
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            work = directory / f".{name}.new"
-            work.write_text(text, encoding="utf-8")
-            written.append(work.replace(directory / name))
-    except OSError as error:
-        raise SettingsError(f"cannot write to {directory}: {error.strerror or error}") from error
+    written = [write_text(directory / name, text) for name, text in texts.items()]
     return [*written, *draw(comparison, directory)]
 
 
@@ -49,4 +43,4 @@ def read(directory: str | Path) -> Comparison:
     except FileNotFoundError:
         raise SettingsError(f"{directory} holds no comparison ({path.name} is missing)") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SettingsError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+        raise SettingsError(f"{path} cannot be read: {describe_any(error, Comparison)}") from error

@@ -48,7 +48,8 @@ def draw(architecture: Architecture, directory: Path, *, statistics: Statistics 
         statistics: Of tuples that are kept and of tuples that are not; of what is left out nothing is drawn.
 
     Raises:
-        SettingsError: For a tuple of unknown fields, and where the directory cannot be written to.
+        SettingsError: For a tuple of unknown fields.
+        StorageError: Where the directory cannot be written to.
 
     >>> fields = {name: {"kind": "categorical", "size": 9} for name in ("user", "movie")}
     >>> draw(Architecture.model_validate({"embedding_dim": 4, "fields": fields}), Path("pictures"))  # nothing is kept

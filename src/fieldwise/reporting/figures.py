@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fieldwise.errors import SettingsError
+from fieldwise.storage.atomic import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,7 +67,7 @@ def save_figure(figure: Figure, path: Path, *, kinds: Sequence[Kind] = ("png", "
         The files.
 
     Raises:
-        SettingsError: where a file cannot be written.
+        StorageError: where a file cannot be written.
     """
     import matplotlib as mpl
 
@@ -75,16 +76,5 @@ def save_figure(figure: Figure, path: Path, *, kinds: Sequence[Kind] = ("png", "
         picture = io.BytesIO()
         with mpl.rc_context({"svg.hashsalt": "fieldwise"}):  # else ids in an SVG are random
             figure.savefig(picture, format=kind, dpi=dpi, metadata=_METADATA[kind])
-        written.append(path.with_name(f"{path.name}.{kind}"))
-        _write(written[-1], picture.getvalue())
+        written.append(write_bytes(path.with_name(f"{path.name}.{kind}"), picture.getvalue()))
     return written
-
-
-def _write(path: Path, content: bytes) -> None:
-    work = path.with_name(f".{path.name}.new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        work.write_bytes(content)
-        work.replace(path)
-    except OSError as error:
-        raise SettingsError(f"cannot write to {path.parent}: {error.strerror or error}") from error
