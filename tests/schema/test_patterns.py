@@ -9,13 +9,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
+from fieldwise.columns.profile import profile_column
+from fieldwise.schema.names import meaning_of, split_name
 from fieldwise.schema.patterns import (
     find_separator,
     heavy_tail,
-    meaning_of,
     rank_correlation,
     shape_of_quantity,
-    split_name,
     tally,
 )
 
@@ -264,7 +264,7 @@ def test_samples_with_and_without_a_heavy_tail() -> None:
 
 
 def separator_of(texts: Sequence[str]) -> str | None:
-    found = tally(pa.chunked_array([pa.array(texts)]))
+    found = tally(profile_column(pa.array(texts)))
     assert found is not None
     return find_separator(found)
 

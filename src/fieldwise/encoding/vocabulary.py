@@ -57,7 +57,16 @@ class Vocabulary:
         return {token: i for i, token in enumerate(self.tokens.to_pylist(), start=FIRST_TOKEN)}
 
 
-def count_tokens(column: Tokens) -> npt.NDArray[np.int64]:
-    """How often each of the column's token values occurs: int64 [len(column.values)]."""
-    present = column.codes[column.codes >= 0]
-    return np.bincount(present, minlength=len(column.values)).astype(np.int64, copy=False)
+def count_tokens(column: Tokens, times: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.int64]:
+    """How often each of a column's tokens occurs.
+
+    Args:
+        column: the tokens of N values; several raw values may be one token.
+        times: how often each value occurs, int64 [N]; None: once.
+
+    Returns:
+        One count per token: int64 [len(column.values)].
+    """
+    counts = np.zeros(len(column.values) + 1, dtype=np.int64)
+    np.add.at(counts, column.codes, 1 if times is None else times)  # code -1, missing, is the last place
+    return counts[:-1]

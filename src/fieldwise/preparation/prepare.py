@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from fieldwise import datasets
 from fieldwise.columns.dates import time_keys
+from fieldwise.columns.profile import TableProfile
 from fieldwise.columns.tables import Source, read_table
 from fieldwise.data.dataset import Dataset
 from fieldwise.data.labels import read_label
@@ -23,7 +25,7 @@ from fieldwise.preparation.leaks import find_leaks
 from fieldwise.preparation.records import ColumnRecord, DataRecord, fingerprint, split_record
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
-from fieldwise.schema.inference import infer_schema, remarks
+from fieldwise.schema.inference import infer, remarks
 from fieldwise.settings import DataSettings
 
 
@@ -41,6 +43,15 @@ class Tables:
     schema: Schema | None = None
     split: Split | None = None
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def profiles(self) -> TableProfile:
+        """The profiles of the main table's columns.
+
+        They are counted once, although the kinds of fields are inferred before it is known which rows train: each
+        column's values are numbered on the way, and the numbers are counted again by part (see `TableProfile`).
+        """
+        return TableProfile(self.table)
 
 
 def read(
@@ -95,7 +106,7 @@ def settle_schema(
     roles = {"label": label, "positive": positive, "weight": weight, "group": group, "time": time}
     named = {role: column for role, column in roles.items() if column is not None}
     if schema is not None:
-        for remark in remarks(tables.table, schema):
+        for remark in remarks(tables.profiles, schema):
             reporter.say(remark)
         if fields:
             raise SchemaError("single fields are overridden in an inferred schema; edit the schema itself instead")
@@ -105,8 +116,8 @@ def settle_schema(
             f"which column holds the clicks? Name it with label=... (--label on the command line); the columns "
             f"are {', '.join(tables.table.column_names)}"
         )
-    inference = infer_schema(
-        tables.table,
+    inference = infer(
+        tables.profiles,
         label=label,
         positive=positive,
         weight=weight,
@@ -146,7 +157,9 @@ def prepare(tables: Tables, schema: Schema, settings: DataSettings, *, seed: int
             f"{tables.source}: every row has the label {clicks[0]:.0f}; a model needs rows with and without clicks"
         )
     method, split = _settle_split(tables, schema, clicks, settings, seed)
-    encoder = Encoder.fit(tables.table.take(pa.array(split.train)), schema, min_count=settings.min_count)
+    profiles = tables.profiles.by_part({"train": split.train})
+    encoder = Encoder.from_profiles(profiles, schema, part="train", min_count=settings.min_count)
+    tables.profiles.forget()
     everything = Dataset.from_table(tables.table, encoder)
     parts = {part: everything.take(getattr(split, part)) for part in ("train", "valid", "test")}
     for part, given in (("valid", tables.valid), ("test", tables.test)):

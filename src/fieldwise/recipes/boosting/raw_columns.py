@@ -7,8 +7,6 @@ missing, and which values are one token, follows the same rules as for networks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fieldwise.columns.access import get_column, naming
 from fieldwise.columns.numbers import number_column
+from fieldwise.columns.profile import profile_column
 from fieldwise.encoding.encoded import EncodingReport, Ragged
 from fieldwise.encoding.fields import CategoricalEncoding, MultiValuedEncoding
-from fieldwise.errors import DataError, suggest
 from fieldwise.layout import FIRST_TOKEN, MISSING
 from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
 
@@ -49,9 +48,10 @@ class _Lists:
 
     @classmethod
     def fit(cls, name: str, spec: MultiValued, column: pa.ChunkedArray) -> _Lists:
-        members = MultiValuedEncoding.fit(name, spec.model_copy(update={"min_count": 1}), column, min_count=1)
+        every = spec.model_copy(update={"min_count": 1})
+        members = MultiValuedEncoding.fit(name, every, profile_column(column), min_count=1)
         sets = _sets(members.encode(column, EncodingReport()))
-        return cls(members, CategoricalEncoding.fit(name, Categorical(), sets, min_count=1))
+        return cls(members, CategoricalEncoding.fit(name, Categorical(), profile_column(sets), min_count=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +72,12 @@ class RawColumns:
         """
         encodings: dict[str, CategoricalEncoding | _Lists | None] = {}
         for name, spec in schema.fields.items():
-            with _column(table, schema.column_of(name)) as column:
+            column = get_column(table, schema.column_of(name))
+            with naming(schema.column_of(name)):
                 match spec:
                     case Categorical():
                         every = spec.model_copy(update={"min_count": 1})
-                        encodings[name] = CategoricalEncoding.fit(name, every, column, min_count=1)
+                        encodings[name] = CategoricalEncoding.fit(name, every, profile_column(column), min_count=1)
                     case MultiValued():
                         encodings[name] = _Lists.fit(name, spec, column)
                     case Numeric():
@@ -93,7 +94,8 @@ class RawColumns:
         categorical: list[npt.NDArray[np.int32]] = []
         numbers: list[npt.NDArray[np.float64]] = []
         for name, encoding in self.encodings.items():
-            with _column(table, self.schema.column_of(name)) as column:
+            column = get_column(table, self.schema.column_of(name))
+            with naming(self.schema.column_of(name)):
                 if isinstance(encoding, CategoricalEncoding):
                     categorical.append(encoding.encode(column, EncodingReport()))
                 elif isinstance(encoding, _Lists):
@@ -132,14 +134,3 @@ def _token_columns(lists: Ragged, most: int) -> list[npt.NDArray[np.float64]]:
     present[token[kept], row[kept]] = 1.0
     count = np.bincount(row[lists.values != MISSING], minlength=len(lists)).astype(np.float64)
     return [*present, count]
-
-
-@contextmanager
-def _column(table: pa.Table, name: str) -> Iterator[pa.ChunkedArray]:
-    """A column of a table; adds its name to the errors of the block."""
-    if name not in table.column_names:
-        raise DataError(f"column '{name}' is missing; {suggest(name, table.column_names)}")
-    try:
-        yield table.column(name)
-    except DataError as error:
-        raise DataError(f"column '{name}': {error}") from error
