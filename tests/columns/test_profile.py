@@ -22,6 +22,7 @@ from fieldwise.columns.profile import (
 from fieldwise.errors import DataError
 
 NAN = float("nan")
+JANUARY = datetime.date(2026, 1, 1)
 COLUMNS = {
     pa.string(): st.sampled_from(["a", " a", "b", "", "é", "1", "1.0"]),
     pa.large_string(): st.sampled_from(["a", "b"]),
@@ -33,6 +34,7 @@ COLUMNS = {
     pa.dictionary(pa.int8(), pa.string()): st.sampled_from(["a", "b", "c"]),
     pa.null(): st.none(),
     pa.list_(pa.string()): st.lists(st.sampled_from(["a", "b", None]), max_size=3),
+    pa.list_(pa.binary()): st.lists(st.sampled_from([b"a", b"\xff"]), max_size=3),
     pa.list_(pa.float32()): st.lists(st.sampled_from([1.0, NAN]), max_size=3),
     pa.list_(pa.int8(), 2): st.lists(st.integers(0, 3), min_size=2, max_size=2),
     pa.struct([("a", pa.int8())]): st.fixed_dictionaries({"a": st.integers(0, 2)}),
@@ -84,10 +86,7 @@ def test_lists_by_hand() -> None:
         ([3, None, -1], (-1, 3)),
         ([2.5, NAN], (2.5, 2.5)),
         (pa.array([1.0, 2.0], pa.float16()), (1.0, 2.0)),
-        (
-            [datetime.date(2026, 1, 2), datetime.date(2026, 1, 1)],
-            (datetime.date(2026, 1, 1), datetime.date(2026, 1, 2)),
-        ),
+        ([JANUARY, datetime.date(2026, 2, 1)], (JANUARY, datetime.date(2026, 2, 1))),
         ([[3, 1], [2]], (1, 3)),
         ([datetime.timedelta(1)], None),
         (pa.array([], pa.int8()), None),

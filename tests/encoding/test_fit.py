@@ -1,4 +1,4 @@
-"""What is learned from profiles is what the values say, one by one: a slow reference, on random and synthetic tables."""
+"""What is learned from profiles is what the values say, one by one: a slow reference on random tables."""
 
 from __future__ import annotations
 
