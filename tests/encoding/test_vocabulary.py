@@ -38,6 +38,12 @@ def test_an_empty_vocabulary_still_tells_missing_from_unseen() -> None:
     assert vocabulary.ids(tokens).tolist() == [OTHER, MISSING]
 
 
+def test_values_that_are_one_token_are_counted_together() -> None:
+    tokens = token_column(pa.chunked_array([pa.array(["1", " ", "1.0", "b"])]))
+    assert count_tokens(tokens).tolist() == [2, 1]
+    assert count_tokens(tokens, np.array([3, 9, 4, 2])).tolist() == [7, 2]
+
+
 @given(st.lists(st.sampled_from(["a", "b", "c", "d", None]), max_size=20), st.integers(1, 3))
 def test_columns_and_values_get_the_same_ids_whatever_the_order(values: list[str | None], min_count: int) -> None:
     vocabulary = build(values, min_count=min_count)
