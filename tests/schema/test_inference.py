@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fieldwise.columns.profile import TableProfile
+from fieldwise.columns.counting import TableProfile
 from fieldwise.errors import DataError, SchemaError
 from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
 from fieldwise.schema.inference import ColumnDecision, Inference, infer_schema, remarks

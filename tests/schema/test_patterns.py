@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from fieldwise.columns.profile import profile_column
+from fieldwise.columns.counting import profile_column
 from fieldwise.schema.patterns import (
     find_separator,
     heavy_tail,

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fieldwise.columns.access import get_column, naming, require_column
-from fieldwise.columns.profile import ColumnProfile, TableProfile
+from fieldwise.columns.counting import TableProfile
+from fieldwise.columns.profile import ColumnProfile
 from fieldwise.encoding.encoded import EncodedRows, EncodingReport, Ragged
 from fieldwise.encoding.fields import (
     BucketEncoding,

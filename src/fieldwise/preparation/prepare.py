@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from fieldwise import datasets
+from fieldwise.columns.counting import TableProfile
 from fieldwise.columns.dates import time_keys
-from fieldwise.columns.profile import TableProfile
 from fieldwise.columns.tables import Source, read_table
 from fieldwise.data.dataset import Dataset
 from fieldwise.data.labels import read_label

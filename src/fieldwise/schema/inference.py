@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from fieldwise.columns.profile import ColumnProfile, TableProfile
+from fieldwise.columns.counting import TableProfile
+from fieldwise.columns.profile import ColumnProfile
 from fieldwise.errors import DataError, SchemaError, suggest
 from fieldwise.schema.patterns import Tally, read_numbers, tally
 from fieldwise.schema.rules import KEY_ROWS, Verdict, count_distinct, decide_list, decide_values

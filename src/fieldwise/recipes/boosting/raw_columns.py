@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fieldwise.columns.access import get_column, naming
+from fieldwise.columns.counting import profile_column
 from fieldwise.columns.numbers import number_column
-from fieldwise.columns.profile import profile_column
 from fieldwise.encoding.encoded import EncodingReport, Ragged
 from fieldwise.encoding.fields import CategoricalEncoding, MultiValuedEncoding
 from fieldwise.layout import FIRST_TOKEN, MISSING

@@ -12,13 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fieldwise.columns.profile import (
-    ColumnCounter,
-    ColumnProfile,
-    TableProfile,
-    merge_profiles,
-    profile_column,
-)
+from fieldwise.columns.counting import ColumnCounter, TableProfile, merge_profiles, profile_column
+from fieldwise.columns.profile import ColumnProfile
 from fieldwise.errors import DataError
 
 NAN = float("nan")
