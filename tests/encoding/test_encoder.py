@@ -16,7 +16,7 @@ from fieldwise.columns.tables import read_table
 from fieldwise.encoding.encoded import EncodedRows, EncodingReport, Ragged
 from fieldwise.encoding.encoder import Encoder, EncoderState
 from fieldwise.errors import DataError, PredictorFormatError
-from fieldwise.layout import FIRST_TOKEN, MISSING, OTHER
+from fieldwise.layout import FIRST_TOKEN, MISSING, OOV
 from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
 
 SCHEMA = Schema(
@@ -103,7 +103,7 @@ def test_unseen_values_are_counted_and_shown() -> None:
     assert encoded.report.unseen == {"u": 3, "t": 3}
     assert encoded.report.examples == {"u": ["new", "x" * 39 + "…"], "t": ["z"]}
     assert encoded.report.lines()[0].startswith("u: 3 of 4 values are not in the vocabulary (for example new, xxx")
-    assert encoded.categorical.ravel().tolist() == [FIRST_TOKEN, OTHER, OTHER, OTHER]
+    assert encoded.categorical.ravel().tolist() == [FIRST_TOKEN, OOV, OOV, OOV]
 
 
 def test_reports_add_up() -> None:
@@ -178,8 +178,8 @@ def test_text_needs_a_separator_to_be_multi_valued() -> None:
         (["7", "a"], [2, 3]),
         (7, [2]),
         (7.0, [2]),
-        (-7, [OTHER]),
-        (datetime.date(2026, 1, 31), [OTHER]),
+        (-7, [OOV]),
+        (datetime.date(2026, 1, 31), [OOV]),
         (math.nan, [MISSING]),
         (None, [MISSING]),
     ],

@@ -24,7 +24,7 @@ from fieldwise.encoding.encoded import EncodingReport, Ragged
 from fieldwise.encoding.scaling import Scaling, bucket_ids, fit_bounds, fit_scaling, scale
 from fieldwise.encoding.vocabulary import Vocabulary, count_tokens
 from fieldwise.errors import DataError
-from fieldwise.layout import FIRST_TOKEN, MISSING, OTHER, Kind
+from fieldwise.layout import FIRST_TOKEN, MISSING, OOV, Kind
 from fieldwise.schema import Categorical, MultiValued, Numeric
 
 Ids = npt.NDArray[np.int32]
@@ -60,7 +60,7 @@ class CategoricalEncoding:
         tokens = token_column(part_column(column, self.part) if self.part else column)
         ids = self.vocabulary.ids(tokens)
         _count_missing(report, self.name, int(np.count_nonzero(ids == MISSING)))
-        _report_unseen(report, self.name, tokens, tokens.codes[ids == OTHER])
+        _report_unseen(report, self.name, tokens, tokens.codes[ids == OOV])
         return ids
 
     def encode_value(self, value: Any, report: EncodingReport) -> int:
@@ -68,7 +68,7 @@ class CategoricalEncoding:
         text = part_of(value, self.part) if self.part else token(value)
         ident = self.vocabulary.id_of(text)
         _count_missing(report, self.name, int(ident == MISSING))
-        if ident == OTHER and text is not None:
+        if ident == OOV and text is not None:
             _add_unseen(report, self.name, 1, [text])
         return ident
 
@@ -107,7 +107,7 @@ class MultiValuedEncoding:
         """The ids of each row's tokens, in their order; [MISSING] for a row without any."""
         tokens, offsets = _split_column(column, self.separator)
         ids = self.vocabulary.ids(tokens)
-        _report_unseen(report, self.name, tokens, tokens.codes[ids == OTHER])
+        _report_unseen(report, self.name, tokens, tokens.codes[ids == OOV])
         present = ids != MISSING
         kept_before = np.concatenate([[0], np.cumsum(present)])
         lengths = np.diff(kept_before[offsets])
@@ -121,7 +121,7 @@ class MultiValuedEncoding:
     def encode_value(self, value: Any, report: EncodingReport) -> list[int]:
         """The ids of one value's tokens."""
         texts = [t for t in map(token, _split_value(value, self.separator)) if t is not None]
-        unseen = [t for t in texts if self.vocabulary.id_of(t) == OTHER]
+        unseen = [t for t in texts if self.vocabulary.id_of(t) == OOV]
         if unseen:
             _add_unseen(report, self.name, len(unseen), unseen)
         _count_missing(report, self.name, int(not texts))

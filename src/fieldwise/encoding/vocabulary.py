@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fieldwise.columns.tokens import Tokens
-from fieldwise.layout import FIRST_TOKEN, MISSING, OTHER
+from fieldwise.layout import FIRST_TOKEN, MISSING, OOV
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +43,14 @@ class Vocabulary:
         return FIRST_TOKEN + len(self.tokens)
 
     def ids(self, column: Tokens) -> npt.NDArray[np.int32]:
-        """The id of each row: `MISSING`, `OTHER` for a token that has none of its own, or the token's id."""
+        """The id of each row: `MISSING`, `OOV` for a token that has none of its own, or the token's id."""
         found = pc.index_in(column.values, value_set=self.tokens)
-        ids = found.fill_null(OTHER - FIRST_TOKEN).to_numpy(zero_copy_only=False).astype(np.int32)
+        ids = found.fill_null(OOV - FIRST_TOKEN).to_numpy(zero_copy_only=False).astype(np.int32)
         return np.append(ids + np.int32(FIRST_TOKEN), np.int32(MISSING))[column.codes]
 
     def id_of(self, token: str | None) -> int:
         """The id of one token, None being missing."""
-        return MISSING if token is None else self._index.get(token, OTHER)
+        return MISSING if token is None else self._index.get(token, OOV)
 
     @cached_property
     def _index(self) -> dict[str, int]:

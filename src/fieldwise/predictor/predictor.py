@@ -49,7 +49,7 @@ class Predictor:
     """Predicts click probabilities of raw rows.
 
     report: the account of the last `predict` or `evaluate`: per field, values outside the vocabulary (they are
-        predicted with the field's OTHER id), missing values and infinities.
+        predicted with the field's out-of-vocabulary id), missing values and infinities.
     """
 
     def __init__(self, encoder: Encoder, model: CTRModel, settings: Settings, card: ModelCard) -> None:

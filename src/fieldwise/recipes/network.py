@@ -19,7 +19,7 @@ from fieldwise.settings import Settings
 from fieldwise.training.evaluation import evaluate_model
 from fieldwise.training.execution import settle
 from fieldwise.training.history import History
-from fieldwise.training.trainer import Trainer, fill_other
+from fieldwise.training.trainer import Trainer, fill_oov
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def fit(
         trainer.restore(checkpoint)
         reporter.say(f"resuming in epoch {trainer.state.epoch} after {trainer.state.rows:,} of its rows")
     history = trainer.fit(parts["train"], parts["valid"])
-    filled = fill_other(network, parts["train"].id_counts())
+    filled = fill_oov(network, parts["train"].id_counts())
     metrics = {
         part: evaluate_model(network, parts[part], trainer.objective) for part in ("valid", "test") if len(parts[part])
     }

@@ -66,7 +66,7 @@ class Trainer:
         holds what it came to.
 
     The same seed, data and settings give the same weights on the same machine. Unseen and too rare tokens get
-    their meaning before every evaluation (see `FieldEmbedding.fill_other`).
+    their meaning before every evaluation (see `FieldEmbedding.fill_oov`).
 
     objective: what the model's output means; default: the probability of a click.
     checkpoint: a file to write after each epoch and every `settings.checkpoint_minutes`; `restore` reads it, and a
@@ -183,7 +183,7 @@ class Trainer:
         while not state.history.ended:
             with self.reporter.rows(len(train), f"epoch {state.epoch}", done=state.rows) as progress:
                 self._train_epoch(train, feeder, progress)
-            fill_other(self.model, counts)
+            fill_oov(self.model, counts)
             metrics = None
             if valid is not None and len(valid):
                 with self.reporter.rows(len(valid), "validation") as progress:
@@ -382,12 +382,12 @@ def learning_rate(settings: TrainingSettings, step: int, total_steps: int) -> fl
     return settings.learning_rate * share
 
 
-def fill_other(model: nn.Module, counts: Tensor) -> tuple[int, ...]:
-    """Give the OTHER id a meaning in every embedding table of a model; the fields where it was needed."""
+def fill_oov(model: nn.Module, counts: Tensor) -> tuple[int, ...]:
+    """Give the out-of-vocabulary (OOV) id a meaning in all embedding tables of a model; the fields that needed it."""
     fields: set[int] = set()
     for module in model.modules():
         if isinstance(module, FieldEmbedding):
-            fields.update(module.fill_other(counts))
+            fields.update(module.fill_oov(counts))
     return tuple(sorted(fields))
 
 

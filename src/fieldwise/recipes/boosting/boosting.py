@@ -35,7 +35,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fieldwise.data.labels import read_label, read_weight
 from fieldwise.errors import DataError, SettingsError, TrainingError, suggest
-from fieldwise.layout import OTHER
+from fieldwise.layout import OOV
 from fieldwise.recipes.boosting.raw_columns import RawColumns, RawRows
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
@@ -301,7 +301,7 @@ def _fit_lightgbm(
 
 def _lightgbm_matrix(rows: RawRows) -> Floats:
     """Codes and numbers side by side; a token that training did not see is NaN, which no split lists."""
-    codes = np.where(rows.categorical == OTHER, np.nan, rows.categorical)
+    codes = np.where(rows.categorical == OOV, np.nan, rows.categorical)
     return np.hstack([codes, rows.numbers])
 
 

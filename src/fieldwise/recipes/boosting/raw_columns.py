@@ -28,7 +28,7 @@ MOST_TOKENS = 64
 
 @dataclass(frozen=True)
 class RawRows:
-    """N rows. categorical: int32 [N, C], ids as in `Vocabulary`, so that `MISSING` and `OTHER` (never seen in
+    """N rows. categorical: int32 [N, C], ids as in `Vocabulary`, so that `MISSING` and `OOV` (never seen in
     training) have theirs. numbers: float64 [N, M], NaN where missing.
     """
 

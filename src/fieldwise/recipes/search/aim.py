@@ -43,7 +43,7 @@ from fieldwise.recipes.search.trimming import normalise, trim
 from fieldwise.reporting import Reporter
 from fieldwise.settings import Settings, TrainingSettings
 from fieldwise.training.evaluation import evaluate_model
-from fieldwise.training.trainer import GateTraining, Trainer, fill_other
+from fieldwise.training.trainer import GateTraining, Trainer, fill_oov
 
 STEPS_WANTED = 400
 """Steps of a stage that `passes = auto` gives small data."""
@@ -336,7 +336,7 @@ class _Search:
         history = trainer.fit(train)
         if history.ended == "interrupted":
             raise KeyboardInterrupt
-        fill_other(stage.network, train.id_counts())
+        fill_oov(stage.network, train.id_counts())
         metrics = None
         if self.valid is not None and len(self.valid):
             metrics = evaluate_model(stage.network, self.valid, trainer.objective)
