@@ -37,7 +37,7 @@ from fieldwise.training.history import header
 from fieldwise.training.optimizers import GateTraining
 from fieldwise.training.schedule import learning_rate
 from fieldwise.training.step import Step
-from fieldwise.training.trainer import Trainer, fill_other
+from fieldwise.training.trainer import Trainer, fill_oov
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_one_step_is_adam_on_the_mean_log_loss(parts: tuple[Dataset, Dataset]) -
     assert batch.label is not None
     torch.nn.functional.binary_cross_entropy_with_logits(theirs(batch), batch.label).backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-    fill_other(theirs, train.id_counts())
+    fill_oov(theirs, train.id_counts())
     for name, weight in theirs.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name], weight)
 
@@ -312,7 +312,7 @@ def test_gates_move_by_grda_and_all_else_by_adam_in_the_same_steps(parts: tuple[
             with torch.no_grad():
                 by_hand.copy_(v.sign() * (v.abs() - threshold).clamp(min=0))
             step += 1
-        fill_other(theirs, train.id_counts())
+        fill_oov(theirs, train.id_counts())
     assert step == trainer.state.step == 10
     state = trainer.optimizers["gates"].state[gates]
     assert float(state["threshold"]) == pytest.approx(threshold, rel=1e-9)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from fieldwise.data.batch import Batch
-from fieldwise.layout import OTHER, Layout
+from fieldwise.layout import OOV, Layout
 from fieldwise.models.base import CTRModel
 
 _ROWS, _VALUES = 5, 3
@@ -63,9 +63,9 @@ def export_program(model: CTRModel) -> ExportedProgram:
 def _example(layout: Layout) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """Some rows of a layout."""
     return (
-        torch.full((_ROWS, len(layout.categorical)), OTHER),
+        torch.full((_ROWS, len(layout.categorical)), OOV),
         torch.zeros(_ROWS, len(layout.numeric)),
-        tuple(torch.full((_ROWS, _VALUES), OTHER) for _ in layout.multi_valued),
+        tuple(torch.full((_ROWS, _VALUES), OOV) for _ in layout.multi_valued),
     )
 
 
