@@ -25,6 +25,7 @@ from fieldwise.recipes.search.aim import drop_empty, extended, search, strongest
 from fieldwise.recipes.search.budget import seconds_per_row
 from fieldwise.reporting import Reporter
 from fieldwise.settings import DataSettings, Settings, resolve_settings
+from fieldwise.training.step import Step
 from fieldwise.training.trainer import Trainer
 
 SILENT = Reporter(enabled=False)
@@ -226,19 +227,19 @@ class Stopped(BaseException):
 def test_a_search_that_was_killed_goes_on_and_finds_the_same(parts, tmp_path, monkeypatch, steps):
     settings = chosen(search__orders=(2, 3), search__passes=1, training__checkpoint_minutes=0)
     whole = found(search(parts, settings, reporter=SILENT))
-    original, taken = Trainer.step, 0
+    original, taken = Step.__call__, 0
 
-    def step(self: Trainer, *words: Any) -> Any:
+    def step(self: Step, *words: Any) -> Any:
         nonlocal taken
         taken += 1
         if taken > steps:
             raise Stopped
         return original(self, *words)
 
-    monkeypatch.setattr(Trainer, "step", step)
+    monkeypatch.setattr(Step, "__call__", step)
     with pytest.raises(Stopped):
         search(parts, settings, place=tmp_path, reporter=SILENT)
-    monkeypatch.setattr(Trainer, "step", original)
+    monkeypatch.setattr(Step, "__call__", original)
     said = Said()
     again = found(search(parts, settings, place=tmp_path, reporter=said))
     assert "going on after" in str(said)
@@ -357,19 +358,19 @@ def test_a_search_that_was_interrupted_is_resumed_by_its_place(log, tmp_path, mo
         "batch_size": 128,
     }
     whole = fw.search(source, schema=log.schema, settings=quick, out=tmp_path / "whole", progress=False)
-    original, taken = Trainer.step, 0
+    original, taken = Step.__call__, 0
 
-    def step(self: Trainer, *words: Any) -> Any:
+    def step(self: Step, *words: Any) -> Any:
         nonlocal taken
         taken += 1
         if taken == 20:
             raise KeyboardInterrupt
         return original(self, *words)
 
-    monkeypatch.setattr(Trainer, "step", step)
+    monkeypatch.setattr(Step, "__call__", step)
     with pytest.raises(KeyboardInterrupt):
         fw.search(source, schema=log.schema, settings=quick, out=tmp_path / "aim", progress=False)
-    monkeypatch.setattr(Trainer, "step", original)
+    monkeypatch.setattr(Step, "__call__", original)
     assert not (tmp_path / "aim").exists()
     assert json.loads((tmp_path / "aim.unfinished" / "run.json").read_text())["settings"]["model"] == "aim"
     predictor = fw.resume(tmp_path / "aim", progress=False)
