@@ -41,7 +41,7 @@ def export_program(model: CTRModel) -> ExportedProgram:
 
     Returns:
         A program of the three parts of a `Batch`: `categorical`, `numeric` and the tuple `multi_valued`. A model
-        without fields of a kind reads none of that part. `torch.export.save` keeps the program.
+        without fields of a kind reads nothing of that part. `torch.export.save` keeps the program.
 
     Shape:
         int64 [B, fields], float32 [B, fields] and a tuple of int64 [B, K] -> float32 [B].
