@@ -73,7 +73,7 @@ def trained(log: pa.Table) -> Callable[..., FittedTrees]:
 
 @pytest.fixture
 def odd(log: pa.Table) -> pa.Table:
-    """Rows never seen, without their label, with missing and unseen values of every kind, some too large or infinite."""
+    """Rows never seen, without their label, with missing, unseen and infinite values."""
     part = log.slice(1600).drop_columns(["click"])
     columns = {name: part[name].to_pylist() for name in part.column_names}
     for i in range(0, 200, 5):
@@ -91,7 +91,9 @@ def saved(model: FittedTrees) -> tuple[TreesState, pa.Table, bytes]:
     return TreesState.model_validate_json(state.model_dump_json()), vocabularies, trees
 
 
-def load(model: FittedTrees, *, schema: Schema = SCHEMA, objective: Objective | None = None, **parts: Any) -> FittedTrees:
+def load(
+    model: FittedTrees, *, schema: Schema = SCHEMA, objective: Objective | None = None, **parts: Any
+) -> FittedTrees:
     state, vocabularies, trees = saved(model)
     state = state.model_copy(update=parts.pop("state", {}))
     return FittedTrees.from_state(

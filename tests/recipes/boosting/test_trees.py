@@ -320,6 +320,7 @@ def test_a_missing_library_names_the_command(name: str, monkeypatch: pytest.Monk
     with pytest.raises(SettingsError, match=rf"{name} is not installed: pip install 'fieldwise\[gbdt\]'"):
         fit(name)
 
+
 # ---- numbers instead of clicks
 
 
