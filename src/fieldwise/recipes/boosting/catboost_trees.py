@@ -17,7 +17,7 @@ from fieldwise.errors import PredictorFormatError, TrainingError
 from fieldwise.recipes.boosting.catboost_file import check
 from fieldwise.recipes.boosting.library import Floats, LabelledRows, LibraryTrees, imported
 from fieldwise.recipes.boosting.losses import Loss
-from fieldwise.recipes.boosting.raw_columns import RawRows
+from fieldwise.recipes.boosting.raw_columns import RawRows, missing_row
 from fieldwise.recipes.boosting.settings import BoostingSettings, CatBoostSettings
 
 Names = list[npt.NDArray[np.object_]]
@@ -104,7 +104,10 @@ class CatBoostTrees(LibraryTrees):
         # The library believes what a file says, out of bounds too, so only what was checked gets there.
         check(content, loss=loss.catboost, num_categorical=len(tokens), num_columns=num_columns)
         try:
-            return cls(catboost.CatBoost().load_model(blob=content), loss, _names(tokens))
+            trees = cls(catboost.CatBoost().load_model(blob=content), loss, _names(tokens))
+            # A prediction tells what the library itself does not find to fit.
+            trees.predict(missing_row(len(tokens), num_columns - len(tokens)), threads=1)
+            return trees
         except Exception as error:
             # Broad on purpose: what the library raises over bytes that are no model of its own is not known in full.
             raise PredictorFormatError(f"CatBoost cannot read the trees: {str(error)[:200]}") from error
