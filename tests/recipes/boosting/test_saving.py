@@ -110,6 +110,7 @@ def test_loaded_trees_predict_as_before_to_the_last_bit(
     again = load(model)
     for table in (log, odd, odd.slice(3, 1), odd.slice(0, 0)):
         np.testing.assert_array_equal(again.predict(table), model.predict(table))
+    np.testing.assert_array_equal(load(model, trees=bytearray(model.state()[2])).predict(odd), model.predict(odd))
     assert again.evaluate(log) == model.evaluate(log)
 
 
