@@ -82,6 +82,12 @@ class RawRows:
         return RawRows(self.categorical[start:stop], tuple(parts))
 
 
+def missing_row(num_categorical: int, num_numbers: int) -> RawRows:
+    """A row in which everything is missing, with so many columns of tokens and of numbers."""
+    numbers = tuple(np.full(1, np.nan) for _ in range(num_numbers))
+    return RawRows(np.full((1, num_categorical), MISSING, dtype=np.int32), numbers)
+
+
 @dataclass(frozen=True, eq=False)
 class _Lists:
     """A multi-valued field. members: its tokens. whole: each set of tokens as a token of its own."""
