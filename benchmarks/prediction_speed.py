@@ -28,6 +28,7 @@ from fieldwise.bench.report import describe_machine
 from fieldwise.data.dataset import Dataset
 from fieldwise.environment import versions
 from fieldwise.native.memory import keep_freed_memory
+from fieldwise.recipes.network import FittedNetwork
 from fieldwise.training.evaluation import predict_logits
 from fieldwise.training.execution import resolve_device
 
@@ -55,10 +56,16 @@ def write_csv(path: Path, rows: int) -> None:
             writer.write(make_rows(min(PIECE, rows - start), seed))
 
 
+def network_of(predictor: fw.Predictor) -> FittedNetwork:
+    """The fitted network."""
+    assert isinstance(predictor.model, FittedNetwork)
+    return predictor.model
+
+
 def in_memory(predictor: fw.Predictor, dataset: Dataset) -> float:
     """Rows per second of the model alone."""
     started = time.perf_counter()
-    predict_logits(predictor.model, dataset)
+    predict_logits(network_of(predictor).network, dataset)
     return len(dataset) / (time.perf_counter() - started)
 
 
@@ -78,7 +85,8 @@ def main() -> None:
     keep_freed_memory()
     predictor = fw.load(model)
     table = make_rows(PIECE, 0)
-    dataset = Dataset(predictor.encoder.layout, predictor.encoder.encode(table))
+    encoder = network_of(predictor).encoder
+    dataset = Dataset(encoder.layout, encoder.encode(table))
     alone = [in_memory(predictor, dataset) for _ in range(4)][1:]
     command = [sys.executable, "-m", "fieldwise", "predict", str(model), str(data), "--out", str(out / "p.parquet")]
     done = subprocess.run([*command, "--json", "--quiet"], check=True, capture_output=True, text=True)

@@ -32,6 +32,7 @@ from fieldwise.bench.measure import measure_machine
 from fieldwise.bench.report import describe_machine
 from fieldwise.bench.workload import BATCHES, Case, Workload, field_sizes, random_rows
 from fieldwise.environment import versions
+from fieldwise.training.execution import apply_process_settings
 
 DIM, LAYERS, HEADS = 32, 3, 2
 LARGE = 1_000_000
@@ -70,6 +71,7 @@ def build_ours(name: str, shape: Shape) -> tuple[Work, str]:
     model_settings, training = OURS[name]
     workload = Workload(Case("autoint", fields, vocabulary, batch, {**SHAPE, **model_settings}, training))
     settings = workload.trainer.settings
+    apply_process_settings(settings)
     plan = f"{settings.precision}, {settings.kernels}, {settings.embedding_optimizer}, parts of {settings.micro_batch}"
     return {"train": workload.train_step, "predict": workload.predict}, plan
 

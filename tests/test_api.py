@@ -17,6 +17,7 @@ import pytest
 
 import fieldwise as fw
 from fieldwise import datasets
+from fieldwise.encoding.encoded import EncodingReport
 from fieldwise.errors import DataError, FieldwiseError, PredictorFormatError, SchemaError, SettingsError
 
 QUICK: dict[str, Any] = {"epochs": 2, "batch_size": 128, "num_layers": 1, "attention_dim": 8, "embedding_dim": 4}
@@ -91,9 +92,10 @@ def test_unseen_and_missing_values_are_predicted_and_counted(predictor: fw.Predi
         {"user": 999, "device": "watch", "price": None, "tags": "pink|red"},
         {"user": 1_000_001, "device": "phone", "price": "", "tags": None},
     ]
-    assert np.isfinite(predictor.predict(rows)).all()
-    assert predictor.report.unseen == {"user": 1, "device": 1, "tags": 1}
-    assert predictor.report.missing == {"price": 2, "tags": 1}
+    report = EncodingReport()
+    assert np.isfinite(predictor.predict(rows, report=report)).all()
+    assert report.unseen == {"user": 1, "device": 1, "tags": 1}
+    assert report.missing == {"price": 2, "tags": 1}
 
 
 def test_unseen_users_are_predicted_near_the_average(clicks: pa.Table) -> None:
@@ -194,7 +196,7 @@ def test_a_schema_is_used_as_it_stands(clicks: pa.Table, tmp_path: Path) -> None
     schema.save(tmp_path / "schema.json")
     predictor = fw.train(clicks, schema=tmp_path / "schema.json", model="lr", settings={"epochs": 1}, progress=False)
     assert predictor.schema == schema
-    assert [f.size for f in predictor.encoder.layout][1] == 6
+    assert [f.size for f in predictor.model.encoder.layout][1] == 6
 
 
 @pytest.mark.parametrize(

@@ -88,13 +88,11 @@ def test_the_model_of_the_contributing_guide() -> None:
         "from fieldwise.layout import FieldLayout, Layout\nfrom fieldwise.models.base import CTRModel\n"
         "from fieldwise.models.registry import register\n"
     )
-    try:
+    with registry.temporary():
         exec(compile(head + code, "CONTRIBUTING.md", "exec"), {"__name__": "example"})  # noqa: S102
         assert registry.resolve("mean") == {"embedding_dim": 16}
         layout = Layout((FieldLayout("a", "categorical", 4),))
         assert registry.build("mean", layout, {"embedding_dim": 3}).layout is layout
-    finally:
-        registry._entries.pop("mean", None)
 
 
 @pytest.mark.data
@@ -107,7 +105,7 @@ def test_criteo_by_names_and_schema_file(data_dir: Path) -> None:
         model="lr",
         progress=False,
     )
-    assert len(predictor.encoder.layout) == 39
+    assert len(predictor.model.encoder.layout) == 39
     assert predictor.card.metrics["test"]["auc"] > 0.65
     predictor.predict(data_dir / "criteo" / "test_unlabelled_10k.txt", names=names[1:])
     assert len(predictor.report.unseen) > 20
@@ -133,8 +131,8 @@ class TestYourOwnModel:
         assert len(code.splitlines()) <= 45
         (in_folder_with_clicks / "gated_fm.py").write_text(code)
         monkeypatch.syspath_prepend(str(in_folder_with_clicks))
-        yield in_folder_with_clicks
-        registry._entries.pop("gated_fm", None)
+        with registry.temporary():
+            yield in_folder_with_clicks
         sys.modules.pop("gated_fm", None)
 
     def test_python(self, module: Path) -> None:

@@ -18,7 +18,7 @@ from fieldwise.metrics import (
     auc,
     base_rate,
     calibration_ratio,
-    evaluate_predictions,
+    evaluate_binary,
     gauc,
     log_loss,
 )
@@ -134,7 +134,7 @@ def test_calibration_and_base_rate() -> None:
 def test_one_class_only_is_undefined_and_not_a_warning(label: list[int]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = evaluate_predictions(label, [0.2, 0.5, 0.7], group=["a", "a", "b"])
+        found = evaluate_binary(label, [0.2, 0.5, 0.7], group=["a", "a", "b"])
     assert found.auc is None
     assert found.gauc is None
     assert found.gauc_coverage == 0.0
@@ -166,7 +166,7 @@ def test_no_row_has_a_group() -> None:
 
 def test_all_metrics_together() -> None:
     label, probability, group = [1, 0, 0, 1], [0.9, 0.3, 0.1, 0.9], [7, 7, 8, 8]
-    found = evaluate_predictions(label, probability, group=group, weight=[1, 1, 1, 1])
+    found = evaluate_binary(label, probability, group=group, weight=[1, 1, 1, 1])
     assert (found.rows, found.base_rate, found.auc, found.gauc, found.gauc_coverage) == (
         4,
         0.5,
@@ -178,10 +178,10 @@ def test_all_metrics_together() -> None:
     assert json.loads(json.dumps(found.to_dict()))["calibration"] == found.calibration
     assert str(found).startswith("4 rows, base rate 0.5000, AUC 1.0000, log loss 0.1")
     assert "GAUC 1.0000 (on 100.0% of the rows)" in str(found)
-    without = evaluate_predictions(label, probability)
+    without = evaluate_binary(label, probability)
     assert without.gauc is None
     assert "GAUC" not in str(without)
-    assert found == evaluate_predictions(np.array(label, dtype=bool), probability, group=group)
+    assert found == evaluate_binary(np.array(label, dtype=bool), probability, group=group)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_all_metrics_together() -> None:
 )
 def test_bad_input_is_refused_by_row(label: Any, probability: Any, weight: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        evaluate_predictions(label, probability, weight=weight)
+        evaluate_binary(label, probability, weight=weight)
 
 
 def test_bad_scores_and_groups_are_refused() -> None:

@@ -88,17 +88,19 @@ def test_wrong_settings_are_named(arguments: dict[str, Any], message: str) -> No
     assert message in str(error.value)
 
 
-def test_a_name_of_two_sections_is_ambiguous(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+class Impatient(LogisticRegression):
+    """A model with a setting that training has too."""
 
-    @registry.register("impatient", summary="a model with a setting that training has too")
-    class Impatient(LogisticRegression):
-        def __init__(self, layout: Layout, *, patience: int = 1) -> None:
-            super().__init__(layout)
+    def __init__(self, layout: Layout, *, patience: int = 1) -> None:
+        super().__init__(layout)
 
-    with pytest.raises(SettingsError, match=r"'patience' is ambiguous; say (\w+)\.patience or (\w+)\.patience"):
-        resolve_settings(model="impatient", overrides={"patience": 3})
-    settings = resolve_settings(model="impatient", overrides={"training.patience": 3})
+
+def test_a_name_of_two_sections_is_ambiguous() -> None:
+    with registry.temporary():
+        registry.register("impatient", summary="a model with a setting that training has too")(Impatient)
+        with pytest.raises(SettingsError, match=r"'patience' is ambiguous; say (\w+)\.patience or (\w+)\.patience"):
+            resolve_settings(model="impatient", overrides={"patience": 3})
+        settings = resolve_settings(model="impatient", overrides={"training.patience": 3})
     assert (settings.training.patience, settings.model_settings["patience"]) == (3, 1)
 
 

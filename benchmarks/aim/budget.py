@@ -16,9 +16,11 @@ from fieldwise.architecture import Architecture, num_tuples
 from fieldwise.comparison.tables import markdown_table
 from fieldwise.layers.interaction_functions import function_names
 from fieldwise.layout import Layout
-from fieldwise.recipes.network import build, fit, settle_training
+from fieldwise.objectives import Binary
+from fieldwise.recipes.network import settle_training, train_network
 from fieldwise.recipes.search import search, search_dimensions
 from fieldwise.reporting import Reporter
+from fieldwise.schema import Categorical, Schema
 from fieldwise.settings import Settings, resolve_settings
 from own_process import alone, peak_mb
 from runs import Figures, Rows, kept
@@ -55,7 +57,9 @@ def prepared(case: Case) -> Rows:
     layout = criteo_layout(case.fields, shrink=case.shrink)
     rows = criteo_rows(layout, case.rows + case.rows // VALID_SHARE)
     parts = {"train": rows.take(np.arange(case.rows)), "valid": rows.take(np.arange(case.rows, len(rows)))}
-    return Rows("rows of Criteo's sizes", layout, {**parts, "test": rows.take(np.empty(0, np.int64))}, seed=0)
+    schema = Schema(label="click", fields={name: Categorical() for name in layout.names})
+    parts["test"] = rows.take(np.empty(0, np.int64))
+    return Rows("rows of Criteo's sizes", schema, layout, parts, seed=0)
 
 
 def settings_of(case: Case, model: str, layout: Layout) -> Settings:
@@ -92,12 +96,12 @@ def measure(case: Case, model: str) -> Figures:
         settings = searched(rows, settings)
         searching = time.perf_counter() - began
         kept_interactions = len(settings.model_settings["architecture"].interactions)
-    fitted = fit(build(rows.layout, settings), rows.parts, settings, reporter=Reporter(enabled=False))
+    training = train_network(rows.parts, settings, objective=Binary(), reporter=Reporter(enabled=False))
     return {
         "seconds": time.perf_counter() - began,
         "search_seconds": searching,
         "interactions": kept_interactions,
-        "epochs": len(fitted.history.records) + (STAGES - 1) * case.epochs * (model == "aim"),
+        "epochs": len(training.history.records) + (STAGES - 1) * case.epochs * (model == "aim"),
         "peak_mb": peak_mb(),
     }
 

@@ -23,6 +23,7 @@ from fieldwise.models.base import count_parameters
 from fieldwise.recipes.network import build, settle_training
 from fieldwise.settings import resolve_settings
 from fieldwise.training.evaluation import predict_logits
+from fieldwise.training.execution import apply_process_settings
 from fieldwise.training.trainer import Trainer
 from growth import PER
 from own_process import alone, peak_mb
@@ -119,6 +120,7 @@ def measure(case: Case) -> Figures:
     settings = settle_training(layout, resolve_settings(model=case.contender.model, overrides=overrides))
     rows = criteo_rows(layout, case.rows)
     network = build(layout, settings)
+    apply_process_settings(settings.training)
     history = Trainer(network, settings=settings.training).fit(rows)
     predict_logits(network, rows.take(np.arange(min(len(rows), 4096))))  # the first time is slower
     began = time.perf_counter()

@@ -19,13 +19,14 @@ import pyarrow as pa
 
 from fieldwise import datasets
 from fieldwise.architecture import Architecture
-from fieldwise.comparison.storage import Workspace
 from fieldwise.data.dataset import Dataset
 from fieldwise.environment import Environment, versions
 from fieldwise.errors import DataError
 from fieldwise.layout import Layout
-from fieldwise.preparation import Tables, prepare, read
-from fieldwise.recipes.network import build, count, fit, settle_training
+from fieldwise.objectives import Binary
+from fieldwise.preparation import DataRequest, Tables, prepare, read
+from fieldwise.recipes.network import count, settle_training, train_network
+from fieldwise.recipes.run_directory import RunDirectory, RunRecord
 from fieldwise.recipes.search import search, search_dimensions
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
@@ -37,9 +38,13 @@ REPORTER = Reporter()
 
 @dataclass(frozen=True)
 class Rows:
-    """Encoded rows by part (`train`, `valid`, `test`). source: their name. seed: of the split, where it has one."""
+    """Encoded rows by part (`train`, `valid`, `test`). source: their name. seed: of the split, where it has one.
+
+    schema: of their fields; rows that were made up encoded have a nominal one.
+    """
 
     source: str
+    schema: Schema
     layout: Layout
     parts: dict[str, Dataset]
     seed: int
@@ -52,13 +57,13 @@ class Rows:
         prepared = prepare(tables, schema, DataSettings(), seed=seed)
         for note in prepared.notes:
             REPORTER.say(note)
-        return cls(tables.source, prepared.encoder.layout, prepared.parts, seed)
+        return cls(tables.source, schema, prepared.encoder.layout, prepared.parts, seed)
 
     @classmethod
     def built_in(cls, name: str) -> Rows:
         """A built-in data set. Exits where its files are not there."""
         try:
-            return cls.of(read(name))
+            return cls.of(read(DataRequest(name)))
         except DataError as error:
             raise SystemExit(str(error)) from error
 
@@ -154,24 +159,16 @@ def kept_dimensions(place: Path, rows: Rows, settings: Settings, architecture: A
 def train(place: Path, rows: Rows, settings: Settings) -> Figures:
     """Train a network, choose its best epoch by the validation rows, and look at the test rows once."""
     settled, work = _begin(place, rows, settings)
-    network = build(rows.layout, settled)
-    fitted = fit(
-        network,
-        rows.parts,
-        settled,
-        checkpoint=work.checkpoint,
-        restore=True,
-        reporter=REPORTER.bars_only(),
-    )
-    if fitted.history.ended == "interrupted":
+    training = train_network(rows.parts, settled, work, objective=Binary(), reporter=REPORTER.bars_only())
+    if training.history.ended == "interrupted":
         raise KeyboardInterrupt
     work.remove()
     return {
-        "parameters": count(fitted.network),
-        "metrics": {part: metrics.to_dict() for part, metrics in fitted.metrics.items()},
-        "epochs": len(fitted.history.records),
-        "best_epoch": fitted.history.best_epoch,
-        "seconds": sum(record.seconds for record in fitted.history.records),
+        "parameters": count(training.network),
+        "metrics": {part: metrics.to_dict() for part, metrics in training.metrics.items()},
+        "epochs": len(training.history.records),
+        "best_epoch": training.history.best_epoch,
+        "seconds": training.seconds,
     }
 
 
@@ -184,10 +181,18 @@ def write_table(path: Path, lines: list[str]) -> None:
     print(text, end="")
 
 
-def _begin(place: Path, rows: Rows, settings: Settings) -> tuple[Settings, Workspace]:
+def _begin(place: Path, rows: Rows, settings: Settings) -> tuple[Settings, RunDirectory]:
+    """The settled settings, and a directory in which the run goes on where it is the same one."""
     settled = settle_training(rows.layout, settings)
-    work = Workspace(place.with_name(f"{place.name}.unfinished"))
-    work.begin(settled)
+    work = RunDirectory(place.with_name(f"{place.name}.unfinished"))
+    work.begin_or_go_on(
+        RunRecord(
+            schema_=rows.schema,
+            settings=settled,
+            digest={part: rows.parts[part].digest() for part in ("train", "valid")},
+            environment=Environment.current(),
+        )
+    )
     return settled, work
 
 

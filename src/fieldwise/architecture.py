@@ -53,6 +53,14 @@ Order = Annotated[int, Field(ge=2, le=MOST_ORDER)]
 Name = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
+class _MayNameAFile:
+    """See `MAY_NAME_A_FILE`."""
+
+
+MAY_NAME_A_FILE = _MayNameAFile()
+"""A mark in a setting's annotation: a text in its place is the path of a file that holds it."""
+
+
 class FieldSummary(BaseModel):
     """A field as the search saw it. size: embedding rows, those of missing and other values included."""
 

@@ -14,6 +14,10 @@ class DataError(FieldwiseError):
     """A source cannot be read, or its columns or values are not what the schema needs."""
 
 
+class ArgumentError(FieldwiseError, TypeError):
+    """A function was called with an argument that it does not have."""
+
+
 class SchemaError(FieldwiseError):
     """A schema contradicts itself or the table it is meant for."""
 

@@ -1,21 +1,30 @@
 """Metrics: how good predictions are, over all rows at once and in float64, never averaged over batches.
 
+Of clicks (labels 0 and 1, predictions are probabilities):
+
     AUC          P(score of a click > score of a non-click) + 1/2 P(equal)
     log loss     -mean[ y ln p + (1 - y) ln(1 - p) ]
     GAUC         the AUC within each group (a user, a session), averaged with the groups' row counts
                  (Zhou et al., Deep Interest Network, KDD 2018, section 6.3)
     calibration  sum of predictions / sum of clicks; 1 is right, 1.1 means 10 % too many clicks predicted
 
+Of numbers:
+
+    RMSE, MAE    root of the mean squared error; mean absolute error
+    R²           1 - squared error / squared error of the mean label
+    bias         mean prediction - mean label
+
 With row weights every count becomes a sum of weights. A metric that is undefined for the given labels (AUC
 without a click or without a non-click, calibration without a click) is None, never an invented number.
-All functions raise DataError where lengths differ, there are no rows, a label is neither 0 nor 1, a
-prediction is not a finite number (for probabilities: not in [0, 1]), a weight is negative or all are 0.
+All functions raise DataError where lengths differ, there are no rows, a label is neither 0 nor 1 (or no finite number,
+where numbers are predicted), a prediction is not a finite number (for probabilities: not in [0, 1]), a weight is
+negative or all are 0.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,15 +45,45 @@ class GroupAUC(NamedTuple):
     coverage: float
 
 
+LABELS = {
+    "auc": "AUC",
+    "log_loss": "log loss",
+    "calibration": "calibration",
+    "gauc": "GAUC",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "r2": "R²",
+    "bias": "bias",
+}
+"""How tables call a metric."""
+
+
 @dataclass(frozen=True)
 class Metrics:
-    """What `evaluate_predictions` found; None marks what is undefined for these labels or was not asked for.
+    """What an evaluation came to; None marks what is undefined for these labels or was not asked for.
 
-    rows: number of rows, whatever their weights. base_rate: share of clicks. calibration: predicted clicks
-    divided by observed ones. gauc, gauc_coverage: as in `GroupAUC`, None without groups.
+    rows: number of rows, whatever their weights. part: which rows of the data these were.
     """
 
     rows: int
+    part: Literal["all", "test"] = field(default="all", kw_only=True)
+
+    def to_dict(self) -> dict[str, int | float | None]:
+        """Plain numbers by name, ready for JSON."""
+        return {name: value for name, value in vars(self).items() if name != "part"}
+
+    def _rows(self) -> str:
+        return f"{self.rows:,} {'test ' if self.part == 'test' else ''}rows"
+
+
+@dataclass(frozen=True)
+class BinaryMetrics(Metrics):
+    """Metrics of click probabilities.
+
+    base_rate: share of clicks. calibration: predicted clicks divided by observed ones. gauc, gauc_coverage: as in
+    `GroupAUC`, None without groups.
+    """
+
     base_rate: float
     auc: float | None
     log_loss: float
@@ -52,13 +91,9 @@ class Metrics:
     gauc: float | None = None
     gauc_coverage: float | None = None
 
-    def to_dict(self) -> dict[str, int | float | None]:
-        """Plain numbers by name, ready for JSON."""
-        return asdict(self)
-
     def __str__(self) -> str:
         parts = [
-            f"{self.rows:,} rows",
+            self._rows(),
             f"base rate {self.base_rate:.4f}",
             f"AUC {_shown(self.auc)}",
             f"log loss {self.log_loss:.4f}",
@@ -69,21 +104,47 @@ class Metrics:
         return ", ".join(parts)
 
 
-def evaluate_predictions(
+@dataclass(frozen=True)
+class RegressionMetrics(Metrics):
+    """Metrics of predicted numbers, in the unit of the labels. r2: None where all labels are the same."""
+
+    mean_label: float
+    rmse: float
+    mae: float
+    r2: float | None
+    bias: float
+
+    def __str__(self) -> str:
+        return ", ".join(
+            [
+                self._rows(),
+                f"mean label {self.mean_label:.6g}",
+                f"RMSE {self.rmse:.5g}",
+                f"MAE {self.mae:.5g}",
+                f"R² {_shown(self.r2)}",
+                f"bias {self.bias:+.3g}",
+            ]
+        )
+
+
+def evaluate_binary(
     label: npt.ArrayLike,
     probability: npt.ArrayLike,
     *,
     weight: npt.ArrayLike | None = None,
     group: Any = None,
-) -> Metrics:
-    """All metrics of one set of predictions.
+) -> BinaryMetrics:
+    """All metrics of one set of click probabilities.
 
-    label [N]: 0 or 1. probability [N]: predicted click probability. weight [N]: row weights, at least 0;
-    None: all 1. group [N]: the group of each row for GAUC, any type that Arrow reads; None: no GAUC.
+    Args:
+        label: 0 or 1, [N].
+        probability: predicted click probability, [N].
+        weight: row weights, at least 0, [N]; None: all 1.
+        group: the group of each row for GAUC, any type that Arrow reads, [N]; None: no GAUC.
     """
     y, p, w = _checked(label, probability, weight, probability=True)
     grouped = None if group is None else gauc(y, p, group, weight=w)
-    return Metrics(
+    return BinaryMetrics(
         rows=len(y),
         base_rate=base_rate(y, weight=w),
         auc=auc(y, p, weight=w),
@@ -91,6 +152,31 @@ def evaluate_predictions(
         calibration=calibration_ratio(y, p, weight=w),
         gauc=None if grouped is None else grouped.value,
         gauc_coverage=None if grouped is None else grouped.coverage,
+    )
+
+
+def evaluate_regression(
+    label: npt.ArrayLike, prediction: npt.ArrayLike, *, weight: npt.ArrayLike | None = None
+) -> RegressionMetrics:
+    """All metrics of one set of predicted numbers.
+
+    Args:
+        label: any finite numbers, [N].
+        prediction: [N].
+        weight: row weights, at least 0, [N]; None: all 1.
+    """
+    y, p, w = _checked(label, prediction, weight, label_kind="number")
+    error = p - y
+    mean = float(np.average(y, weights=w))
+    squared = float(np.average(error**2, weights=w))
+    variance = float(np.average((y - mean) ** 2, weights=w))
+    return RegressionMetrics(
+        rows=len(y),
+        mean_label=mean,
+        rmse=float(np.sqrt(squared)),
+        mae=float(np.average(np.abs(error), weights=w)),
+        r2=1 - squared / variance if variance > 0 else None,
+        bias=float(np.average(error, weights=w)),
     )
 
 
@@ -173,6 +259,7 @@ def _checked(
     weight: npt.ArrayLike | None,
     *,
     probability: bool = False,
+    label_kind: Literal["click", "number"] = "click",
 ) -> tuple[Floats, Floats, Floats | None]:
     """Labels, predictions and weights as float64 [N], or a DataError that names the first bad row."""
     y = np.asarray(label, dtype=np.float64)
@@ -185,7 +272,10 @@ def _checked(
             raise DataError(f"got {len(values)} {name} for {len(y)} labels; one per row is needed")
     if not len(y):
         raise DataError("there are no rows to evaluate")
-    _refuse("label", y, ~((y == 0) | (y == 1)), "0 or 1")
+    if label_kind == "click":
+        _refuse("label", y, ~((y == 0) | (y == 1)), "0 or 1")
+    else:
+        _refuse("label", y, ~np.isfinite(y), "a finite number")
     remedy = " (a model that predicts this has diverged; lower its learning rate)"
     if probability:
         _refuse("prediction", p, ~((p >= 0) & (p <= 1)), "a probability in [0, 1]" + remedy)

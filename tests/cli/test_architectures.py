@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,10 +87,11 @@ class Toy(CTRModel):
 
 
 @pytest.fixture
-def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+def toy() -> Iterator[None]:
     """The model `toy`, registered for one test."""
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    register("toy", summary="a toy")(Toy)
+    with registry.temporary():
+        register("toy", summary="a toy")(Toy)
+        yield
 
 
 def test_show(run: Run, search: Path) -> None:

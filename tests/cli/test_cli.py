@@ -217,23 +217,24 @@ def test_wrong_input_is_one_line_and_leaves_nothing(
 
 
 def test_ctrl_c_saves_the_best_so_far(run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fieldwise.training.trainer import Trainer
+    from fieldwise.training.step import Step
 
-    train_epoch = Trainer._train_epoch
+    step, done_steps = Step.__call__, []
 
-    def interrupted(self: Trainer, *arguments: Any) -> None:
-        if self.state.epoch == 2:
+    def interrupted(self: Step, batch: Any, rate: float) -> Any:
+        if len(done_steps) == 2:  # an epoch of 1,600 rows in batches of 1,024
             raise KeyboardInterrupt
-        train_epoch(self, *arguments)
+        done_steps.append(rate)
+        return step(self, batch, rate)
 
-    monkeypatch.setattr(Trainer, "_train_epoch", interrupted)
+    monkeypatch.setattr(Step, "__call__", interrupted)
     done = run("train", folder / "clicks.csv", "--label", "click", "--out", tmp_path / "m", "--model", "lr")
     assert done.code == 130
     assert "interrupted: the best weights so far are kept" in done.err
     assert fw.load(tmp_path / "m").history.best_epoch == 1
     assert f"to go on: fieldwise train --resume {tmp_path / 'm'}" in done.err
 
-    monkeypatch.setattr(Trainer, "_train_epoch", train_epoch)
+    monkeypatch.setattr(Step, "__call__", step)
     again = ("train", folder / "clicks.csv", "--label", "click", "--out", tmp_path / "m", "--model", "lr")
     assert "setting 'seed' was 0 and is 1" in run(*again, "--resume", tmp_path / "m", "--seed", 1).err
     resumed = run(*again, "--resume", tmp_path / "m")

@@ -25,6 +25,7 @@ import pytest
 
 import fieldwise as fw
 from fieldwise.columns.tables import iter_tables, read_table
+from fieldwise.encoding.encoded import EncodingReport
 from fieldwise.errors import DataError
 from fieldwise.schema.inference import infer_schema
 
@@ -133,13 +134,13 @@ def test_every_form_gives_the_tokens_of_the_rule(name: str, tmp_path: Path) -> N
         test=table,
         progress=False,
     )
-    (encoding,) = predictor.encoder.encodings
+    (encoding,) = predictor.model.encoder.encodings
     assert set(encoding.vocabulary.tokens.to_pylist()) == {token for token in rule.tokens if token is not None}
     expected = [encoding.vocabulary.id_of(token) for token in rule.tokens] * REPEATS
     for form, source in sources.items():
         read = read_table(source)
-        assert predictor.encoder.encode(read).categorical[:, 0].tolist() == expected, form
-        assert predictor.encoder.encode_rows(read.to_pylist()).categorical[:, 0].tolist() == expected, form
+        assert predictor.model.encoder.encode(read).categorical[:, 0].tolist() == expected, form
+        assert predictor.model.encoder.encode_rows(read.to_pylist()).categorical[:, 0].tolist() == expected, form
         assert sum(piece.num_rows for piece in iter_tables(source)) == len(expected), form
     for form, rows in {
         "Arrow": sources["a list of dicts"],
@@ -147,7 +148,7 @@ def test_every_form_gives_the_tokens_of_the_rule(name: str, tmp_path: Path) -> N
         "pandas, Arrow's types": sources["pandas, Arrow's types"].to_dict("records"),
         "Polars": sources["Polars"].to_dicts(),
     }.items():
-        assert predictor.encoder.encode_rows(rows).categorical[:, 0].tolist() == expected, form
+        assert predictor.model.encoder.encode_rows(rows).categorical[:, 0].tolist() == expected, form
 
 
 NUMBERS = {
@@ -166,10 +167,10 @@ def test_every_form_gives_the_same_numbers(name: str, spec: fw.Numeric, tmp_path
     predictor = fw.train(
         table, schema=fw.Schema(label="y", fields={"x": spec}), model="lr", settings={"epochs": 1}, progress=False
     )
-    expected = predictor.encoder.encode(table)
+    expected = predictor.model.encoder.encode(table)
     for form, source in forms(table, tmp_path):
         read = read_table(source)
-        for encoded in (predictor.encoder.encode(read), predictor.encoder.encode_rows(read.to_pylist())):
+        for encoded in (predictor.model.encoder.encode(read), predictor.model.encoder.encode_rows(read.to_pylist())):
             np.testing.assert_array_equal(encoded.numeric, expected.numeric, form)
             np.testing.assert_array_equal(encoded.categorical, expected.categorical, form)
             assert encoded.report.missing == expected.report.missing, form
@@ -181,12 +182,12 @@ def test_every_form_gives_the_same_calendar_parts(tmp_path: Path) -> None:
         part: fw.Categorical(column="x", part=part) for part in ("hour", "weekday", "day", "month")
     }
     predictor = fw.train(table, label="y", fields=parts, model="lr", settings={"epochs": 1}, progress=False)
-    expected = predictor.encoder.encode(table).categorical
+    expected = predictor.model.encoder.encode(table).categorical
     assert expected.shape[1] == 4
     for form, source in forms(table, tmp_path):
         read = read_table(source)
-        np.testing.assert_array_equal(predictor.encoder.encode(read).categorical, expected, form)
-        np.testing.assert_array_equal(predictor.encoder.encode_rows(read.to_pylist()).categorical, expected, form)
+        np.testing.assert_array_equal(predictor.model.encoder.encode(read).categorical, expected, form)
+        np.testing.assert_array_equal(predictor.model.encoder.encode_rows(read.to_pylist()).categorical, expected, form)
 
 
 def test_the_hour_of_a_zone_is_the_one_that_was_written(tmp_path: Path) -> None:
@@ -199,9 +200,9 @@ def test_the_hour_of_a_zone_is_the_one_that_was_written(tmp_path: Path) -> None:
         if form == "polars.csv":  # Polars writes the moment in UTC, so that its hour is another
             continue
         read = read_table(source)
-        ids = predictor.encoder.encode(read).categorical[:, 0].tolist()
-        assert ids == [predictor.encoder.encodings[0].vocabulary.id_of("17"), 0] * REPEATS, form
-        assert predictor.encoder.encode_rows(read.to_pylist()).categorical[:, 0].tolist() == ids, form
+        ids = predictor.model.encoder.encode(read).categorical[:, 0].tolist()
+        assert ids == [predictor.model.encoder.encodings[0].vocabulary.id_of("17"), 0] * REPEATS, form
+        assert predictor.model.encoder.encode_rows(read.to_pylist()).categorical[:, 0].tolist() == ids, form
 
 
 def test_every_form_gives_the_same_lists(tmp_path: Path) -> None:
@@ -213,12 +214,12 @@ def test_every_form_gives_the_same_lists(tmp_path: Path) -> None:
         settings={"epochs": 1},
         progress=False,
     )
-    (expected,) = predictor.encoder.encode(table).multi_valued
+    (expected,) = predictor.model.encoder.encode(table).multi_valued
     lists = table.set_column(1, "x", pa.array([None if t is None else t.split("|") for t in table["x"].to_pylist()]))
     others = {"lists": lists, "Polars, lists": pl.from_arrow(lists), "pandas, lists": lists.to_pandas()}
     for form, source in (*forms(table, tmp_path), *others.items()):
         read = read_table(source)
-        for encoded in (predictor.encoder.encode(read), predictor.encoder.encode_rows(read.to_pylist())):
+        for encoded in (predictor.model.encoder.encode(read), predictor.model.encoder.encode_rows(read.to_pylist())):
             np.testing.assert_array_equal(encoded.multi_valued[0].values, expected.values, form)
             np.testing.assert_array_equal(encoded.multi_valued[0].offsets, expected.offsets, form)
 
@@ -264,8 +265,9 @@ def test_what_frames_put_into_gaps_is_missing(gap: Any) -> None:
     predictor = fw.train(
         table, schema=fw.Schema(label="y", fields=specs), model="lr", settings={"epochs": 1}, progress=False
     )  # type: ignore[arg-type]
-    predictor.predict_rows([dict.fromkeys(specs, gap)])
-    assert predictor.report.missing == dict.fromkeys(specs, 1)
+    report = EncodingReport()
+    predictor.predict_rows([dict.fromkeys(specs, gap)], report=report)
+    assert report.missing == dict.fromkeys(specs, 1)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_sections_become_contenders(file: Path) -> None:
     assert set(one.ranges) == {"model.dropout", "training.learning_rate"}
     assert one.resolve(seed=0, chosen={"model.dropout": 0.2}).model_settings["dropout"] == 0.2
     assert trees.is_external
-    assert trees.resolve_external()["num_leaves"] == 15
+    assert trees.resolve(seed=0).model_settings["num_leaves"] == 15
 
 
 def test_names_alone_take_defaults_and_overrides_are_for_all() -> None:

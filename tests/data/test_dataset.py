@@ -11,6 +11,7 @@ from fieldwise.data.batch import PADDING
 from fieldwise.data.dataset import Dataset
 from fieldwise.encoding.encoder import Encoder
 from fieldwise.layout import MISSING
+from fieldwise.preparation import encode_table
 from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
 
 TABLE = pa.table(
@@ -33,7 +34,7 @@ SCHEMA = Schema(
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
-    return Dataset.from_table(TABLE, Encoder.fit(TABLE, SCHEMA))
+    return encode_table(TABLE, Encoder.fit(TABLE, SCHEMA))
 
 
 def test_a_batch_by_hand(dataset: Dataset) -> None:

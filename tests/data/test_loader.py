@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 import torch
 
-from fieldwise.data.dataset import Dataset
-from fieldwise.data.loader import Feeder
+from fieldwise.data.loader import Loader
 from fieldwise.encoding.encoder import Encoder
+from fieldwise.preparation import encode_table
 from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
 
 
@@ -27,10 +27,10 @@ def test_a_resident_copy_gives_the_same_batches(weighted: bool, lists: bool) -> 
     )
     fields = {"user": Categorical(), "price": Numeric(), **({"tags": MultiValued(separator="|")} if lists else {})}
     schema = Schema(label="click", weight="w" if weighted else None, fields=fields)
-    dataset = Dataset.from_table(table, Encoder.fit(table, schema, min_count=1))
-    feeders = [Feeder(dataset, torch.device("cpu"), resident=resident) for resident in (False, True, None)]
+    dataset = encode_table(table, Encoder.fit(table, schema, min_count=1))
+    loaders = [Loader(dataset, torch.device("cpu"), resident=resident) for resident in (False, True, None)]
     rows = np.array([3, 0, 0, 4])
-    one, *others = (feeder.batch(rows) for feeder in feeders)
+    one, *others = (loader.batch(rows) for loader in loaders)
     for other in others:
         assert other.categorical.dtype == torch.int64
         assert torch.equal(other.categorical, one.categorical)

@@ -23,7 +23,15 @@ from fieldwise.errors import DataError
 def test_every_row_is_in_one_part(n: int, method: Any, valid: float, test: float, seed: int) -> None:
     label = (np.arange(n) % 3 == 0).astype(np.float32)
     time = np.arange(n)[::-1]
-    split = split_rows(n, method=method, valid_fraction=valid, test_fraction=test, seed=seed, label=label, time=time)
+    split = split_rows(
+        n,
+        method=method,
+        valid_fraction=valid,
+        test_fraction=test,
+        seed=seed,
+        strata=(label == 0).astype(np.int64),
+        time=time,
+    )
     together = np.concatenate([split.train, split.valid, split.test])
     assert np.array_equal(np.sort(together), np.arange(n))
     assert abs(len(split.test) - n * test) <= 1.5
@@ -38,7 +46,7 @@ def test_seeds() -> None:
 
 def test_stratified_parts_share_the_click_rate() -> None:
     label = (np.arange(1000) % 10 == 0).astype(np.float32)
-    split = split_rows(1000, label=label)
+    split = split_rows(1000, strata=(label == 0).astype(np.int64))
     assert [label[part].mean() for part in (split.train, split.valid, split.test)] == [pytest.approx(0.1)] * 3
 
 
@@ -55,7 +63,7 @@ def test_time_order() -> None:
         ({"valid_fraction": 1.0}, r"valid_fraction must lie in \[0, 1\), got 1.0"),
         ({"valid_fraction": 0.5, "test_fraction": 0.5}, "leave no rows to train on"),
         ({"method": "time"}, "needs a time column"),
-        ({"method": "stratified"}, "needs the labels"),
+        ({"method": "stratified"}, "needs the strata"),
         ({"method": "random", "num_rows": 1, "valid_fraction": 0.8}, "too few for this split"),
     ],
 )

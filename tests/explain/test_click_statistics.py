@@ -13,6 +13,7 @@ from fieldwise.encoding.encoder import Encoder
 from fieldwise.errors import DataError, SettingsError
 from fieldwise.explain.click_statistics import MOST_BUCKETS, ClickStatistics, statistics_auc
 from fieldwise.layout import FieldLayout, Layout
+from fieldwise.preparation import encode_table
 
 
 def dataset(label, *, weight=None, sizes=None, **fields) -> Dataset:
@@ -236,7 +237,7 @@ def test_many_tuples_the_best_first():
 def test_planted_interactions_come_first():
     log = make_click_log(30_000, seed=0)
     encoder = Encoder.fit(log.table.slice(0, 25_000), log.schema)
-    train, other = (Dataset.from_table(log.table.slice(*part), encoder) for part in ((0, 25_000), (25_000,)))
+    train, other = (encode_table(log.table.slice(*part), encoder) for part in ((0, 25_000), (25_000,)))
     best = ClickStatistics(train, other, smoothing=20.0).best(2, most=3)
     assert {frozenset(fields) for fields in best} == {frozenset(fields) for fields in log.planted_pairs}
 

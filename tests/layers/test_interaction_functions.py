@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from fieldwise.architecture import Architecture, Interaction, summarise_fields
 from fieldwise.data.batch import Batch
 from fieldwise.errors import SettingsError
-from fieldwise.layers import interaction_functions
 from fieldwise.layers.interaction_functions import (
     InteractionFunction,
     function_names,
     register_function,
     require_function,
+    temporary_functions,
 )
 from fieldwise.layout import FIRST_TOKEN, FieldLayout, Layout
 from fieldwise.models import build, resolve
@@ -162,7 +162,6 @@ def test_the_four_functions_come_first() -> None:
 def matrix_kernel() -> Iterator[str]:
     """The module's example of a function of one's own, known while a test lasts."""
 
-    @register_function("matrix_kernel")
     class MatrixKernel(InteractionFunction):
         def __init__(self, count: int, order: int, dim: int) -> None:
             super().__init__(count, order, dim)
@@ -171,8 +170,9 @@ def matrix_kernel() -> Iterator[str]:
         def combine(self, *factors: Tensor) -> Tensor:
             return torch.bmm(self.matrix, factors[0]) * factors[1]
 
-    yield "matrix_kernel"
-    del interaction_functions._functions["matrix_kernel"]
+    with temporary_functions():
+        register_function("matrix_kernel")(MatrixKernel)
+        yield "matrix_kernel"
 
 
 LAYOUT = Layout(tuple(FieldLayout(name, "categorical", 6) for name in ("user", "movie", "hour")))

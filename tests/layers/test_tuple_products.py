@@ -113,17 +113,17 @@ def test_pieces_make_no_difference(order: int, tuples_at_a_time: int, monkeypatc
         gradient = [gradients(products, x), gradients(sums, x), gradients(weighted, x, weights)]
         return [products, sums, weighted, *itertools.chain(*gradient)]
 
-    assert len(module._pieces(x, count)) == 1
+    assert len(module.pieces(x, count)) == 1
     whole = everything()
-    monkeypatch.setattr(module, "_NUMBERS_AT_A_TIME", tuples_at_a_time * D * B + 1)
-    assert len(module._pieces(x, count)) == math.ceil(count / tuples_at_a_time) > 1
+    monkeypatch.setattr(module, "NUMBERS_AT_A_TIME", tuples_at_a_time * D * B + 1)
+    assert len(module.pieces(x, count)) == math.ceil(count / tuples_at_a_time) > 1
     for one, many in zip(whole, everything(), strict=True):
         torch.testing.assert_close(many, one)
 
 
 def test_a_tuple_larger_than_a_piece_is_a_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     x, tuples = draw(F, D, B), every_tuple(2)
-    monkeypatch.setattr(module, "_NUMBERS_AT_A_TIME", 1)
+    monkeypatch.setattr(module, "NUMBERS_AT_A_TIME", 1)
     torch.testing.assert_close(tuple_products(x, places(tuples)), slow_products(x, tuples))
 
 
@@ -159,7 +159,7 @@ def test_sums_hold_neither_the_products_nor_their_gradients(weighted: bool, monk
     x, fields = draw(8, 16, 32), places(every_tuple(3, 8))
     count = fields.shape[1]
     weights = draw(count, 16, seed=1) if weighted else None
-    monkeypatch.setattr(module, "_NUMBERS_AT_A_TIME", 2048)
+    monkeypatch.setattr(module, "NUMBERS_AT_A_TIME", 2048)
     with _Largest() as largest:
         summed_tuple_products(x, fields, weights).sum().backward()  # type: ignore[no-untyped-call]
     assert largest.numbers == x.numel() == 4096

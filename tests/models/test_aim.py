@@ -27,11 +27,12 @@ from fieldwise.layers.mlp import BatchNorm
 from fieldwise.layout import FIRST_TOKEN, FieldLayout, Layout
 from fieldwise.models import CTRModel, build, count_parameters, presets, resolve
 from fieldwise.models.aim import AIM, EmbeddingSearch
-from fieldwise.models.base import Searchable
 from fieldwise.models.registry import build_for_search
+from fieldwise.models.searchable import Searchable
 from fieldwise.optim.grda import GRDA
 from fieldwise.settings import TrainingSettings, resolve_settings
-from fieldwise.training.trainer import GateTraining, Trainer
+from fieldwise.training.optimizers import GateTraining
+from fieldwise.training.trainer import Trainer
 
 MakeBatch = Callable[..., Batch]
 
@@ -568,7 +569,7 @@ def test_a_predictor_file_cannot_name_another_file_to_read(
         with pytest.raises(PredictorFormatError, match=r"settings\.json.* 'architecture' cannot be"):
             fw.load(model)
     with pytest.raises(SettingsError, match="'architecture' cannot be"):
-        build("aim", predictor.encoder.layout, {"architecture": str(other)})
+        build("aim", predictor.model.encoder.layout, {"architecture": str(other)})
 
 
 def test_an_architecture_of_other_data_is_refused_before_training(searched: Architecture, clicks: pa.Table) -> None:

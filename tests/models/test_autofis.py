@@ -18,8 +18,8 @@ from fieldwise.layers.interactions import gates_of
 from fieldwise.layout import Layout
 from fieldwise.models import CTRModel, build, count_parameters, presets, resolve
 from fieldwise.models.autofis import AutoFIS
-from fieldwise.models.base import Searchable
 from fieldwise.models.registry import build_for_search, search_defaults
+from fieldwise.models.searchable import Searchable
 
 MakeBatch = Callable[..., Batch]
 

@@ -6,6 +6,7 @@ import json
 from typing import Annotated, Literal
 
 import pytest
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from fieldwise.errors import SettingsError
 from fieldwise.layout import FieldLayout, Layout
 from fieldwise.models import CTRModel, build, names, presets, register, registry, resolve, settings_model, summary
 from fieldwise.models.autoint import AutoInt
+from fieldwise.models.searchable import SearchHooks
 
 LAYOUT = Layout((FieldLayout("a", "categorical", 4), FieldLayout("b", "numeric", 2)))
 
@@ -40,10 +42,50 @@ class Toy(CTRModel):
 
 
 @pytest.fixture
-def toy(monkeypatch):
+def toy():
     """Registers `toy` for one test."""
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    register("toy", summary="a toy", presets={"wide": {"width": 9, "mode": "b"}}, defaults={"hidden": (4,)})(Toy)
+    with registry.temporary():
+        register("toy", summary="a toy", presets={"wide": {"width": 9, "mode": "b"}}, defaults={"hidden": (4,)})(Toy)
+        yield
+
+
+def test_what_is_registered_temporarily_is_forgotten():
+    def fail():
+        with registry.temporary():
+            register("toy", summary="a toy")(Toy)
+            assert "toy" in names()
+            raise ZeroDivisionError
+
+    before = names()
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert names() == before
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_sketch_is_the_model_without_its_numbers(name):
+    layout = Layout((FieldLayout("a", "categorical", 50_000_000), FieldLayout("b", "numeric", 2)))
+    state = torch.get_rng_state()
+    drawn = registry.sketch(name, layout)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(tensor.is_meta for tensor in drawn.state_dict().values())
+    shapes = {key: value.shape for key, value in registry.sketch(name, LAYOUT).state_dict().items()}
+    assert shapes == {key: value.shape for key, value in build(name, LAYOUT).state_dict().items()}
+
+
+def test_a_sketch_refuses_what_build_refuses():
+    with pytest.raises(SettingsError, match="attention_dim 64 and num_heads 3"):
+        registry.sketch("autoint", LAYOUT, {"num_heads": 3})
+
+
+def test_searching_is_said_at_registration(toy):
+    assert registry.search_defaults("toy") is None
+    with pytest.raises(SettingsError, match=r"model 'toy' does not search .*: aim, autofis$"):
+        registry.require_searchable("toy")
+    hooks = SearchHooks(defaults={"threshold": 0.1}, while_searching={"width": 7})
+    register("seeker", summary="a toy", search=hooks)(Toy)
+    assert registry.search_defaults("seeker") == {"threshold": 0.1}
+    assert registry.build_for_search("seeker", LAYOUT, {"width": 2, "rate": 1.5}).built[:2] == (7, 1.5)
 
 
 def test_known_models():

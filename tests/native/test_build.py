@@ -8,12 +8,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from fieldwise.native import build
 from fieldwise.native import interacting as native
 from fieldwise.native.build import BuildError, load_library
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kernels are for Linux")
+PLAIN = native.Options(num_heads=1, residual=None, relu_heads=False, relu_residual=False, dropout=0.0, epsilon=1e-8)
 SOURCE = 'extern "C" int answer() { return 42; }\n'
 
 
@@ -175,16 +177,16 @@ def test_without_a_home_the_reason_is_said(source: Path, monkeypatch: pytest.Mon
 def test_the_layer_falls_back_and_says_why(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native.torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     monkeypatch.setenv("PATH", str(tmp_path))
-    native._library.cache_clear()
+    native.compiled.cache_clear()
     try:
         assert str(native.why_not()).startswith("no C++ compiler found")
         with pytest.raises(RuntimeError, match=r"no C\+\+ compiler found"):
-            native._require()
-        native._library.cache_clear()
+            native.interact(torch.zeros(1, 2, 3), torch.zeros(12, 3), None, None, None, PLAIN)
+        native.compiled.cache_clear()
         monkeypatch.setattr(native.torch.cpu, "_is_avx512_bf16_supported", lambda: False)
         assert native.why_not() == "this CPU has no AVX512-BF16"
-        native._library.cache_clear()
+        native.compiled.cache_clear()
         monkeypatch.setattr(native.platform, "machine", lambda: "aarch64")
         assert native.why_not() == "it is written for Linux on x86-64"
     finally:
-        native._library.cache_clear()
+        native.compiled.cache_clear()

@@ -125,7 +125,9 @@ def test_older_versions_load_with_the_same_predictions(tmp_path: Path, version: 
     directory = VERSION_1.with_name(f"predictor-v{version}") / "predictor"
     assert json.loads((directory / MANIFEST).read_bytes())["format_version"] == version
     old = fw.load(directory)
-    logits = predict_logits(old.model, Dataset(old.encoder.layout, old.encoder.encode_rows(EXPECTED["rows"])))
+    logits = predict_logits(
+        old.model.network, Dataset(old.model.encoder.layout, old.model.encoder.encode_rows(EXPECTED["rows"]))
+    )
     # The fixture's weights are multiples of 1/256, so that its logits are the same in whatever order they are summed.
     np.testing.assert_array_equal(logits, np.array(EXPECTED["logits"], dtype=np.float32))
     probabilities = old.predict_rows(EXPECTED["rows"])
@@ -583,7 +585,7 @@ def test_what_could_not_be_read_back_is_not_saved(tmp_path: Path, monkeypatch: p
         predictor.save(tmp_path / "in" / "new" / "folders" / "model")
     monkeypatch.undo()
     with torch.no_grad():
-        next(predictor.model.parameters()).fill_(torch.nan)
+        next(predictor.model.network.parameters()).fill_(torch.nan)
     with pytest.raises(PredictorFormatError, match="'bias' holds numbers that are not finite"):
         predictor.save(tmp_path / "model")
     assert listing(tmp_path) == []

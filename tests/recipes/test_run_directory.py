@@ -22,7 +22,7 @@ import torch
 import fieldwise as fw
 from fieldwise.errors import DataError, FieldwiseError, SettingsError, TrainingError
 from fieldwise.native import interacting as native
-from fieldwise.recipes.run_directory import UnfinishedRun
+from fieldwise.recipes.run_directory import RunDirectory
 from fieldwise.reporting import Reporter
 from fieldwise.training import execution as plan
 from fieldwise.training.checkpoints import BestWeights
@@ -68,7 +68,7 @@ def killing(monkeypatch: pytest.MonkeyPatch, *, after_steps: int) -> None:
 
 def outcome(predictor: fw.Predictor) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
     untimed = [r.model_dump(exclude={"seconds", "rows_per_s"}) for r in predictor.history.records]
-    return predictor.model.state_dict(), untimed
+    return predictor.model.network.state_dict(), untimed
 
 
 def assert_same_outcome(left: fw.Predictor, right: fw.Predictor) -> None:
@@ -129,7 +129,7 @@ def test_a_run_from_before_there_were_kernels_goes_on_without(
         killing(context, after_steps=33)
         with pytest.raises(Killed):
             fw.train(csv, label="click", settings=settings, out=tmp_path / "m", progress=False)
-    path = UnfinishedRun(tmp_path / "m").directory / "run.json"
+    path = RunDirectory.beside(tmp_path / "m").path / "run.json"
     record = json.loads(path.read_bytes())
     assert record["settings"]["training"].pop("kernels") == "torch"
     path.write_text(json.dumps(record), encoding="utf-8")
@@ -208,7 +208,7 @@ def unfinished(csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     ],
 )
 def test_other_words_are_refused_by_name(unfinished: Path, csv: Path, arguments: dict[str, Any], message: str) -> None:
-    kept = {path: path.read_bytes() for path in UnfinishedRun(unfinished).directory.iterdir()}
+    kept = {path: path.read_bytes() for path in RunDirectory.beside(unfinished).path.iterdir()}
     with pytest.raises(TrainingError, match="cannot resume") as error:
         fw.train(
             csv, **{"label": "click", "settings": SETTINGS, **arguments}, out=unfinished, resume=True, progress=False
@@ -232,7 +232,7 @@ def test_an_unfinished_run_is_not_forgotten(unfinished: Path, csv: Path) -> None
         fw.train(csv, label="click", settings=SETTINGS, out=unfinished, progress=False)
     fw.train(csv, label="click", model="lr", settings={"epochs": 1}, out=unfinished, overwrite=True, progress=False)
     assert fw.load(unfinished).settings.model == "lr"
-    assert not UnfinishedRun(unfinished).directory.exists()
+    assert not RunDirectory.beside(unfinished).path.exists()
 
 
 def test_nothing_to_resume(tmp_path: Path, csv: Path) -> None:
@@ -258,7 +258,7 @@ def test_a_wrong_input_leaves_no_unfinished_run(tmp_path: Path, csv: Path) -> No
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "json"])
 def test_a_damaged_checkpoint_is_refused(unfinished: Path, damage: str) -> None:
-    run = UnfinishedRun(unfinished)
+    run = RunDirectory.beside(unfinished)
     path = run.directory / "run.json" if damage == "json" else run.checkpoint
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2] if damage != "flip" else b"\xff" * 8 + content[8:])
@@ -270,9 +270,9 @@ def test_two_processes_do_not_write_the_same_model(csv: Path, tmp_path: Path) ->
     ready, done = tmp_path / "ready", tmp_path / "done"
     code = (
         "import sys, time, pathlib\n"
-        "from fieldwise.recipes.run_directory import UnfinishedRun\n"
+        "from fieldwise.recipes.run_directory import RunDirectory\n"
         "place, ready, done = map(pathlib.Path, sys.argv[1:])\n"
-        "with UnfinishedRun(place).held(resume=False, overwrite=False):\n"
+        "with RunDirectory.beside(place).held(resume=False, overwrite=False):\n"
         "    ready.touch()\n"
         "    while not done.exists(): time.sleep(0.01)\n"
     )
@@ -290,16 +290,16 @@ def test_two_processes_do_not_write_the_same_model(csv: Path, tmp_path: Path) ->
 
 
 def test_an_unfinished_run_that_is_going_on(unfinished: Path, csv: Path) -> None:
-    record = (UnfinishedRun(unfinished).directory / "run.json").read_bytes()
-    with UnfinishedRun(unfinished).held(resume=True, overwrite=False):
+    record = (RunDirectory.beside(unfinished).path / "run.json").read_bytes()
+    with RunDirectory.beside(unfinished).held(resume=True, overwrite=False):
         for options in ({}, {"overwrite": True}, {"resume": True}):
             with pytest.raises(TrainingError, match="is being written by another process; wait for it or choose"):
                 fw.train(csv, label="click", settings=SETTINGS, out=unfinished, progress=False, **options)
-    assert (UnfinishedRun(unfinished).directory / "run.json").read_bytes() == record
+    assert (RunDirectory.beside(unfinished).path / "run.json").read_bytes() == record
 
 
 def test_a_lock_that_cannot_be_taken(unfinished: Path, csv: Path) -> None:
-    lock = UnfinishedRun(unfinished).directory / "lock"
+    lock = RunDirectory.beside(unfinished).path / "lock"
     lock.unlink(missing_ok=True)
     lock.mkdir()  # as good as a file system without locks
     with pytest.raises(TrainingError, match="an unfinished run lies in"):
@@ -365,7 +365,7 @@ def test_training_in_a_thread_sets_no_signal_handler(clicks: pa.Table) -> None:
 
 def test_a_checkpoint_that_cannot_be_written(clicks: pa.Table, tmp_path: Path) -> None:
     predictor = fw.train(clicks, label="click", model="lr", settings={"epochs": 1}, progress=False)
-    trainer = Trainer(predictor.model)
+    trainer = Trainer(predictor.model.network)
     with pytest.raises(TrainingError, match="cannot write the checkpoint"):
         trainer.save(tmp_path / "nowhere" / "state.safetensors")
     with pytest.raises(TrainingError, match="there is no checkpoint"):
@@ -385,7 +385,7 @@ def test_sigkill_at_random_moments(csv: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     rng = random.Random(0)
     for _ in range(2):
-        checkpoint = UnfinishedRun(tmp_path / "m").checkpoint
+        checkpoint = RunDirectory.beside(tmp_path / "m").checkpoint
         with subprocess.Popen(start, stdout=subprocess.DEVNULL, env=environment) as process:
             while not checkpoint.exists() and process.poll() is None:
                 time.sleep(0.005)
@@ -410,7 +410,7 @@ def test_sigkill_at_random_moments(csv: Path, tmp_path: Path) -> None:
 def test_the_best_weights_are_read_back_or_refused(csv: Path, tmp_path: Path, damage: str) -> None:
     predictor = fw.train(csv, label="click", settings={**SETTINGS, "epochs": 1}, progress=False)
     best = BestWeights(tmp_path / "state.safetensors")
-    weights = predictor.model.state_dict()
+    weights = predictor.model.network.state_dict()
     best.keep(3, weights)
     kept = {name: weight.clone() for name, weight in weights.items()}
     for weight in weights.values():

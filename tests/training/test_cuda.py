@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fieldwise.bench.workload import Case, Workload
-from fieldwise.data.loader import Feeder
+from fieldwise.data.loader import Loader
 from fieldwise.training.trainer import Trainer
 
 pytestmark = [
@@ -49,7 +49,7 @@ def test_a_step_never_waits_for_the_device(optimizer: str) -> None:
 def test_batches_arrive_whole(resident: bool) -> None:
     work = workload("cuda")
     rows = np.arange(100)[::-1].copy()
-    batch = Feeder(work.dataset, torch.device("cuda"), resident=resident).batch(rows)
+    batch = Loader(work.dataset, torch.device("cuda"), resident=resident).batch(rows)
     assert batch.categorical.is_cuda
     assert torch.equal(batch.categorical.cpu(), work.dataset.batch(rows).categorical)
 

@@ -104,11 +104,11 @@ def test_kernels_are_fused_for_rows_alone(monkeypatch: pytest.MonkeyPatch) -> No
     # The layers stay with torch, in parts that fit their cache.
     assert (settled.kernels, settled.micro_batch) == ("fused", 1024)
     assert settle(settled, model_of()) == settled
-    assert Trainer(model_of(), settings=asked).optimizers["tables"]._fused
+    assert Trainer(model_of(), settings=asked).optimizers["tables"].fused
     for change in ({"embedding_optimizer": "row_adagrad"}, {"embedding_optimizer": "adam"}, {"kernels": "torch"}):
         other = asked.model_copy(update=change)
         assert settle(other, model_of()).kernels == "torch"
-        assert not getattr(Trainer(model_of(), settings=other).optimizers["tables"], "_fused", False)
+        assert not getattr(Trainer(model_of(), settings=other).optimizers["tables"], "fused", False)
     monkeypatch.setattr(native_rows, "why_not", lambda: "no C++ compiler found")
     assert settle(asked, model_of()).kernels == "torch"
     with pytest.raises(TrainingError, match=r"no C\+\+ compiler found"):
@@ -194,7 +194,7 @@ def test_the_gradients_of_the_parts_add_up(size: int, weighted: bool) -> None:
     def after(micro_batch: int) -> tuple[float, dict[str, Tensor]]:
         settings = TrainingSettings(batch_size=40, micro_batch=micro_batch, precision="float32", device="cpu")
         trainer = Trainer(model_of(), settings=settings)
-        loss = trainer._backward(batch_of(weighted=weighted))
+        loss = trainer.step.backward(batch_of(weighted=weighted))
         return float(loss), gradients(trainer.model)
 
     loss, parts = after(size)
@@ -210,7 +210,7 @@ def test_the_parts_of_a_weightless_batch_weigh_nothing() -> None:
     assert batch.weight is not None
     batch.weight.zero_()
     trainer = Trainer(model_of(), settings=TrainingSettings(batch_size=40, micro_batch=7, precision="float32"))
-    assert float(trainer._backward(batch)) == 0.0
+    assert float(trainer.step.backward(batch)) == 0.0
     assert all(not gradient.any() for gradient in gradients(trainer.model).values())
 
 
@@ -297,12 +297,12 @@ def test_the_padding_row_never_moves(optimizer: Any) -> None:
     layout = Layout((FieldLayout("a", "categorical", 6), FieldLayout("m", "multi_valued", 6)))
     settings = TrainingSettings(embedding_optimizer=optimizer, embedding_l2=0.1, embedding_weight_decay=0.1)
     trainer = Trainer(model_of(layout, missing="zero"), settings=settings)
-    before = trainer.tables[0].detach().clone()
+    before = trainer.step.tables[0].detach().clone()
     lists = torch.tensor([[2, 3, -1], [0, -1, -1], [4, -1, -1]])
     batch = Batch(torch.tensor([[0], [2], [3]]), torch.zeros(3, 0), (lists,), label=torch.tensor([1.0, 0.0, 1.0]))
     for _ in range(4):
         trainer.step(batch, 0.1)
-    moved = (trainer.tables[0] != before).any(dim=1).nonzero().squeeze(1).tolist()
+    moved = (trainer.step.tables[0] != before).any(dim=1).nonzero().squeeze(1).tolist()
     # Row 0 is padding; the fields begin at rows 1 and 7.
     assert moved == [1 + 2, 1 + 3, 7 + 2, 7 + 3, 7 + 4]
-    assert not trainer.tables[0][0].any()
+    assert not trainer.step.tables[0][0].any()

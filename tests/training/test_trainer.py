@@ -26,21 +26,25 @@ from fieldwise.models.aim import AIM, EmbeddingSearch
 from fieldwise.models.base import CTRModel
 from fieldwise.objectives import Binary
 from fieldwise.optim.rows import clip_gradients
+from fieldwise.preparation import encode_table
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Categorical, Numeric, Schema
 from fieldwise.settings import TrainingSettings
-from fieldwise.training import trainer as trainer_module
+from fieldwise.training import step as step_module
 from fieldwise.training.evaluation import evaluate_model, predict_logits
 from fieldwise.training.execution import resolve_device
 from fieldwise.training.history import header
-from fieldwise.training.trainer import GateTraining, Trainer, fill_other, learning_rate
+from fieldwise.training.optimizers import GateTraining
+from fieldwise.training.schedule import learning_rate
+from fieldwise.training.step import Step
+from fieldwise.training.trainer import Trainer, fill_other
 
 
 @pytest.fixture(scope="module")
 def parts(clicks: pa.Table) -> tuple[Dataset, Dataset]:
     schema = Schema(label="click", fields={"user": Categorical(), "device": Categorical(), "price": Numeric()})
     encoder = Encoder.fit(clicks, schema)
-    dataset = Dataset.from_table(clicks, encoder)
+    dataset = encode_table(clicks, encoder)
     return dataset.take(np.arange(1500)), dataset.take(np.arange(1500, 2000))
 
 
@@ -58,7 +62,7 @@ def test_it_learns_and_keeps_the_best_epoch(parts: tuple[Dataset, Dataset]) -> N
     model = build(parts)
     trainer = Trainer(model, settings=TrainingSettings(epochs=40, batch_size=64, learning_rate=0.3, patience=3))
     history = trainer.fit(*parts)
-    losses = [record.valid_log_loss for record in history.records]
+    losses = [record.valid["log_loss"] for record in history.records]
     assert history.ended == "early stop"
     assert history.best_epoch == 1 + int(np.argmin(losses))
     assert len(losses) == history.best_epoch + 3
@@ -107,14 +111,14 @@ def test_the_recorded_loss_is_the_mean_over_rows(parts: tuple[Dataset, Dataset])
     settings = TrainingSettings(epochs=1, batch_size=1000, learning_rate=1e-9)
     history = Trainer(model, settings=settings).fit(parts[0])
     assert history.records[0].train_loss == pytest.approx(math.log(2), rel=1e-6)
-    assert history.records[0].valid_log_loss is None
+    assert history.records[0].valid == {}
     assert history.best_epoch == 1
 
 
 def test_auc_can_pick_the_epoch(parts: tuple[Dataset, Dataset]) -> None:
     settings = TrainingSettings(epochs=12, batch_size=64, learning_rate=0.3, patience=12, monitor="auc")
     history = Trainer(build(parts), settings=settings).fit(*parts)
-    aucs = [record.valid_auc or 0.0 for record in history.records]
+    aucs = [record.valid["auc"] or 0.0 for record in history.records]
     assert history.best_epoch == 1 + int(np.argmax(aucs))
 
 
@@ -151,7 +155,7 @@ def test_gradients_are_clipped(parts: tuple[Dataset, Dataset], optimizer: Any, m
         Binary().loss(model(batch), batch.label, None).backward()  # type: ignore[no-untyped-call]
         return float(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]).norm())
 
-    monkeypatch.setattr(trainer_module, "clip_gradients", spy)
+    monkeypatch.setattr(step_module, "clip_gradients", spy)
     settings = TrainingSettings(
         epochs=1, batch_size=1500, clip_norm=1e-4, embedding_optimizer=optimizer, precision="float32", micro_batch=100
     )
@@ -181,19 +185,23 @@ def test_probabilities_keep_their_digits() -> None:
 
 
 def test_interrupting_keeps_the_best_weights(parts: tuple[Dataset, Dataset]) -> None:
-    class Interrupted(Trainer):
-        def _train_epoch(self, *arguments: Any) -> None:
-            if self.state.epoch == 3:
-                raise KeyboardInterrupt
-            super()._train_epoch(*arguments)
+    class Interrupted(Step):
+        left = 2 * 2  # steps: two epochs of 1,500 rows in batches of 1,024
 
-    trainer = Interrupted(build(parts), settings=TrainingSettings(epochs=9, learning_rate=0.1))
+        def __call__(self, batch: Batch, rate: float) -> Tensor:
+            if not self.left:
+                raise KeyboardInterrupt
+            self.left -= 1
+            return super().__call__(batch, rate)
+
+    settings = TrainingSettings(epochs=9, learning_rate=0.1)
+    trainer = Trainer(build(parts), settings=settings, step=Interrupted)
     history = trainer.fit(*parts)
     assert history.ended == "interrupted"
     assert len(history.records) == 2
     assert history.best_epoch is not None
     metrics = evaluate_model(trainer.model, parts[1], Binary())
-    assert metrics.log_loss == history.records[history.best_epoch - 1].valid_log_loss
+    assert metrics.log_loss == history.records[history.best_epoch - 1].valid["log_loss"]
 
 
 class Exploding(CTRModel):
@@ -220,7 +228,7 @@ def test_a_huge_number_is_blamed_by_its_column(clicks: pa.Table) -> None:
     price[::3] = 1e38
     table = clicks.set_column(clicks.column_names.index("price"), "price", pa.array(price))
     schema = Schema(label="click", fields={"user": Categorical(), "price": Numeric(transform="none")})
-    dataset = Dataset.from_table(table, Encoder.fit(table, schema))
+    dataset = encode_table(table, Encoder.fit(table, schema))
     model = registry.build("autoint", dataset.layout, registry.resolve("autoint", settings={"layer_norm": False}))
     with pytest.raises(TrainingError, match="column 'price' holds 1e\\+38 after scaling"):
         Trainer(model, settings=TrainingSettings(learning_rate=1.0)).fit(dataset)
@@ -319,15 +327,16 @@ class Killed(BaseException):
     """Ends a run at once; nothing in the library catches it."""
 
 
-class Mortal(Trainer):
+class Mortal(Step):
     """Dies in the step after the given one."""
 
     after: int
 
-    def step(self, batch: Batch, rate: float) -> Tensor:
-        if self.state.step == self.after:
+    def __call__(self, batch: Batch, rate: float) -> Tensor:
+        if not self.after:
             raise Killed
-        return super().step(batch, rate)
+        self.after -= 1
+        return super().__call__(batch, rate)
 
 
 Gated = tuple[CTRModel, list[torch.nn.Parameter]]
@@ -357,20 +366,20 @@ def test_gates_go_on_from_the_middle_of_a_pass_bit_for_bit(
 ) -> None:
     settings = TrainingSettings(epochs=2, batch_size=128, learning_rate=0.01, schedule="cosine", checkpoint_minutes=0)
 
-    def run(trainer: type[Trainer], file: str | None, *, seed: int = 0) -> tuple[Trainer, list[torch.nn.Parameter]]:
+    def run(step: type[Step], file: str | None, *, seed: int = 0) -> tuple[Trainer, list[torch.nn.Parameter]]:
         model, gates = make_search(parts, kind, seed=seed)
-        checkpoint = None if file is None else tmp_path / file
-        return trainer(model, settings=settings, checkpoint=checkpoint, gates=GateTraining(gates, **GATES)), gates
+        checkpoint, training = None if file is None else tmp_path / file, GateTraining(gates, **GATES)
+        return Trainer(model, settings=settings, checkpoint=checkpoint, gates=training, step=step), gates
 
-    whole, expected = run(Trainer, None)
+    whole, expected = run(Step, None)
     whole.fit(parts[0])
     killed, _ = run(Mortal, "state.safetensors")
-    assert isinstance(killed, Mortal)
-    killed.after = after
+    assert isinstance(killed.step, Mortal)
+    killed.step.after = after
     with pytest.raises(Killed):
         killed.fit(parts[0])
     # Another seed: everything must come from the checkpoint.
-    resumed, found = run(Trainer, "state.safetensors", seed=1)
+    resumed, found = run(Step, "state.safetensors", seed=1)
     resumed.restore(tmp_path / "state.safetensors")
     assert resumed.state.step == after
     resumed.fit(parts[0])

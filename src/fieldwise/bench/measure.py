@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fieldwise.bench.workload import Case, Workload
 from fieldwise.errors import FieldwiseError
-from fieldwise.training.execution import describe
+from fieldwise.training.execution import apply_process_settings, describe
 
 _VALID_SHARE = 8
 """One row in so many validates, where the memory of a whole run is measured."""
@@ -64,7 +64,7 @@ def measure(case: Case, *, seconds: float = 5.0) -> Measurement:
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_measure_here, args=(theirs, case, seconds))
+    process = context.Process(target=_answer, args=(theirs, case, seconds))
     process.start()
     theirs.close()
     try:
@@ -109,19 +109,21 @@ def measure_machine(*, device: torch.device, seconds: float = 2.0) -> Machine:
     )
 
 
-def _measure_here(pipe: Any, case: Case, seconds: float) -> None:
+def _answer(pipe: Any, case: Case, seconds: float) -> None:
     try:
-        pipe.send(_measured(case, seconds))
+        pipe.send(measure_in_process(case, seconds))
     except FieldwiseError as error:
         pipe.send(type(error)(str(error)))
     finally:
         pipe.close()
 
 
-def _measured(case: Case, seconds: float) -> Measurement:
+def measure_in_process(case: Case, seconds: float) -> Measurement:
+    """As `measure`, in this process: its peak of memory is then that of all that was done here before."""
     with tempfile.TemporaryDirectory() as directory:
         workload = Workload(case, checkpoint=Path(directory) / "state.safetensors")
         trainer = workload.trainer
+        apply_process_settings(trainer.settings)
         step = _median_time(workload.train_step, trainer.device, seconds)
         predicting = _median_time(workload.predict, trainer.device, seconds)
         return Measurement(
@@ -131,18 +133,19 @@ def _measured(case: Case, seconds: float) -> Measurement:
             # In this order: counting takes more memory than training does.
             peak_mb=_peak_of_a_run(workload) / 1e6,
             flops_per_row=_flops(workload) / case.batch_size,
-            table_mb=sum(t.numel() * t.element_size() for t in trainer.tables) / 1e6,
+            table_mb=sum(t.numel() * t.element_size() for t in trainer.step.tables) / 1e6,
             plan=describe(trainer.settings),
         )
 
 
 def _flops(workload: Workload) -> int:
     """Floating-point operations in the matrix products of a training step, counted where torch computes all of them."""
-    trainer, settings = workload.trainer, workload.trainer.settings
-    trainer.settings = settings.model_copy(update={"kernels": "torch"})
+    step = workload.trainer.step
+    settings = step.settings
+    step.settings = settings.model_copy(update={"kernels": "torch"})
     with FlopCounterMode(display=False) as counter:
         workload.train_step()
-    trainer.settings = settings
+    step.settings = settings
     return int(counter.get_total_flops())
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from fieldwise.data.dataset import Dataset
-from fieldwise.data.loader import Feeder
+from fieldwise.data.loader import Loader
 from fieldwise.encoding.encoded import EncodedRows, EncodingReport
 from fieldwise.errors import SettingsError
 from fieldwise.layout import FIRST_TOKEN, FieldLayout, Layout
@@ -58,7 +58,7 @@ class Workload:
         model = registry.build(case.model, layout, registry.resolve(case.model, settings=case.model_settings))
         settings = TrainingSettings(**{**case.training, "batch_size": case.batch_size})
         self.trainer = Trainer(model, settings=settings, checkpoint=checkpoint)
-        self._feeder = Feeder(self.dataset, self.trainer.device)
+        self._loader = Loader(self.dataset, self.trainer.device)
         self._starts = itertools.cycle(range(0, len(ids), case.batch_size))
 
     def train_step(self) -> None:
@@ -67,7 +67,7 @@ class Workload:
         start = next(self._starts)
         # By number, not as a slice: that is how a shuffled epoch takes its rows.
         rows = np.arange(start, start + self.case.batch_size)
-        self.trainer.step(self._feeder.batch(rows), self.trainer.settings.learning_rate)
+        self.trainer.step(self._loader.batch(rows), self.trainer.settings.learning_rate)
 
     def predict(self) -> None:
         """Predict all rows of the workload."""

@@ -5,43 +5,58 @@ from __future__ import annotations
 import itertools
 import re
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
-from fieldwise.bench.measure import measure, measure_machine
-from fieldwise.bench.report import HEADER, describe_machine, table_rows, write_report
-from fieldwise.bench.workload import Case
+import typer
+
+from fieldwise.cli.options import AsJson, Quiet
 from fieldwise.cli.words import print_json
 from fieldwise.errors import SettingsError
-from fieldwise.reporting import Reporter
-from fieldwise.settings import parse_override, resolve_settings
-from fieldwise.training.execution import resolve_device
 
 _SUFFIXES = {"": 1, "k": 1_000, "m": 1_000_000}
 
 
-def run(
-    models: str,
-    *,
-    fields: str,
-    vocabulary: str,
-    batch: str,
-    overrides: Sequence[str],
-    seconds: float,
-    out: Path | None,
-    as_json: bool,
-    quiet: bool,
+def bench(
+    model: Annotated[str, typer.Option(metavar="A,B", help="See [bold]fieldwise models[/].")] = "autoint",
+    fields: Annotated[str, typer.Option(metavar="N,N", help="Categorical fields.")] = "39",
+    vocabulary: Annotated[
+        str, typer.Option(metavar="N,N", help="Rows of the embedding table, over all fields: 10k, 1m, ...")
+    ] = "100k",
+    batch: Annotated[str, typer.Option(metavar="N,N", help="Rows per step.")] = "1024",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting of model or training. May be given again."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.0, help="How long each figure is measured.")] = 5.0,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write bench.json, bench.md and (with the extra 'plots') bench.png there."),
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Measure every combination, one after another, and show the table."""
+    """Measure how fast this machine trains and predicts, and how much memory it takes.
+
+    Rows are made up; nothing else is. Every combination of the given values is measured, each in a process of its
+    own, beside what the machine itself can do: its rate of matrix products and of copying memory.
+    """
+    from fieldwise.bench.measure import measure, measure_machine
+    from fieldwise.bench.report import HEADER, describe_machine, table_rows, write_report
+    from fieldwise.bench.workload import Case
+    from fieldwise.reporting import Reporter
+    from fieldwise.settings import parse_override, resolve_settings
+    from fieldwise.training.execution import resolve_device
+
     reporter = Reporter(enabled=not quiet)
     shapes = itertools.product(_sizes(fields, "--fields"), _sizes(vocabulary, "--vocabulary"), _sizes(batch, "--batch"))
     cases = []
-    for (field_count, size, batch_size), model in itertools.product(shapes, _words(models)):
-        settings = resolve_settings(model=model, overrides=dict(map(parse_override, overrides)))
+    for (field_count, size, batch_size), name in itertools.product(shapes, _words(model)):
+        settings = resolve_settings(model=name, overrides=dict(map(parse_override, set_ or [])))
         cases.append(
             Case(
-                model,
+                name,
                 fields=field_count,
                 vocabulary=size,
                 batch_size=batch_size,

@@ -3,72 +3,103 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fieldwise.cli.words import one_or_list, parse_fields, print_json, split_names
-from fieldwise.comparison import Comparison, average_changes, compare, tables
+from fieldwise.cli.options import AsJson, Objective, Quiet, takes_data
+from fieldwise.cli.words import print_json, split_names
 from fieldwise.errors import SettingsError, suggest
-from fieldwise.reporting import Reporter
-from fieldwise.settings import parse_override
+
+if TYPE_CHECKING:
+    from fieldwise.comparison import Comparison
+    from fieldwise.preparation import DataRequest
 
 
-def run(
-    data: Sequence[str],
+@takes_data()
+def compare(
     *,
-    models: str | None,
-    seeds: int,
-    config: Path | None,
-    overrides: Sequence[str],
-    base: str | None,
-    tune: int,
-    label: str | None,
-    seed: int | None,
-    schema: Path | None,
-    fields: Sequence[str],
-    names: str | None,
-    positive: str | None,
-    valid: Sequence[str] | None,
-    test: Sequence[str] | None,
-    time: str | None,
-    group: str | None,
-    weight: str | None,
-    published: str | None,
-    out: Path,
-    overwrite: bool,
-    as_json: bool,
-    quiet: bool,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Models ([bold]fieldwise models[/]), lightgbm, catboost (extra 'gbdt'), or sections of --config.",
+            show_default="all sections of --config",
+        ),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Where tables, pictures and runs go; what is done there stays done."),
+    ] = Path("runs/compare"),
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each model.")] = 5,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The model that differences are taken to.", show_default="lr, else the first"
+        ),
+    ] = None,
+    tune: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Try N settings of each model on the validation rows first (extra 'tune')."
+        ),
+    ] = 0,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A TOML file with the sections models.NAME, training and data, and base."),
+    ] = None,
+    objective: Objective = None,
+    request: DataRequest,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting of training or data, for all. May be given again."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Decides the split, and is the first of the seeds.", show_default="0")
+    ] = None,
+    published: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATASET",
+            help="Whose published figures to show beside: criteo, avazu, kdd12, movielens-1m.",
+            show_default="a built-in data set's own",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew, forgetting what is done in --out.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Compare and show the table; after Ctrl-C what is done stays done and the exit code is 130."""
+    """Train many models on the same rows, with several seeds each, and hold them against each other.
+
+    Split and encoding are the same for all; the best epoch is chosen by the validation rows; the test rows are looked
+    at once per run. Stopped at any moment, the same command goes on. LightGBM and CatBoost take part as what one
+    would use instead.
+    """
+    from fieldwise.comparison import compare as compare_models
+    from fieldwise.comparison import tables
+    from fieldwise.reporting import Reporter
+    from fieldwise.settings import parse_override
+
     reporter = Reporter(enabled=not quiet)
-    source = one_or_list(data)
-    assert source is not None
     try:
-        comparison = compare(
-            source,
-            label=label,
+        comparison = compare_models(
+            request.source,
             models=split_names(models),
             seeds=seeds,
+            objective=objective,
             config=config,
-            settings=dict(map(parse_override, overrides)),
+            settings=dict(map(parse_override, set_ or [])),
             base=base,
             tune=tune,
             seed=seed or 0,
-            schema=schema,
-            fields=parse_fields(fields),
-            positive=positive,
-            weight=weight,
-            group=group,
-            time=time,
-            valid=one_or_list(valid),
-            test=one_or_list(test),
-            names=split_names(names),
             published=published,
             out=out,
             overwrite=overwrite,
             progress=reporter,
+            **request.arguments,
         )
     except KeyboardInterrupt:
         reporter.say(f"interrupted: what is done lies in {out}; repeat the command to go on")
@@ -80,8 +111,24 @@ def run(
     reporter.say(f"tables, pictures and every single run: {out}")
 
 
-def results(directories: Sequence[Path], *, base: str | None, changes: bool, markdown: bool, as_json: bool) -> None:
-    """Show finished or unfinished comparisons again, or what joint models add on average."""
+def results(
+    directories: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="What fieldwise compare has written.", show_default=False)
+    ],
+    base: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Take differences to this model instead.", show_default=False)
+    ] = None,
+    changes: Annotated[
+        bool,
+        typer.Option("--changes", help="What joint models add to their single ones, on average over the comparisons."),
+    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what comparisons have found, also while they run."""
+    from fieldwise.comparison import average_changes, tables
+    from fieldwise.reporting import Reporter
+
     comparisons = [tables.read(directory) for directory in directories]
     if base is not None:
         for comparison in comparisons:
@@ -114,4 +161,7 @@ def results(directories: Sequence[Path], *, base: str | None, changes: bool, mar
 
 
 def _show(comparison: Comparison) -> None:
+    from fieldwise.comparison import tables
+    from fieldwise.reporting import Reporter
+
     Reporter(sys.stdout).table(f"{comparison.source}, test rows", tables.header(comparison), tables.rows(comparison))

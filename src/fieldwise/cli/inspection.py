@@ -1,37 +1,38 @@
-"""`fieldwise inspect`, `fieldwise models` and `fieldwise download`."""
+"""`fieldwise inspect`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fieldwise import datasets
-from fieldwise.api import load
+from fieldwise.cli.options import AsJson, FieldOption, Label, Names
 from fieldwise.cli.words import one_or_list, parse_fields, print_json, split_names
-from fieldwise.columns.tables import read_table
-from fieldwise.comparison.sizes import sizes_at
 from fieldwise.errors import SchemaError
-from fieldwise.models import registry
-from fieldwise.predictor import Predictor
-from fieldwise.predictor.model_card import summary_rows
-from fieldwise.reporting import Reporter
-from fieldwise.schema.inference import Inference, infer_schema
+
+if TYPE_CHECKING:
+    from fieldwise.predictor import Predictor
 
 
-def run(
-    target: Sequence[str],
-    *,
-    label: str | None,
-    fields: Sequence[str],
-    names: str | None,
-    out: Path | None,
-    as_json: bool,
+def inspect(
+    target: Annotated[list[str], typer.Argument(metavar="DATA|MODEL", help="A table of clicks, or a saved model.")],
+    label: Label = None,
+    field: FieldOption = None,
+    names: Names = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the inferred schema there, to be edited and given back.")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Show a table's inferred schema, or a saved model."""
+    """Show what the library makes of a table's columns, or what a saved model consists of."""
+    from fieldwise import datasets
+    from fieldwise.api import load
+    from fieldwise.columns.tables import read_table
+    from fieldwise.reporting import Reporter
+    from fieldwise.schema.inference import Inference, infer_schema
+
     if len(target) == 1 and Path(target[0]).is_dir():
         _show_model(load(target[0]), as_json=as_json)
         return
@@ -44,7 +45,7 @@ def run(
         raise SchemaError(
             f"name the column with the clicks (--label COLUMN); the columns are {', '.join(table.column_names)}"
         )
-    inference = infer_schema(table, label=label, fields=parse_fields(fields))
+    inference = infer_schema(table, label=label, fields=parse_fields(field or []))
     if as_json:
         print_json(
             {
@@ -60,62 +61,42 @@ def run(
         typer.echo(f"schema written to {out}; edit it and give it back with --schema {out}", err=True)
 
 
-def list_models(*, as_json: bool) -> None:
-    """Print the registered models."""
-    if as_json:
-        print_json(
-            [
-                {"name": n, "summary": registry.summary(n), "presets": list(registry.presets(n))}
-                for n in registry.names()
-            ]
-        )
-        return
-    rows = [(n, registry.summary(n), ", ".join(registry.presets(n))) for n in registry.names()]
-    Reporter(sys.stdout).table("Models", ("name", "what it is", "presets"), rows)
-
-
-def count_at(shape: str, *, as_json: bool) -> None:
-    """Print the parameters of all models at a published data set's sizes."""
-    sizes = sizes_at(shape)
-    if as_json:
-        print_json([asdict(size) for size in sizes])
-        return
-    header = ("name", "settings", "parameters without embeddings", "printed in the paper", "parameters")
-    rows = [
-        (s.model, s.preset or "defaults", f"{s.without_embeddings:,}", s.printed, f"{s.all:,}")
-        for s in sorted(sizes, key=lambda size: size.without_embeddings)
-    ]
-    Reporter(sys.stdout).table(f"Parameters at the sizes of {shape}", header, rows)
-
-
-def download(dataset: str, *, to: Path | None) -> None:
-    """Fetch a data set unless it is there already, and say what it holds."""
-    named = datasets.load_dataset(dataset, options={"download": True, "directory": to})
-    for note in named.notes:
-        typer.echo(note, err=True)
-    place = f"; use it with FIELDWISE_DATA={to}" if to is not None else ""
-    typer.echo(f"{dataset}: {named.table.num_rows:,} rows, {len(named.schema.fields)} fields{place}")
-
-
 def _show_model(predictor: Predictor, *, as_json: bool) -> None:
-    card, layout = predictor.card, predictor.encoder.layout
+    from fieldwise.predictor.model_card import summary_rows
+    from fieldwise.recipes.network import FittedNetwork
+    from fieldwise.reporting import Reporter
+
+    card, model = predictor.card, predictor.model
+    sizes = {f.name: f.size for f in model.encoder.layout} if isinstance(model, FittedNetwork) else {}
     if as_json:
         print_json(
             {
                 "model": predictor.settings.model,
                 "settings": predictor.settings.model_dump(mode="json"),
-                "fields": [{"name": f.name, "kind": f.kind, "rows": f.size} for f in layout],
+                "objective": predictor.objective.model_dump(mode="json"),
+                "fields": [
+                    {"name": name, "kind": spec.kind, "rows": sizes.get(name)}
+                    for name, spec in predictor.schema.fields.items()
+                ],
                 "card": card.model_dump(mode="json"),
             }
         )
         return
     reporter = Reporter(sys.stdout)
-    reporter.table("", ("", ""), [("model", predictor.settings.model), *summary_rows(card)])
+    reporter.table("", ("", ""), [("model", predictor.settings.model), *summary_rows(card, predictor.objective)])
     reasons = {record.column: record.reason for record in card.columns}
     reporter.table(
         "Fields",
         ("field", "kind", "table rows", "why"),
-        [(f.name, f.kind, f"{f.size:,}", reasons.get(predictor.schema.column_of(f.name), "given")) for f in layout],
+        [
+            (
+                name,
+                spec.kind,
+                f"{sizes[name]:,}" if name in sizes else "",
+                reasons.get(predictor.schema.column_of(name), "given"),
+            )
+            for name, spec in predictor.schema.fields.items()
+        ],
     )
     reporter.say(str(card.history))
     for note in card.notes:

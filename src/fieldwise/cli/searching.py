@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fieldwise.cli.options import (
-    AsJson,
-    FieldOption,
-    Group,
-    Label,
-    Names,
-    Overwrite,
-    Positive,
-    Quiet,
-    Resume,
-    SchemaFile,
-    Seed,
-    Set,
-    SomeData,
-    Test,
-    Time,
-    Valid,
-    Weight,
-)
+from fieldwise.cli.options import AsJson, Objective, Overwrite, Quiet, Resume, Seed, Set, takes_data
 from fieldwise.cli.words import parse_seconds
 
+if TYPE_CHECKING:
+    from fieldwise.preparation import DataRequest
 
+
+@takes_data(optional=True)
 def search(
-    data: SomeData = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Directory for architecture.json and the model.", show_default=False),
     ] = None,
-    label: Label = None,
+    *,
     orders: Annotated[
         str | None,
         typer.Option(
@@ -61,21 +46,14 @@ def search(
         ),
     ] = None,
     model: Annotated[str, typer.Option(help="aim, or autofis: inner products only, no embedding sizes.")] = "aim",
+    objective: Objective = None,
+    request: DataRequest,
     set_: Set = None,
     config: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A TOML file with the sections model, training, data and search, and seed."),
     ] = None,
     seed: Seed = None,
-    schema: SchemaFile = None,
-    field: FieldOption = None,
-    names: Names = None,
-    positive: Positive = None,
-    valid: Valid = None,
-    test: Test = None,
-    time: Time = None,
-    group: Group = None,
-    weight: Weight = None,
     overwrite: Overwrite = False,
     resume: Resume = None,
     as_json: AsJson = False,
@@ -96,22 +74,13 @@ def search(
     if time_budget is not None:
         overrides.append(f"search.time_budget={parse_seconds(time_budget, '--time-budget')}")
     training.run(
-        data,
+        request,
         out=out,
-        label=label,
-        model=None if resume is not None and not data else model,
+        model=None if resume is not None and request.source is None else model,
+        objective=objective,
         overrides=overrides,
         config=config,
         seed=seed,
-        schema=schema,
-        fields=field or [],
-        names=names,
-        positive=positive,
-        valid=valid,
-        test=test,
-        time=time,
-        group=group,
-        weight=weight,
         overwrite=overwrite,
         resume=resume,
         as_json=as_json,

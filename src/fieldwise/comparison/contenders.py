@@ -3,6 +3,7 @@
 The file has what `fieldwise train --config` knows, and a section for every contender:
 
     base = "lr"                           # differences are to this one
+    objective = "binary"                  # what the label is
     [training]                            # for all networks
     epochs = 50
     [models.autoint]                      # the registered model `autoint`
@@ -28,7 +29,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fieldwise.errors import SettingsError, suggest
 from fieldwise.models import registry
 from fieldwise.recipes import boosting
-from fieldwise.settings import DataSettings, Settings, new_name, resolve_settings
+from fieldwise.settings import DataSettings, Settings, resolve_settings
+from fieldwise.settings.names import new_name
 from fieldwise.tuning import Choice, Range, default_ranges, parse_range
 
 
@@ -51,14 +53,10 @@ class Contender(BaseModel):
         """Whether it is no network of ours, but trees by another library."""
         return self.model in boosting.NAMES
 
-    def resolve(self, seed: int, chosen: Mapping[str, Any] | None = None) -> Settings:
-        """A network's complete settings for one run, with what tuning has chosen. Raises SettingsError."""
-        return resolve_settings(model=self.model, overrides={**self.settings, **(chosen or {})}, seed=seed)
-
-    def resolve_external(self, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """An external model's complete settings, with what tuning has chosen. Raises SettingsError."""
-        settings = {**self.settings, **(chosen or {})}
-        return boosting.resolve(self.model, {name.removeprefix("model."): value for name, value in settings.items()})
+    def resolve(self, seed: int, tuned: Mapping[str, Any] | None = None, *, objective: str = "binary") -> Settings:
+        """The complete settings for one run, with what tuning has found. Raises SettingsError."""
+        overrides = {**self.settings, **(tuned or {})}
+        return resolve_settings(model=self.model, overrides=overrides, seed=seed, objective=objective)
 
 
 class Plan(BaseModel):
@@ -73,6 +71,7 @@ class Plan(BaseModel):
     base: str
     ours: list[str]
     data: DataSettings = DataSettings()
+    objective: str = "binary"
 
 
 class _File(BaseModel):
@@ -82,6 +81,7 @@ class _File(BaseModel):
 
     base: str | None = None
     ours: list[str] | None = None
+    objective: str | None = None
     training: dict[str, Any] = {}
     data: dict[str, Any] = {}
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -98,12 +98,14 @@ def plan(
     overrides: Mapping[str, Any] | None = None,
     base: str | None = None,
     tune: bool = False,
+    objective: str | None = None,
 ) -> Plan:
     """Settle who takes part, from names, a file and settings for all; every setting is checked here.
 
     models: names of registered or external models, or of sections of the file; default: all sections of the file.
     overrides: settings of `training` and `data` for all networks, by dotted or bare name; they win over the file's.
     base: default is the file's, else `lr` where it takes part, else the first contender.
+    objective: what the label is; default is the file's, else clicks.
     tune: gives contenders without ranges of their own the usual ones.
     Raises SettingsError, naming the contender or the setting.
     """
@@ -111,6 +113,7 @@ def plan(
     names = list(dict.fromkeys(models or file.models))
     if not names:
         raise SettingsError("name the models to compare, for example --models lr,fm,autoint,autoint+")
+    kind = objective or file.objective or "binary"
     common, prepared = _split_overrides(overrides or {})
     shared = {**{f"training.{name}": value for name, value in file.training.items()}, **common}
     data = resolve_settings(overrides={f"data.{name}": v for name, v in {**file.data, **prepared}.items()}).data
@@ -121,10 +124,7 @@ def plan(
             contender = contender.model_copy(update={"ranges": default_ranges(contender.model)})
         contenders.append(contender)
         try:
-            if contender.is_external:
-                contender.resolve_external()
-            else:
-                contender.resolve(seed=0)
+            contender.resolve(seed=0, objective=kind)
         except SettingsError as error:
             raise SettingsError(f"{name}: {error}") from error
     base = base or file.base or ("lr" if "lr" in names else names[0])
@@ -138,6 +138,7 @@ def plan(
         base=base,
         ours=[name for name in ours if name in names],
         data=data,
+        objective=kind,
     )
 
 

@@ -104,6 +104,7 @@ class Comparison(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: str
+    objective: str = "binary"
     dataset: str | None = None
     rows: dict[str, int]
     split_seed: int

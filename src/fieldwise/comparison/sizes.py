@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
 from fieldwise.errors import SettingsError, suggest
 from fieldwise.layout import FIRST_TOKEN, FieldLayout, Kind, Layout
 from fieldwise.models import registry
@@ -61,8 +59,7 @@ def sizes_at(dataset: str) -> list[Size]:
     layout, sizes = layout_at(dataset), []
     for name in registry.names():
         preset = next((preset for preset in _PRESETS if preset in registry.presets(name)), None)
-        with torch.device("meta"):  # shapes without memory
-            model = registry.build(name, layout, registry.resolve(name, preset=preset))
+        model = registry.sketch(name, layout, registry.resolve(name, preset=preset))
         sizes.append(
             Size(
                 name,

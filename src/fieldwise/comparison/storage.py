@@ -11,7 +11,7 @@ lock                         held while a process works there
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,8 +23,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fieldwise.comparison.results import Run
 from fieldwise.errors import FieldwiseError, SettingsError, TrainingError
 from fieldwise.preparation import Prepared
+from fieldwise.recipes import RunDirectory
+from fieldwise.recipes.run_directory import binding_settings
 from fieldwise.schema import Schema
-from fieldwise.settings import DataSettings, Settings, with_new_names
+from fieldwise.settings import DataSettings, Settings
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -38,6 +40,7 @@ class RowsRecord(BaseModel):
     seed: int
     schema_: Schema
     data: DataSettings
+    objective: str = "binary"
     digest: dict[str, str]
 
 
@@ -75,14 +78,15 @@ class Storage:
         finally:
             lock.release()
 
-    def require_same_rows(self, prepared: Prepared, schema: Schema, data: DataSettings, seed: int) -> None:
+    def require_same_rows(self, prepared: Prepared, data: DataSettings, seed: int) -> None:
         """Write down which rows are compared on, or check that they are as before. Raises SettingsError."""
         record = RowsRecord(
             source=prepared.data.source,
             seed=seed,
-            schema_=schema,
+            schema_=prepared.schema,
             data=data,
-            digest={part: rows.digest() for part, rows in prepared.parts.items()},
+            objective=prepared.objective.name,
+            digest=prepared.digest,
         )
         path = self.path / "rows.json"
         if not path.exists():
@@ -93,6 +97,7 @@ class Storage:
             ("seed", "with another seed for the split"),
             ("data", "with other data settings"),
             ("schema_", "with another schema"),
+            ("objective", "with another objective"),
             ("digest", "on other rows"),
         ):
             if getattr(before, name) != getattr(record, name):
@@ -106,15 +111,14 @@ class Storage:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def workspace(self, contender: str, seed: int) -> Workspace:
+    def run_directory(self, contender: str, seed: int) -> RunDirectory:
         """Where the run under way keeps its checkpoint."""
-        return Workspace(self._runs / f"{_file_name(contender)}_seed{seed}.unfinished")
+        return RunDirectory(self._runs / f"{_file_name(contender)}_seed{seed}.unfinished")
 
-    def read_run(self, contender: str, seed: int, wanted: Mapping[str, Any]) -> Run | None:
-        """A finished run; None where there is none or it failed.
+    def read_run(self, contender: str, seed: int, settings: Settings) -> Run | None:
+        """A finished run; None where there is none, it failed, or it would go on for longer or shorter now.
 
-        Raises SettingsError where it was made with other settings than are wanted. What is wanted as `auto` is as it
-        came to.
+        Raises SettingsError where it was made with other settings than these. What is `auto` in them is as it came to.
         """
         path = self._run_file(contender, seed)
         if not path.exists():
@@ -122,18 +126,16 @@ class Storage:
         run = _read(path, Run)
         if run.error is not None:
             return None
-        before, now = _flat(with_new_names(run.settings)), _flat(wanted)
-        if now.get("model_settings.architecture", "") is None:
-            before["model_settings.architecture"] = None  # the run has searched, as is wanted
-            if now.get("search.time_budget") is not None:
-                before["training.epochs"] = now.get("training.epochs")  # as many as the time has left
-        for name in sorted(before.keys() | now.keys()):
-            if now.get(name) != "auto" and before.get(name) != now.get(name) and not _is_limit(name, before, now):
-                raise SettingsError(
-                    f"{path} was made with {name} = {before.get(name)!r}, and now {now.get(name)!r} is wanted: remove "
-                    "the file to have the run made again, give the contender another name, or choose another place"
-                )
-        return run
+        try:
+            before = Settings.model_validate(run.settings)
+        except (ValidationError, FieldwiseError) as error:
+            raise SettingsError(f"{path} cannot be read: {error}; remove it to go on without") from error
+        for name, then, now in _differences(before, settings):
+            raise SettingsError(
+                f"{path} was made with {name} = {then!r}, and now {now!r} is wanted: remove "
+                "the file to have the run made again, give the contender another name, or choose another place"
+            )
+        return run if _would_end_alike(run, before, settings) else None
 
     def write_run(self, run: Run) -> None:
         """Keep a finished run."""
@@ -143,46 +145,32 @@ class Storage:
         return self._runs / f"{_file_name(contender)}_seed{seed}.json"
 
 
-class Workspace:
-    """A directory for the checkpoint of one training run."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.checkpoint = path / "state.safetensors"
-        self.search = path / "search"
-
-    def begin(self, settings: Settings) -> None:
-        """Make the directory. What an earlier run with other settings has left there is removed."""
-        record = self._path / "settings.json"
-        if record.exists() and not _holds(record, settings):
-            self.remove()
-        self._path.mkdir(parents=True, exist_ok=True)
-        record.write_text(settings.model_dump_json(), encoding="utf-8")
-
-    def remove(self) -> None:
-        """Remove the directory: the run is done."""
-        shutil.rmtree(self._path, ignore_errors=True)
-
-
 def _file_name(name: str) -> str:
     """A contender's name as part of a file name; different names stay apart."""
     return quote(name, safe="+")
 
 
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted name, sections opened."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            flat |= {f"{name}.{key}": entry for key, entry in value.items()}
-        else:
-            flat[name] = value
-    return flat
+def _differences(before: Settings, now: Settings) -> Iterator[tuple[str, Any, Any]]:
+    """The settings that bind steps already taken and are not as before: name, then, now."""
+    then, wanted = binding_settings(before), binding_settings(now)
+    if now.wants_search:
+        then["model.architecture"] = None  # the run has searched, as is wanted
+        if now.search is not None and now.search.time_budget is not None:
+            then["training.epochs"] = wanted.get("training.epochs")  # as many as the time has left
+    for name in sorted(then.keys() | wanted.keys()):
+        # A micro-batch was cut to the batch.
+        is_cut = name == "training.micro_batch" and then.get(name) == wanted.get("training.batch_size")
+        if wanted.get(name) != "auto" and then.get(name) != wanted.get(name) and not is_cut:
+            yield name, then.get(name), wanted.get(name)
 
 
-def _is_limit(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether a micro-batch differs only in that it was cut to the batch."""
-    return name == "training.micro_batch" and before.get(name) == now.get("training.batch_size")
+def _would_end_alike(run: Run, before: Settings, now: Settings) -> bool:
+    """Whether a finished run would end after the same epoch with the settings that are wanted now."""
+    if run.history is None or now.training.patience != before.training.patience:
+        return now.training.patience == before.training.patience
+    if now.training.epochs == before.training.epochs or (now.search is not None and now.search.time_budget is not None):
+        return True
+    return run.history.ended == "early stop" and now.training.epochs >= run.epochs
 
 
 def _read(path: Path, kind: type[Record]) -> Record:

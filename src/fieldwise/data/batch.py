@@ -29,8 +29,13 @@ class Batch:
     label: Tensor | None = None
     weight: Tensor | None = None
 
+    @property
+    def size(self) -> int:
+        """B. While a model is exported it stands for any number; `len` of a batch is one number for good."""
+        return self.categorical.shape[0]
+
     def __len__(self) -> int:
-        return int(self.categorical.shape[0])
+        return int(self.size)
 
     def split(self, rows: int) -> Iterator[Batch]:
         """The batch in parts of at most so many rows, in their order; the batch itself where it has no more."""
@@ -62,3 +67,7 @@ class Batch:
             label=None if self.label is None else move(self.label),
             weight=None if self.weight is None else move(self.weight),
         )
+
+
+# So that a model can be exported (`fieldwise.models.exporting`): torch then knows the tensors of a batch.
+torch.export.register_dataclass(Batch, serialized_type_name="fieldwise.Batch")

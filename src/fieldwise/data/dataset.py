@@ -7,15 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import torch
 from torch import Tensor
 
 from fieldwise.data.batch import PADDING, Batch
-from fieldwise.data.labels import read_group, read_label, read_weight
 from fieldwise.data.splits import Rows
 from fieldwise.encoding.encoded import EncodedRows, Ragged
-from fieldwise.encoding.encoder import Encoder
 from fieldwise.layout import Layout
 
 
@@ -31,18 +28,6 @@ class Dataset:
     label: npt.NDArray[np.float32] | None = None
     weight: npt.NDArray[np.float32] | None = None
     group: npt.NDArray[np.int32] | None = None
-
-    @classmethod
-    def from_table(cls, table: pa.Table, encoder: Encoder) -> Dataset:
-        """Encode a table that has labels. Raises DataError where a column or a value does not fit."""
-        schema = encoder.schema
-        return cls(
-            encoder.layout,
-            encoder.encode(table),
-            label=read_label(table, schema),
-            weight=read_weight(table, schema),
-            group=read_group(table, schema),
-        )
 
     def __len__(self) -> int:
         return len(self.rows)

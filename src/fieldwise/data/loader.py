@@ -1,4 +1,4 @@
-"""Feeding: batches of a data set on the device that trains."""
+"""Loading: batches of a data set on the device that trains."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fieldwise.data.batch import Batch
 from fieldwise.data.dataset import Dataset, as_tensor
 
 
-class Feeder:
+class Loader:
     """Gives batches of a data set by row numbers, on a device.
 
     On the CPU they are taken from the data set as it lies. On a GPU its matrices are copied there once, where half of

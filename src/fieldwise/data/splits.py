@@ -30,15 +30,15 @@ def split_rows(
     valid_fraction: float = 0.1,
     test_fraction: float = 0.1,
     seed: int = 0,
-    label: npt.NDArray[np.float32] | None = None,
+    strata: npt.NDArray[np.int64] | None = None,
     time: npt.NDArray[np.generic] | None = None,
 ) -> Split:
     """Split the rows 0 to `num_rows` - 1; the same arguments give the same split on every machine.
 
-    random: every row has the same chance. stratified: random within the clicks and within the rest (`label`
-    [num_rows] of 0 and 1), so that the parts share one click rate. time: the latest rows (by `time` [num_rows],
-    anything that numpy sorts) test, the ones before them validate; rows of one moment may stand on both sides.
-    Every part keeps the order of the table.
+    random: every row has the same chance. stratified: random within each of `strata` (int
+    [num_rows]: the clicks and the rest, say), so that the parts share one click rate. time: the latest rows (by `time`
+    [num_rows], anything that numpy sorts) test, the ones before them validate; rows of one moment may stand on both
+    sides. Every part keeps the order of the table.
 
     Raises DataError where a fraction is not in [0, 1) or nothing is left to train on.
     """
@@ -54,10 +54,9 @@ def split_rows(
     else:
         shuffled = np.random.default_rng(seed).permutation(num_rows)
         if method == "stratified":
-            if label is None:
-                raise DataError("a stratified split needs the labels")
-            clicked = label[shuffled] > 0
-            groups = [shuffled[clicked], shuffled[~clicked]]
+            if strata is None:
+                raise DataError("a stratified split needs the strata of the rows")
+            groups = [shuffled[strata[shuffled] == stratum] for stratum in np.unique(strata)]
         else:
             groups = [shuffled]
     parts: tuple[list[Rows], list[Rows], list[Rows]] = ([], [], [])

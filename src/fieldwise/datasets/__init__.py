@@ -80,6 +80,8 @@ def _movielens_ids(*, directory: str | Path | None = None, download: bool = Fals
 
 
 def _synthetic(*, num_rows: int = 200_000, seed: int = 0) -> NamedDataset:
+    import numpy as np
+
     from fieldwise.data.splits import split_rows
     from fieldwise.datasets.base import NamedDataset
     from fieldwise.datasets.synthetic import make_click_log
@@ -89,7 +91,7 @@ def _synthetic(*, num_rows: int = 200_000, seed: int = 0) -> NamedDataset:
         name="synthetic",
         table=log.table,
         schema=log.schema,
-        split=split_rows(num_rows, seed=seed, label=log.table[log.schema.label].to_numpy()),
+        split=split_rows(num_rows, seed=seed, strata=np.where(log.table[log.schema.label].to_numpy() > 0, 0, 1)),
         notes=(f"synthetic rows: the best AUC to expect of any model is {log.bayes_auc:.4f}",),
     )
 

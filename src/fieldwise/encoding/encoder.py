@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fieldwise.encoding.encoded import EncodedRows, EncodingReport, Ragged
@@ -24,12 +23,10 @@ from fieldwise.encoding.fields import (
 )
 from fieldwise.encoding.scaling import Scaling
 from fieldwise.encoding.vocabulary import Vocabulary
+from fieldwise.encoding.vocabulary_table import read_vocabulary_table, vocabulary_table
 from fieldwise.errors import DataError, PredictorFormatError, suggest
 from fieldwise.layout import FieldLayout, Layout
 from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
-
-VOCABULARY_SCHEMA = pa.schema([("field", pa.int32()), ("token", pa.string()), ("count", pa.int64())])
-"""The Arrow form of all vocabularies: rows in field order, within a field in id order."""
 
 
 class _VocabularyState(BaseModel):
@@ -143,8 +140,9 @@ class Encoder:
     def state(self) -> tuple[EncoderState, pa.Table]:
         """What a saved encoder consists of: the JSON half and the table of all vocabularies."""
         fields: list[_VocabularyState | _ScalingState | _BucketState] = []
-        parts = [VOCABULARY_SCHEMA.empty_table()]
-        for i, encoding in enumerate(self.encodings):
+        vocabularies: list[Vocabulary | None] = []
+        for encoding in self.encodings:
+            vocabulary = None
             if isinstance(encoding, NumericEncoding):
                 fields.append(_ScalingState(scaling=encoding.scaling))
             elif isinstance(encoding, BucketEncoding):
@@ -152,22 +150,21 @@ class Encoder:
             else:
                 fields.append(_VocabularyState())
                 vocabulary = encoding.vocabulary
-                field = pa.array(np.full(len(vocabulary.tokens), i, dtype=np.int32))
-                columns = [field, vocabulary.tokens, pa.array(vocabulary.counts)]
-                parts.append(pa.table(columns, schema=VOCABULARY_SCHEMA))
-        return EncoderState(fields=fields), pa.concat_tables(parts).combine_chunks()
+            vocabularies.append(vocabulary)
+        return EncoderState(fields=fields), vocabulary_table(vocabularies)
 
     @classmethod
     def from_state(cls, schema: Schema, state: EncoderState, vocabularies: pa.Table) -> Encoder:
         """Rebuild an encoder from what `state` gave. Raises PredictorFormatError where the parts do not fit."""
-        if vocabularies.schema != VOCABULARY_SCHEMA:
-            raise PredictorFormatError("the vocabulary file does not have the columns field, token and count")
         if len(state.fields) != len(schema.fields):
             raise PredictorFormatError(f"the encoder holds {len(state.fields)} fields, the schema {len(schema.fields)}")
-        parts = _vocabularies(vocabularies, len(state.fields))
+        parts = read_vocabulary_table(vocabularies, list(schema.fields))
         encodings: list[FieldEncoding] = []
         for (name, spec), saved, vocabulary in zip(schema.fields.items(), state.fields, parts, strict=True):
-            _require_vocabulary(name, vocabulary, empty=not isinstance(saved, _VocabularyState))
+            if len(vocabulary.tokens) and not isinstance(saved, _VocabularyState):
+                raise PredictorFormatError(
+                    f"field '{name}' has no vocabulary, but the vocabulary file has tokens of it"
+                )
             match spec, saved:
                 case Categorical(part=part), _VocabularyState():
                     encodings.append(CategoricalEncoding(name, vocabulary, part))
@@ -188,32 +185,6 @@ class Encoder:
                         f"field '{name}' is {spec.kind} in the schema, but {saved.encoding} in the encoder"
                     )
         return cls(schema, encodings)
-
-
-def _vocabularies(table: pa.Table, count: int) -> list[Vocabulary]:
-    """The vocabularies of `count` fields, in field order, out of one table of all."""
-    if any(column.null_count for column in table.columns):
-        raise PredictorFormatError("the vocabulary file has empty cells")
-    owner = table["field"].to_numpy()
-    if len(owner) and (owner[0] < 0 or owner[-1] >= count or (owner[1:] < owner[:-1]).any()):
-        raise PredictorFormatError(f"the vocabulary file must hold the tokens of fields 0 to {count - 1}, in order")
-    starts = np.searchsorted(owner, np.arange(count + 1))
-    parts = [table.slice(start, stop - start) for start, stop in pairwise(starts.tolist())]
-    return [Vocabulary(_one_array(part["token"]), part["count"].to_numpy()) for part in parts]
-
-
-def _one_array(column: pa.ChunkedArray) -> pa.Array:
-    # One chunk is the rule, and a copy of many tokens worth avoiding.
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays([pa.array([], column.type), *column.chunks])
-
-
-def _require_vocabulary(name: str, vocabulary: Vocabulary, *, empty: bool) -> None:
-    if empty and len(vocabulary.tokens):
-        raise PredictorFormatError(f"field '{name}' has no vocabulary, but the vocabulary file has tokens for it")
-    if (vocabulary.counts < 0).any():
-        raise PredictorFormatError(f"field '{name}': the vocabulary file has counts below 0")
-    if pc.count_distinct(vocabulary.tokens).as_py() < len(vocabulary.tokens):
-        raise PredictorFormatError(f"field '{name}': the vocabulary file has a token twice")
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:

@@ -75,7 +75,7 @@ class CompressedInteraction(nn.Module):
         precise = torch.promote_types(x.dtype, torch.float32)
         fields = x.transpose(1, 2).contiguous()  # [B, D, F]
         state = fields  # [B, D, H]
-        logit = torch.zeros(len(x), dtype=precise, device=x.device)
+        logit = torch.zeros(x.shape[0], dtype=precise, device=x.device)
         start = 0
         for filters, kept in zip(self.filters, self.kept, strict=True):
             going, pooled = self._roles(filters, kept, dim=0)

@@ -130,7 +130,7 @@ class LowRankCross(nn.Module):
 
     def forward(self, x_0: Tensor, x: Tensor) -> Tensor:
         """The next state [B, N] from x_0 [B, N] and the current state x [B, N]."""
-        hidden = self._activate(F.linear(x, self.down)).view(len(x), self.experts, self.rank)  # [B, K, R]
+        hidden = self._activate(F.linear(x, self.down)).view(x.shape[0], self.experts, self.rank)  # [B, K, R]
         if self.core is not None:
             hidden = torch.einsum("kor,bkr->bko", self.core, hidden)
             hidden = self._activate(hidden)

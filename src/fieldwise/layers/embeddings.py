@@ -134,7 +134,7 @@ class FieldEmbedding(nn.Module):
         self._check(batch)
         if len(self.fields) < len(self._whole):
             batch = self._own_columns(batch)
-        size = len(batch)
+        size = batch.size
         rows: list[Tensor] = []
         if self.layout.categorical:
             ids = batch.categorical + self.categorical_offsets
@@ -147,7 +147,7 @@ class FieldEmbedding(nn.Module):
             rows.append((local + offset).masked_fill_(local < self._lowest_id, ZERO_ROW).view(-1))
 
         gathered = self._gather(rows[0] if len(rows) == 1 else torch.cat(rows))
-        vectors = iter(torch.split(gathered, [len(part) for part in rows]) if len(rows) > 1 else (gathered,))
+        vectors = iter(torch.split(gathered, [part.shape[0] for part in rows]) if len(rows) > 1 else (gathered,))
 
         pieces: dict[Kind, list[Tensor]] = {"categorical": [], "numeric": [], "multi_valued": []}
         if self.layout.categorical:

@@ -39,7 +39,7 @@ def field_aware_products(x: Tensor, partners: Tensor) -> Tensor:
 class _FieldAwareProducts(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, partners: Tensor) -> Tensor:
-        size, width = len(x), x.shape[1] * x.shape[2]
+        size, width = x.shape[0], x.shape[1] * x.shape[2]
         swapped = x.index_select(1, partners)
         ctx.save_for_backward(swapped)
         precise = torch.promote_types(x.dtype, torch.float32)

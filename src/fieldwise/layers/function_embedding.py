@@ -39,7 +39,7 @@ class _Arrange(torch.autograd.Function):
         ctx.widths = [table.shape[1] for table in tables]
         ctx.save_for_backward(inverse, weights)
         count = sum(ctx.widths)
-        numbers = tables[0].new_empty(count + (not complete), len(tables[0]))
+        numbers = tables[0].new_empty(count + (not complete), tables[0].shape[0])
         for part, table in zip(torch.split(numbers[:count], ctx.widths), tables, strict=True):
             part.copy_(table.t())
         first_order = numbers.index_select(0, weights).sum(dim=0)
@@ -146,17 +146,25 @@ class FunctionEmbedding(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The vectors [S, F, D, B] and first-order logits [B]."""
         if not self.tables:
-            nothing = torch.zeros(self.slots, self.fields, self.dim, len(batch), device=self.index.device)
-            return nothing, self._with_bias(nothing.new_zeros(len(batch)))
-        vectors, first_order = _Arrange.apply(  # type: ignore[no-untyped-call]
-            self.index,
-            self.inverse,
-            self.weights,
-            self._complete,
-            *(table(batch).flatten(1) for table in self.tables),
-        )
-        shape = self.slots, self.fields, self.dim, len(batch)
+            nothing = torch.zeros(self.slots, self.fields, self.dim, batch.size, device=self.index.device)
+            return nothing, self._with_bias(nothing.new_zeros(batch.size))
+        tables = [table(batch).flatten(1) for table in self.tables]
+        if torch.compiler.is_exporting():
+            vectors, first_order = self._arrange(tables)
+        else:
+            vectors, first_order = _Arrange.apply(  # type: ignore[no-untyped-call]
+                self.index, self.inverse, self.weights, self._complete, *tables
+            )
+        shape = self.slots, self.fields, self.dim, batch.size
         return vectors.view(shape), self._with_bias(first_order)
+
+    def _arrange(self, tables: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """The readable form of `_Arrange`, which is exported: it writes nothing in place."""
+        numbers = torch.cat([table.t() for table in tables])
+        first_order = numbers.index_select(0, self.weights).sum(dim=0)
+        if not self._complete:
+            numbers = torch.cat([numbers, torch.zeros_like(numbers[:1])])
+        return numbers.index_select(0, self.index), first_order
 
     def _with_bias(self, first_order: Tensor) -> Tensor:
         return first_order if self.bias is None else first_order + self.bias

@@ -72,7 +72,7 @@ class Gates(nn.Module):
                 return (x - mean) * scale
             gated: Tensor
             gated, mean, variance = _Gate.apply(x.t(), self._weights(), self.norm.eps)  # type: ignore[no-untyped-call]
-        self._remember(mean, variance, len(x))
+        self._remember(mean, variance, x.shape[0])
         return gated.t()
 
     def total(self, x: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class Gates(nn.Module):
             sums, mean, variance = _GatedSum.apply(  # type: ignore[no-untyped-call]
                 x.t(), self._weights(), self.norm.eps
             )
-        self._remember(mean, variance, len(x))
+        self._remember(mean, variance, x.shape[0])
         return sums
 
     def _weights(self) -> Tensor:
@@ -93,7 +93,7 @@ class Gates(nn.Module):
 
     def _normalises_by(self, x: Tensor) -> bool:
         """Whether by the batch itself; a single row has no variance."""
-        return self.training and len(x) > 1
+        return self.training and x.shape[0] > 1
 
     def _running(self) -> tuple[Tensor, Tensor]:
         """The running mean, and gate over standard deviation, [n] each."""

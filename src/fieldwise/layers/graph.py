@@ -38,7 +38,7 @@ class EdgeWeights(nn.Module):
         """Edge weights [B, F, F] of field vectors x [B, F, D]."""
         itself = torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
         if self.weight is None:
-            return (~itself).to(x.dtype).expand(len(x), -1, -1)
+            return (~itself).to(x.dtype).expand(x.shape[0], -1, -1)
         hearing, heard = torch.split(F.linear(x, self.weight), 1, dim=2)  # [B, F, 1] each
         logits = F.leaky_relu(hearing + heard.transpose(1, 2), _SLOPE)
         return torch.softmax(logits.masked_fill(itself, -torch.inf), dim=2)

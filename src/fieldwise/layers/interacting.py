@@ -100,6 +100,8 @@ class InteractingLayer(nn.Module):
         head_dim = attention_dim // num_heads
         self._widths = [head_dim] * (3 * num_heads) + ([attention_dim] if self.residual_projection else [])
         self._relu_width = self._find_relu_width()
+        self.quick = self._relu_width is not None
+        """Whether `forward` takes the quick form of `fieldwise.layers.attention`; False: the readable one."""
         self.query_scale: Tensor | None
         factors = torch.ones(blocks * attention_dim)
         factors[:attention_dim] = 1.0 / math.sqrt(head_dim)
@@ -135,7 +137,7 @@ class InteractingLayer(nn.Module):
         """Field vectors x [B, F, d_in] -> [B, F, W]."""
         if self._is_to_be_fused(x):
             return self._fused(x)
-        if self._relu_width is None:
+        if self._relu_width is None or not self.quick:
             return self._attend(x)[0]
         # The quick form of `_attend`.
         residual = x if self.residual and not self.residual_projection else None

@@ -30,7 +30,8 @@ A function of one's own:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -88,6 +89,17 @@ def register_function(name: str) -> Callable[[FunctionClass], FunctionClass]:
         return cls
 
     return enter
+
+
+@contextmanager
+def temporary_functions() -> Iterator[None]:
+    """Within it functions may be registered; when the block ends they are known no longer."""
+    before = dict(_functions)
+    try:
+        yield
+    finally:
+        _functions.clear()
+        _functions.update(before)
 
 
 def function_names() -> list[str]:

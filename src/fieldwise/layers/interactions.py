@@ -12,14 +12,13 @@ import torch
 from pydantic import BeforeValidator, ValidationInfo
 from torch import Tensor, nn
 
-from fieldwise.architecture import Architecture, Interaction
+from fieldwise.architecture import MAY_NAME_A_FILE, Architecture, Interaction
 from fieldwise.data.batch import Batch
 from fieldwise.errors import SettingsError, suggest
 from fieldwise.layers.function_embedding import FunctionEmbedding
 from fieldwise.layers.gates import INITIAL_GATE, INITIAL_SHARE, Gates
 from fieldwise.layers.interaction_functions import InteractionFunction, function_names, require_function
 from fieldwise.layout import Layout
-from fieldwise.settings import MAY_NAME_A_FILE
 
 Slot = tuple[int, str]
 """An embedding of its own: the order and the name of the function that reads it (`shared` for all of an order)."""

@@ -8,6 +8,7 @@ In training on a CPU a compiled kernel computes them where it can (`fieldwise.na
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from fieldwise.native import tuple_products as native
 from fieldwise.native.switch import kernels_wanted
 
-_NUMBERS_AT_A_TIME = 1 << 18
+NUMBERS_AT_A_TIME = 1 << 18
 """1 MB of float32: a few pieces of this size fit the cache of a core."""
 
 
@@ -37,6 +38,8 @@ def summed_tuple_products(x: Tensor, fields: Tensor, weights: Tensor | None = No
 
 
 def _of(x: Tensor, fields: Tensor, weights: Tensor | None, *, summed: bool) -> Tensor:
+    if torch.compiler.is_exporting():
+        return _whole(x, fields, weights, summed=summed)
     fused = (
         kernels_wanted()
         and x.device.type == "cpu"
@@ -48,6 +51,14 @@ def _of(x: Tensor, fields: Tensor, weights: Tensor | None, *, summed: bool) -> T
     form = _Kernel if fused else _InPieces
     products: Tensor = form.apply(x, fields, weights, summed)  # type: ignore[no-untyped-call]
     return products
+
+
+def _whole(x: Tensor, fields: Tensor, weights: Tensor | None, *, summed: bool) -> Tensor:
+    """The readable form, in one piece: what is exported, for a program for any number of rows is not cut by them."""
+    product = functools.reduce(torch.mul, (x.index_select(0, places) for places in fields.unbind()))
+    if not summed:
+        return product if weights is None else product * weights.unsqueeze(2)
+    return product.sum(dim=1) if weights is None else torch.bmm(weights.unsqueeze(1), product).squeeze(1)
 
 
 class _Kernel(torch.autograd.Function):
@@ -78,7 +89,7 @@ class _InPieces(torch.autograd.Function):
         ctx.summed = summed
         count, (_, dim, rows) = fields.shape[1], x.shape
         output = x.new_empty((count, rows) if summed else (count, dim, rows))
-        for piece in _pieces(x, count):
+        for piece in pieces(x, count):
             factors, of = [x.index_select(0, f[piece]) for f in fields], output[piece]
             product = _multiply(factors, out=None if summed else of)
             if summed and weights is None:
@@ -95,7 +106,7 @@ class _InPieces(torch.autograd.Function):
         x, fields, weights = ctx.saved_tensors
         grad_x = torch.zeros_like(x)
         grad_weights = None if weights is None else torch.empty_like(weights)
-        for piece in _pieces(x, fields.shape[1]):
+        for piece in pieces(x, fields.shape[1]):
             places = [f[piece] for f in fields]
             factors = [x.index_select(0, f) for f in places]
             share = grad[piece].unsqueeze(1) if ctx.summed else grad[piece]
@@ -110,9 +121,9 @@ class _InPieces(torch.autograd.Function):
         return grad_x, None, grad_weights, None
 
 
-def _pieces(x: Tensor, count: int) -> list[slice]:
+def pieces(x: Tensor, count: int) -> list[slice]:
     """Ranges of tuples whose vectors fit the cache."""
-    step = max(1, _NUMBERS_AT_A_TIME // max(1, x[0].numel())) if x.device.type == "cpu" else max(1, count)
+    step = max(1, NUMBERS_AT_A_TIME // max(1, x[0].numel())) if x.device.type == "cpu" else max(1, count)
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 

@@ -3,21 +3,30 @@
 import importlib
 import pkgutil
 
-from fieldwise.models.base import CTRModel, ExplainsByAttention, count_parameters
-from fieldwise.models.registry import build, names, presets, register, resolve, settings_model, summary
+from fieldwise.models.base import CTRModel, Dropout, ExplainsByAttention, Hidden, Width, count_parameters
+from fieldwise.models.exporting import export_program
+from fieldwise.models.registry import build, names, presets, register, resolve, settings_model, sketch, summary
+from fieldwise.models.searchable import Searchable, SearchHooks
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
     "CTRModel",
+    "Dropout",
     "ExplainsByAttention",
+    "Hidden",
+    "SearchHooks",
+    "Searchable",
+    "Width",
     "build",
     "count_parameters",
+    "export_program",
     "names",
     "presets",
     "register",
     "resolve",
     "settings_model",
+    "sketch",
     "summary",
 ]

@@ -109,4 +109,4 @@ class AFM(CTRModel):
         vectors: Tensor = self.embedding(batch)[0]
         if self.pairs is not None:
             return self.pairs.weights(vectors)
-        return vectors.new_ones(len(vectors), len(self.layout) - 1)  # the one pair of two fields, none of one field
+        return vectors.new_ones(vectors.shape[0], len(self.layout) - 1)  # the one pair of two fields, none of one field

@@ -30,8 +30,7 @@ Presets: `aim-avazu` and `aim-criteo` are the paper's settings (D = 40 and 20, f
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +44,7 @@ from fieldwise.layers.mlp import MLP
 from fieldwise.layout import Layout
 from fieldwise.models.base import CTRModel, Dropout, Hidden, Width
 from fieldwise.models.registry import register
+from fieldwise.models.searchable import SearchHooks
 
 _PAPER: dict[str, Any] = {
     "dnn_hidden": (700,) * 5,
@@ -59,6 +59,7 @@ _PAPER: dict[str, Any] = {
     "aim",
     summary="interactions, their functions and embedding sizes found by a search (AIM; Zhu et al., 2021)",
     presets={"aim-avazu": {"embedding_dim": 40, **_PAPER}, "aim-criteo": {"embedding_dim": 20, **_PAPER}},
+    search=SearchHooks(while_searching={"dnn_hidden": (), "gates": True}),
 )
 class AIM(CTRModel):
     """First-order terms, the gated interactions of an architecture, and an MLP over their vectors; logits [B].
@@ -87,9 +88,6 @@ class AIM(CTRModel):
     >>> [str(interaction) for interaction in model.interactions.interactions]
     ['inner(user, movie)', 'outer(user, movie)']
     """
-
-    search_defaults: ClassVar[Mapping[str, Any]] = {}
-    while_searching: ClassVar[Mapping[str, Any]] = {"dnn_hidden": (), "gates": True}
 
     def __init__(
         self,

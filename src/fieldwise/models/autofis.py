@@ -25,8 +25,7 @@ Presets: `aim-avazu` and `aim-criteo` are the settings of AIM's tables (base Dee
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -38,6 +37,7 @@ from fieldwise.layers.mlp import MLP
 from fieldwise.layout import Layout
 from fieldwise.models.base import CTRModel, Dropout, Hidden, Width
 from fieldwise.models.registry import register
+from fieldwise.models.searchable import SearchHooks
 
 _AIM = {"dnn_hidden": (700,) * 5, "dnn_dropout": 0.0, "dnn_norm": "layer", "missing": "zero", "pooling": "mean"}
 
@@ -46,6 +46,8 @@ _AIM = {"dnn_hidden": (700,) * 5, "dnn_dropout": 0.0, "dnn_norm": "layer", "miss
     "autofis",
     summary="factorisation model with the interactions that a search has kept (AutoFIS; Liu et al., KDD 2020)",
     presets={"aim-avazu": {"embedding_dim": 40, **_AIM}, "aim-criteo": {"embedding_dim": 20, **_AIM}},
+    # The MLP explains a part of what the pairs could, so their gates are pulled less than AIM's.
+    search=SearchHooks(defaults={"functions": ("inner",), "embedding_sizes": False, "threshold": 0.65}),
 )
 class AutoFIS(CTRModel):
     """Gated inner products over a factorisation machine, DeepFM or IPNN; logits [B].
@@ -69,13 +71,6 @@ class AutoFIS(CTRModel):
     >>> [str(interaction) for interaction in AutoFIS(layout, base="fm").interactions.interactions]
     ['inner(user, movie)']
     """
-
-    # The MLP explains a part of what the pairs could, so their gates are pulled less than AIM's.
-    search_defaults: ClassVar[Mapping[str, Any]] = {
-        "functions": ("inner",),
-        "embedding_sizes": False,
-        "threshold": 0.65,
-    }
 
     def __init__(
         self,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -12,7 +11,6 @@ from torch import Tensor, nn
 from fieldwise.data.batch import Batch
 from fieldwise.errors import SettingsError
 from fieldwise.layers.embeddings import FieldEmbedding
-from fieldwise.layers.interactions import Interactions
 from fieldwise.layout import Layout
 
 # The upper bounds are far beyond any use; they keep a predictor file from asking for networks without end.
@@ -32,16 +30,11 @@ class CTRModel(nn.Module, ABC):
 
     rows_in_cache: how many rows may pass through at once on a CPU before what lies between the layers no longer fits
         its cache; None where that makes no difference.
-    search_defaults: of a model that searches for interactions and builds from the setting `architecture`, the search
-        settings that are to differ from the usual ones; None for all others. Such a model has `interactions` and
-        `gates` (see `Searchable`). while_searching: its own settings that differ during the search.
 
     Raises SettingsError for a layout without fields.
     """
 
     rows_in_cache: int | None = None
-    search_defaults: ClassVar[Mapping[str, Any] | None] = None
-    while_searching: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
@@ -61,14 +54,6 @@ class ExplainsByAttention(Protocol):
     def attention(self, batch: Batch) -> list[Tensor]:
         """Attention weights [B, H, F, F] of each layer: query field by key field, each row adds up to 1."""
         ...
-
-
-@runtime_checkable
-class Searchable(Protocol):
-    """A network whose interactions have gates. gates: by order as a string, in the order of `interactions.of_order`."""
-
-    interactions: Interactions
-    gates: nn.ModuleDict
 
 
 def count_parameters(model: nn.Module, *, embeddings: bool = True) -> int:

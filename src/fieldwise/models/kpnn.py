@@ -25,7 +25,7 @@ from torch import Tensor
 
 from fieldwise.data.batch import Batch
 from fieldwise.layers.embeddings import FieldEmbedding
-from fieldwise.layers.kernels import KernelProducts
+from fieldwise.layers.kernel_products import KernelProducts
 from fieldwise.layers.mlp import MLP
 from fieldwise.layout import Layout
 from fieldwise.models.base import CTRModel, Dropout, Hidden, Width

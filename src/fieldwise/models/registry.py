@@ -7,17 +7,21 @@ settings: there is no second list to keep. A preset is a named choice of setting
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from torch.overrides import TorchFunctionMode
 
+from fieldwise.architecture import MAY_NAME_A_FILE
 from fieldwise.errors import SettingsError, suggest
 from fieldwise.layout import Layout
 from fieldwise.models.base import CTRModel
-from fieldwise.settings import MAY_NAME_A_FILE
+from fieldwise.models.searchable import SearchHooks
 
 ModelClass = TypeVar("ModelClass", bound=type[CTRModel])
 
@@ -30,6 +34,7 @@ class _Entry:
     build: type[CTRModel]
     presets: Mapping[str, Mapping[str, Any]]
     settings: type[BaseModel]
+    search: SearchHooks | None
 
 
 _entries: dict[str, _Entry] = {}
@@ -41,12 +46,14 @@ def register(
     summary: str,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     defaults: Mapping[str, Any] | None = None,
+    search: SearchHooks | None = None,
 ) -> Callable[[ModelClass], ModelClass]:
     """Class decorator: makes a model known under a name.
 
     A class may be registered again under another name, with other defaults: `register("autoint+", ...)(AutoInt)`.
 
     summary: one line for lists. presets: preset name -> settings. defaults: settings that differ from the signature's.
+    search: of a model that interactions can be searched for; it builds from the setting `architecture`.
     Raises ValueError for a name that is taken, for a preset or default that is no valid setting, and for a
     constructor with a setting that is not keyword-only or has no default.
     """
@@ -57,7 +64,7 @@ def register(
         settings = _derive_settings(name, cls, defaults or {})
         for chosen in (presets or {}).values():
             settings.model_validate(dict(chosen))
-        _entries[name] = _Entry(summary, cls, dict(presets or {}), settings)
+        _entries[name] = _Entry(summary, cls, dict(presets or {}), settings, search)
         return cls
 
     return enter
@@ -88,8 +95,8 @@ def search_defaults(name: str) -> dict[str, Any] | None:
 
     Raises SettingsError for an unknown name.
     """
-    defaults = _entry(name).build.search_defaults
-    return None if defaults is None else dict(defaults)
+    hooks = _entry(name).search
+    return None if hooks is None else dict(hooks.defaults)
 
 
 def require_searchable(name: str) -> None:
@@ -149,7 +156,9 @@ def build_for_search(name: str, layout: Layout, settings: Mapping[str, Any]) -> 
     Raises SettingsError for a model that does not search.
     """
     require_searchable(name)
-    return build(name, layout, {**settings, **_entry(name).build.while_searching})
+    hooks = _entry(name).search
+    assert hooks is not None
+    return build(name, layout, {**settings, **hooks.while_searching})
 
 
 def build(name: str, layout: Layout, settings: Mapping[str, Any] | None = None) -> CTRModel:
@@ -162,6 +171,50 @@ def build(name: str, layout: Layout, settings: Mapping[str, Any] | None = None) 
     # The base class names the layout only; the settings are the subclass's, checked by its own model.
     constructor: Callable[..., CTRModel] = entry.build
     return constructor(layout, **{setting: getattr(validated, setting) for setting in entry.settings.model_fields})
+
+
+def sketch(name: str, layout: Layout, settings: Mapping[str, Any] | None = None) -> CTRModel:
+    """A model as `build` makes it, without its weights: shapes and names alone, on torch's meta device.
+
+    Nothing is drawn and no memory is taken, whatever the size of the tables. For checking settings against a layout,
+    counting parameters, choosing how to train.
+
+    Args:
+        name: A registered model.
+        layout: The fields.
+        settings: Those not given are at their defaults.
+
+    Returns:
+        The model; its tensors hold nothing, so it cannot predict.
+
+    Raises:
+        SettingsError: As `build` does.
+    """
+    with torch.device("meta"), _WithoutDrawing():
+        return build(name, layout, settings)
+
+
+@contextmanager
+def temporary() -> Iterator[None]:
+    """Within it models may be registered; when the block ends they are known no longer."""
+    before = dict(_entries)
+    try:
+        yield
+    finally:
+        _entries.clear()
+        _entries.update(before)
+
+
+class _WithoutDrawing(TorchFunctionMode):
+    """Leaves out random numbers on the meta device, which holds none: torch would load its compiler to draw them."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call `func`, unless it is the one that `torch.nn.init` has no quick form of."""
+        if func is torch.nn.init.normal_:
+            return (kwargs or {}).get("tensor", args[0] if args else None)
+        return func(*args, **(kwargs or {}))
 
 
 def _entry(name: str) -> _Entry:

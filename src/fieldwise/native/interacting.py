@@ -66,7 +66,7 @@ class _Layer(ctypes.Structure):
 
 
 @functools.cache
-def _library() -> ctypes.CDLL | str:
+def compiled() -> ctypes.CDLL | str:
     """The compiled kernel, or why there is none."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return "it is written for Linux on x86-64"
@@ -80,7 +80,7 @@ def _library() -> ctypes.CDLL | str:
 
 def why_not() -> str | None:
     """Why the fused layer cannot be had on this machine; None where it can. The first call may compile for seconds."""
-    library = _library()
+    library = compiled()
     return library if isinstance(library, str) else None
 
 
@@ -173,7 +173,7 @@ def interact(
 
 
 def _require() -> ctypes.CDLL:
-    library = _library()
+    library = compiled()
     if isinstance(library, str):
         raise RuntimeError(f"there is no fused interacting layer here: {library}")
     return library

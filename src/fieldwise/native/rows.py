@@ -28,7 +28,7 @@ class _Step(ctypes.Structure):
 
 
 @functools.cache
-def _library() -> ctypes.CDLL | str:
+def compiled() -> ctypes.CDLL | str:
     """The compiled kernel, or why there is none."""
     library = library_or_reason(Path(__file__).with_name("rows.cpp"))
     if not isinstance(library, str):
@@ -38,7 +38,7 @@ def _library() -> ctypes.CDLL | str:
 
 def why_not() -> str | None:
     """Why the kernel cannot be had on this machine; None where it can. The first call may compile for a second."""
-    library = _library()
+    library = compiled()
     return library if isinstance(library, str) else None
 
 
@@ -60,7 +60,7 @@ def row_adam(
     step: its number, from 1. The result does not depend on the number of threads.
     Raises RuntimeError where `why_not` gives a reason, and ValueError for tensors of another kind.
     """
-    library = _library()
+    library = compiled()
     if isinstance(library, str):
         raise RuntimeError(f"there is no kernel for rows here: {library}")
     rows, gradient = rows.contiguous(), gradient.contiguous()

@@ -34,7 +34,7 @@ class _Work(ctypes.Structure):
 
 
 @functools.cache
-def _library() -> ctypes.CDLL | str:
+def compiled() -> ctypes.CDLL | str:
     """The compiled kernel, or why there is none."""
     library = library_or_reason(Path(__file__).with_name("tuple_products.cpp"))
     if not isinstance(library, str):
@@ -44,7 +44,7 @@ def _library() -> ctypes.CDLL | str:
 
 def why_not() -> str | None:
     """Why the kernel cannot be had on this machine; None where it can. The first call may compile for some seconds."""
-    library = _library()
+    library = compiled()
     return library if isinstance(library, str) else None
 
 
@@ -90,7 +90,7 @@ def _run(
     grad_x: Tensor | None = None,
     grad_weights: Tensor | None = None,
 ) -> None:
-    library = _library()
+    library = compiled()
     if isinstance(library, str):
         raise RuntimeError(f"there is no kernel for products here: {library}")
     _require(torch.float32, x, weights, grad)

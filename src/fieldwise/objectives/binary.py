@@ -1,37 +1,110 @@
-"""Objectives: what a logit means. One replaceable piece holds the loss and the way back to a prediction."""
+"""Click or no click: log loss from logits, the prediction being the probability of a click."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import torch
 from torch import Tensor
 
+from fieldwise import metrics
+from fieldwise.columns.tokens import token, token_column
+from fieldwise.data.labels import role_column
+from fieldwise.errors import DataError
+from fieldwise.objectives.base import Direction, Floats, Labels, Objective
+from fieldwise.schema import Schema
 
-class Objective(Protocol):
-    """The meaning of a model's output."""
+_CLICK = {"1": 1.0, "true": 1.0, "0": 0.0, "false": 0.0}
+
+
+class Binary(Objective):
+    """A label of two values, of which one is the click.
+
+    Without `schema.positive` the label column holds 0/1 or true/false; with it, two values of which it is the click.
+    """
+
+    prediction_name: ClassVar[str] = "probability"
+    monitors: ClassVar[Mapping[str, Direction]] = {"log_loss": "min", "auc": "max"}
+    separation_name: ClassVar[str] = "AUC"
+    metrics_class: ClassVar[type[metrics.Metrics]] = metrics.BinaryMetrics
+
+    name: Literal["binary"] = "binary"
+
+    @staticmethod
+    def read_label(table: pa.Table, schema: Schema) -> Labels:
+        """1 for a click and 0 for none: float32 [N]. Raises DataError with the first value or row that does not fit."""
+        name = schema.label
+        tokens = token_column(role_column(table, name, "label"))
+        values = tokens.values.to_pylist()
+        if (tokens.codes < 0).any():
+            raise DataError(
+                f"label column '{name}': row {int(np.argmax(tokens.codes < 0)) + 1} is empty; every row needs a label"
+            )
+        if schema.positive is None:
+            for code, value in enumerate(values):
+                if value not in _CLICK:
+                    row = int(np.argmax(tokens.codes == code)) + 1
+                    raise DataError(
+                        f"label column '{name}': row {row} holds {value!r:.60}; expected 0 or 1 (or true, false). "
+                        "For other labels say which value is the click: --positive VALUE"
+                    )
+            clicks = [_CLICK[value] for value in values]
+        else:
+            positive = token(schema.positive)
+            if len(values) > 2 or (len(values) == 2 and positive not in values):
+                shown = ", ".join(repr(value) for value in values[:5])
+                raise DataError(
+                    f"label column '{name}' holds {len(values)} values ({shown}); with --positive {schema.positive} "
+                    "it must hold that value and one other"
+                )
+            clicks = [float(value == positive) for value in values]
+        return np.array(clicks, dtype=np.float32)[tokens.codes] if values else np.empty(0, np.float32)
+
+    @classmethod
+    def fit(cls, label: Labels, weight: Labels | None = None) -> Self:
+        """Nothing is kept of the labels."""
+        return cls()
+
+    @staticmethod
+    def require_variety(label: Labels) -> None:
+        """Both classes must be there."""
+        if len(label) and label.min() == label.max():
+            raise DataError(f"every row has the label {label[0]:.0f}; a model needs rows with and without clicks")
 
     def loss(self, logit: Tensor, label: Tensor, weight: Tensor | None) -> Tensor:
-        """The mean loss of a batch, as a scalar with a gradient; logit, label, weight: float32 [B]."""
-
-    def prediction(self, logit: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """What a user sees for each logit: float64 [N]."""
-
-
-class Binary:
-    """Click or no click: log loss from logits, the prediction being the probability of a click."""
-
-    def loss(self, logit: Tensor, label: Tensor, weight: Tensor | None) -> Tensor:
-        """Mean binary log loss; weighted rows count in proportion to their weight."""
+        """Mean binary log loss, in nats."""
         losses = torch.nn.functional.binary_cross_entropy_with_logits(
             logit, label, weight=weight, reduction="mean" if weight is None else "sum"
         )
         return losses if weight is None else losses / weight.sum().clamp_min(torch.finfo(torch.float32).tiny)
 
-    def prediction(self, logit: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    def prediction(self, logit: npt.NDArray[np.float32]) -> Floats:
         """The logistic function in float64, where float32 would round probabilities near 1 to 1."""
         x = logit.astype(np.float64)
         small = np.exp(-np.abs(x))  # never overflows
         return np.where(x >= 0, 1.0, small) / (1.0 + small)
+
+    def evaluate(
+        self, label: npt.ArrayLike, prediction: npt.ArrayLike, *, weight: Any = None, group: Any = None
+    ) -> metrics.BinaryMetrics:
+        """AUC, log loss, calibration, and GAUC with groups."""
+        return metrics.evaluate_binary(label, prediction, weight=weight, group=group)
+
+    @staticmethod
+    def strata(label: Labels) -> npt.NDArray[np.int64]:
+        """Clicks, and the rest, so that the parts share one click rate."""
+        return np.where(label > 0, 0, 1)
+
+    @staticmethod
+    def separation(label: Labels, score: Floats, weight: Floats | None = None) -> float | None:
+        """The AUC of the score."""
+        return metrics.auc(label, score, weight=weight)
+
+    @staticmethod
+    def describe_labels(mean: float) -> str:
+        """The click rate."""
+        return f"{mean:.1%} clicks"

@@ -74,7 +74,7 @@ class RowOptimizer(Optimizer):
                 if parameter.grad is not None and parameter not in self._summed:
                     if not parameter.grad.is_sparse:
                         raise SettingsError("this optimiser needs sparse gradients: nn.Embedding(..., sparse=True)")
-                    self._summed[parameter] = self._sum(parameter, parameter.grad)
+                    self._summed[parameter] = self.sum_rows(parameter, parameter.grad)
         return [gradients.sums for gradients in self._summed.values()]
 
     @torch.no_grad()
@@ -107,7 +107,8 @@ class RowOptimizer(Optimizer):
         raise NotImplementedError
 
     @torch.no_grad()
-    def _sum(self, parameter: nn.Parameter, grad: Tensor) -> RowGradients:
+    def sum_rows(self, parameter: nn.Parameter, grad: Tensor) -> RowGradients:
+        """The sums of a table's sparse gradient by row; on CUDA repeated rows stay repeated."""
         rows, gradient = grad._indices()[0], grad._values()
         if not rows.is_cuda:
             distinct, places = torch.unique(rows, return_inverse=True)
@@ -162,11 +163,11 @@ class RowAdam(_Adam):
         fused: bool = False,
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, eps=eps, l2=l2, weight_decay=weight_decay)
-        self._fused = fused
+        self.fused = fused
 
     def _update(self, parameter: nn.Parameter, group: dict[str, Any], rows: Tensor, gradient: Tensor) -> None:
         state = _adam_state(self.state[parameter], parameter)
-        if self._fused and not parameter.is_cuda:
+        if self.fused and not parameter.is_cuda:
             state["step"] += 1
             native.row_adam(
                 rows,

@@ -10,26 +10,30 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import pyarrow as pa
 import pyarrow.ipc
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from fieldwise._version import __version__
 from fieldwise.architecture import FILE_NAME as ARCHITECTURE
 from fieldwise.architecture import Architecture
-from fieldwise.encoding.encoder import VOCABULARY_SCHEMA, Encoder, EncoderState
+from fieldwise.encoding.encoder import Encoder, EncoderState
+from fieldwise.encoding.vocabulary_table import VOCABULARY_SCHEMA
 from fieldwise.errors import PredictorFormatError
-from fieldwise.layout import Layout
 from fieldwise.models import registry
 from fieldwise.models.base import CTRModel
+from fieldwise.objectives import AnyObjective
+from fieldwise.predictor.migrations import FORMAT_VERSION, MIGRATIONS, Documents, migrate
 from fieldwise.predictor.model_card import ModelCard
+from fieldwise.recipes import boosting
+from fieldwise.recipes.boosting import FittedTrees, TreesState
+from fieldwise.recipes.fitted import FittedModel
+from fieldwise.recipes.network import FittedNetwork
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
 from fieldwise.storage.untrusted import (
@@ -45,9 +49,6 @@ from fieldwise.storage.untrusted import (
 )
 
 FORMAT = "fieldwise predictor"
-FORMAT_VERSION = 5
-"""To be raised, with an entry in `_MIGRATIONS`, whenever a file comes to hold something that older code refuses."""
-
 MANIFEST = "manifest.json"
 SCHEMA = "schema.json"
 ENCODER = "encoder.json"
@@ -55,11 +56,21 @@ VOCABULARIES = "vocabularies.arrow"
 SETTINGS = "settings.json"
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
-DOCUMENTS = (SCHEMA, ENCODER, SETTINGS, CARD)
-FILES = (*DOCUMENTS, VOCABULARIES, WEIGHTS)
+OBJECTIVE = "objective.json"
+TREES = "trees.json"
+TREES_DATA = "trees.bin"
 
-Documents = dict[str, Any]
-"""The JSON files as read, before validation: file name -> content."""
+Kind = Literal["network", "trees"]
+DOCUMENTS: Mapping[Kind, tuple[str, ...]] = {
+    "network": (SCHEMA, OBJECTIVE, ENCODER, SETTINGS, CARD),
+    "trees": (SCHEMA, OBJECTIVE, TREES, SETTINGS, CARD),
+}
+"""The JSON files of each kind of model."""
+FILES: Mapping[Kind, tuple[str, ...]] = {
+    "network": (*DOCUMENTS["network"], VOCABULARIES, WEIGHTS),
+    "trees": (*DOCUMENTS["trees"], VOCABULARIES, TREES_DATA),
+}
+"""All that a manifest lists."""
 
 
 class _FileRecord(BaseModel):
@@ -68,17 +79,21 @@ class _FileRecord(BaseModel):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
+class _Objective(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    objective: AnyObjective
+
+
 class _Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid")
     format: str
     format_version: int
     fieldwise: str
+    kind: Kind = "network"
     files: dict[str, _FileRecord]
 
 
-def write_predictor(
-    path: Path, encoder: Encoder, model: CTRModel, settings: Settings, card: ModelCard, *, overwrite: bool
-) -> Path:
+def write_predictor(path: Path, model: FittedModel, settings: Settings, card: ModelCard, *, overwrite: bool) -> Path:
     """Write all files into a new directory beside `path`, then rename it to `path`.
 
     Raises PredictorFormatError where `path` exists and `overwrite` is False, where writing fails (a full disk), and
@@ -87,11 +102,9 @@ def write_predictor(
     from safetensors import SafetensorError
 
     require_free(path, overwrite=overwrite)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     try:
-        require_finite(weights)
         with _beside(path) as work:
-            _write_files(work, encoder, weights, settings, card)
+            _write_files(work, model, settings, card)
             require_free(path, overwrite=overwrite)  # again, for another writer may have been quicker
             _put_in_place(work, path, overwrite=overwrite)
     except (OSError, pa.ArrowException, SafetensorError) as error:
@@ -110,11 +123,12 @@ def require_free(path: Path, *, overwrite: bool) -> None:
         raise PredictorFormatError(f"{path} exists and is no predictor; it is not overwritten")
 
 
-def read_predictor(path: Path) -> tuple[Encoder, CTRModel, Settings, ModelCard]:
+def read_predictor(path: Path) -> tuple[FittedModel, Settings, ModelCard]:
     """Read the parts of a predictor, of this format version or an older one.
 
-    Raises PredictorFormatError, naming the file, for whatever is not as written, and no other error; nothing in the
-    files is run, and memory is taken for what they hold, not for what they say.
+    Raises PredictorFormatError, naming the file, for whatever is not as written, and no other error but SettingsError
+    where the library that made boosted trees is not installed; nothing in the files is run, and memory is taken for
+    what they hold, not for what they say.
     """
     with blaming(path):
         if not path.is_dir():
@@ -122,67 +136,40 @@ def read_predictor(path: Path) -> tuple[Encoder, CTRModel, Settings, ModelCard]:
     with blaming(path / MANIFEST):
         manifest = _read_manifest(path / MANIFEST)
     documents: Documents = {}
-    for name in DOCUMENTS:
-        with blaming(path / name):
-            documents[name] = parse_json(_read_whole(path / name, manifest.files[name]))
+    for name in DOCUMENTS[manifest.kind]:
+        if name in manifest.files:
+            with blaming(path / name):
+                documents[name] = parse_json(_read_whole(path / name, manifest.files[name]))
     with blaming(path):
-        for version in range(manifest.format_version, FORMAT_VERSION):
-            _MIGRATIONS[version](documents)
+        migrate(documents, manifest.format_version)
     with blaming(path / SCHEMA):
         schema = validate(Schema, documents[SCHEMA])
+    with blaming(path / OBJECTIVE):
+        objective = validate(_Objective, {"objective": documents[OBJECTIVE]}).objective
     with blaming(path / CARD):
         card = validate(ModelCard, documents[CARD])
-    with blaming(path / ENCODER):
-        state = validate(EncoderState, documents[ENCODER])
+    with blaming(path / SETTINGS):
+        settings = validate(Settings, documents[SETTINGS])
     with blaming(path / VOCABULARIES):
         content = _read_whole(path / VOCABULARIES, manifest.files[VOCABULARIES])
         vocabularies = parse_table(content, VOCABULARY_SCHEMA)
+    if manifest.kind == "trees":
+        with blaming(path / TREES):
+            trees = validate(TreesState, documents[TREES])
+        with blaming(path / TREES_DATA):
+            data = _read_whole(path / TREES_DATA, manifest.files[TREES_DATA])
+        boosting.require(trees.name)
+        with blaming(path):
+            return FittedTrees.from_state(schema, objective, trees, vocabularies, bytes(data)), settings, card
+    with blaming(path / ENCODER):
+        state = validate(EncoderState, documents[ENCODER])
     with blaming(path):
         encoder = Encoder.from_state(schema, state, vocabularies)
     with blaming(path / SETTINGS):
-        settings = validate(Settings, documents[SETTINGS])
-        with torch.device("meta"), _WithoutDrawing():
-            sketch = _build(settings, encoder.layout)
+        sketch = registry.sketch(settings.model, encoder.layout, settings.model_settings)
     with blaming(path / WEIGHTS):
-        model = _read_model(path / WEIGHTS, manifest.files[WEIGHTS], settings, sketch)
-    return encoder, model, settings, card
-
-
-def _from_1(documents: Documents) -> None:
-    """Version 1 did not record the environment."""
-    _add(documents[CARD], "environment", {"device": None, "threads": None})
-
-
-def _from_2(documents: Documents) -> None:
-    """Version 2 knew one way to carry out a step: the reference."""
-    training = documents[SETTINGS].get("training")
-    if isinstance(training, dict):  # else it is refused in its turn
-        reference = {"precision": "float32", "embedding_optimizer": "adam", "allocator": "system"}
-        for name, value in {**reference, "micro_batch": training.get("batch_size")}.items():
-            _add(training, name, value)
-
-
-def _from_3(documents: Documents) -> None:
-    """Version 3 knew no kernels but torch's."""
-    training = documents[SETTINGS].get("training")
-    if isinstance(training, dict):
-        _add(training, "kernels", "torch")
-
-
-def _from_4(documents: Documents) -> None:
-    """Version 4 knew no model that searches."""
-    _add(documents[SETTINGS], "search", None)
-
-
-def _add(document: dict[str, Any], key: str, value: Any) -> None:
-    # What is there already would be lost without a word where only the manifest's version number is damaged.
-    if key in document:
-        raise PredictorFormatError(f"'{key}' did not exist in the format version that the manifest names")
-    document[key] = value
-
-
-_MIGRATIONS: dict[int, Callable[[Documents], None]] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4}
-"""Format version -> what turns the documents of that version, in place, into those of the next one."""
+        network = _read_network(path / WEIGHTS, manifest.files[WEIGHTS], settings, sketch)
+    return FittedNetwork(encoder, network.eval(), objective), settings, card
 
 
 def _read_manifest(path: Path) -> _Manifest:
@@ -194,7 +181,7 @@ def _read_manifest(path: Path) -> _Manifest:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise PredictorFormatError(f"this is not the manifest of a {FORMAT}")
     version = data.get("format_version")
-    if type(version) is not int or version < min(_MIGRATIONS):
+    if type(version) is not int or version < min(MIGRATIONS):
         raise PredictorFormatError(f"there is no format version {version!r:.20}")
     if version > FORMAT_VERSION:
         raise PredictorFormatError(
@@ -202,9 +189,10 @@ def _read_manifest(path: Path) -> _Manifest:
             f"{__version__}, which reads up to version {FORMAT_VERSION}. Install a newer fieldwise"
         )
     manifest = validate(_Manifest, data)
-    for name in sorted(manifest.files.keys() ^ set(FILES)):
-        raise PredictorFormatError(f"'{name}' is {'not listed' if name in FILES else 'no file of a predictor'}")
-    for name in DOCUMENTS:
+    files = set(FILES[manifest.kind]) - ({OBJECTIVE} if version < 6 else set())
+    for name in sorted(manifest.files.keys() ^ files):
+        raise PredictorFormatError(f"'{name}' is {'not listed' if name in files else 'no file of a predictor'}")
+    for name in files.intersection(DOCUMENTS[manifest.kind]):
         if manifest.files[name].size > MOST_JSON:
             raise PredictorFormatError(f"'{name}' has {manifest.files[name].size:,} bytes; {MOST_JSON:,} are read")
     return manifest
@@ -224,33 +212,17 @@ def _require_size(size: int, record: _FileRecord) -> None:
         raise PredictorFormatError(f"it is not as it was written: {size:,} bytes instead of {record.size:,}")
 
 
-class _WithoutDrawing(TorchFunctionMode):
-    """Leaves out random numbers on the meta device, which holds none: torch would load its compiler to draw them."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Call `func`, unless it is the one that `torch.nn.init` has no quick form of."""
-        if func is torch.nn.init.normal_:
-            return (kwargs or {}).get("tensor", args[0] if args else None)
-        return func(*args, **(kwargs or {}))
-
-
-def _build(settings: Settings, layout: Layout) -> CTRModel:
-    return registry.build(settings.model, layout, settings.model_settings)
-
-
-def _read_model(path: Path, record: _FileRecord, settings: Settings, sketch: CTRModel) -> CTRModel:
+def _read_network(path: Path, record: _FileRecord, settings: Settings, sketch: CTRModel) -> CTRModel:
     """The model with its weights, which are read straight to where they belong.
 
-    sketch: the same model on the meta device, which takes no memory: the real one is built only when the file
+    sketch: the same model without weights, which takes no memory: the real one is built only when the file
         is known to have as many bytes as its tensors.
     """
     with open_regular(path) as file:
         _require_size(file.size, record)
         order = read_tensor_order(file, sketch.state_dict())
         with torch.device("cpu"), torch.random.fork_rng(devices=[]):
-            model = _build(settings, sketch.layout)
+            model = registry.build(settings.model, sketch.layout, settings.model_settings)
         weights = model.state_dict()
         read_tensors(file, weights, order)
         file.require(record.sha256)
@@ -277,32 +249,52 @@ def _beside(path: Path) -> Iterator[Path]:
         raise
 
 
-def _write_files(work: Path, encoder: Encoder, weights: dict[str, Tensor], settings: Settings, card: ModelCard) -> None:
-    from safetensors.torch import save_file
-
-    state, vocabularies = encoder.state()
-    if settings.model_settings.get("architecture") is not None:
-        # For people and for other models; what is read back is the one among the settings.
-        architecture = Architecture.model_validate(settings.model_settings["architecture"])
-        _write_json(work / ARCHITECTURE, architecture.to_json())
-    _write_json(work / SCHEMA, encoder.schema.to_json())
-    _write_json(work / ENCODER, state.model_dump_json(indent=2))
+def _write_files(work: Path, model: FittedModel, settings: Settings, card: ModelCard) -> None:
+    _write_json(work / SCHEMA, model.schema.to_json())
+    _write_json(work / OBJECTIVE, model.objective.model_dump_json(indent=2))
     _write_json(work / SETTINGS, settings.model_dump_json(indent=2))
     _write_json(work / CARD, card.model_dump_json(indent=2))
+    kind: Kind
+    match model:
+        case FittedNetwork():
+            kind, vocabularies = "network", _write_network(work, model, settings)
+        case FittedTrees():
+            state, vocabularies, data = model.state()
+            kind = "trees"
+            _write_json(work / TREES, state.model_dump_json(indent=2))
+            (work / TREES_DATA).write_bytes(data)
+        case _:
+            raise PredictorFormatError(f"a {type(model).__name__} has no form on disk")
     with pa.ipc.new_file(str(work / VOCABULARIES), vocabularies.schema) as writer:
         writer.write_table(vocabularies)
-    save_file(weights, work / WEIGHTS)
-    (work / WEIGHTS).chmod((work / CARD).stat().st_mode)  # safetensors hides its files from everybody else
     manifest = _Manifest(
         format=FORMAT,
         format_version=FORMAT_VERSION,
         fieldwise=__version__,
-        files={name: _record(work / name) for name in FILES},
+        kind=kind,
+        files={name: _record(work / name) for name in FILES[kind]},
     )
     _write_json(work / MANIFEST, manifest.model_dump_json(indent=2))
-    for name in (*FILES, MANIFEST):
+    for name in (*FILES[kind], MANIFEST):
         with (work / name).open("r+b") as file:
             os.fsync(file.fileno())
+
+
+def _write_network(work: Path, model: FittedNetwork, settings: Settings) -> pa.Table:
+    """Write what a network consists of, but for the vocabularies, which are returned."""
+    from safetensors.torch import save_file
+
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
+    require_finite(weights)
+    if settings.model_settings.get("architecture") is not None:
+        # For people and for other models; what is read back is the one among the settings.
+        architecture = Architecture.model_validate(settings.model_settings["architecture"])
+        _write_json(work / ARCHITECTURE, architecture.to_json())
+    state, vocabularies = model.encoder.state()
+    _write_json(work / ENCODER, state.model_dump_json(indent=2))
+    save_file(weights, work / WEIGHTS)
+    (work / WEIGHTS).chmod((work / CARD).stat().st_mode)  # safetensors hides its files from everybody else
+    return vocabularies
 
 
 def _write_json(path: Path, text: str) -> None:

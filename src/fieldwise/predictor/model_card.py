@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from fieldwise.environment import Environment
+from fieldwise.environment import Environment, versions
+from fieldwise.metrics import LABELS, Metrics
+from fieldwise.objectives import Objective
+from fieldwise.preparation import Prepared
 from fieldwise.preparation.records import ColumnRecord, DataRecord
+from fieldwise.recipes.fitted import TrainingResult
 from fieldwise.training.history import History
 
 
@@ -30,22 +35,55 @@ class ModelCard(BaseModel):
     metrics: dict[str, dict[str, int | float | None]]
     notes: list[str]
 
+    @classmethod
+    def of(cls, prepared: Prepared, result: TrainingResult) -> ModelCard:
+        """The card of a model that was trained just now."""
+        return cls(
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            versions=versions(),
+            environment=Environment.current(device=result.device),
+            data=prepared.data,
+            columns=list(prepared.columns),
+            parameters=result.model.parameters,
+            history=result.history,
+            metrics={part: metrics.to_dict() for part, metrics in result.metrics.items()},
+            notes=[*prepared.notes, *result.notes],
+        )
+
+    def measured(self, objective: Objective) -> dict[str, Metrics]:
+        """The metrics by part, as the objective knows them."""
+        return {
+            part: objective.metrics_class(**figures)  # type: ignore[arg-type]
+            for part, figures in self.metrics.items()
+        }
+
     @field_validator("parameters")
     @classmethod
-    def _require_both_counts(cls, parameters: dict[str, int]) -> dict[str, int]:
-        if parameters.keys() != {"all", "without_embeddings"}:
+    def _require_counts(cls, parameters: dict[str, int]) -> dict[str, int]:
+        if "all" not in parameters or parameters.keys() - {"all", "without_embeddings"}:
             raise ValueError(f"expected the counts 'all' and 'without_embeddings', got {sorted(parameters)}")
         return parameters
 
 
-def summary_rows(card: ModelCard) -> list[tuple[str, Any]]:
+def summary_rows(card: ModelCard, objective: Objective) -> list[tuple[str, Any]]:
     """The few lines of a card that a person wants first."""
+    data = card.data
     rows: list[tuple[str, Any]] = [
-        ("trained on", f"{card.data.source}, {card.data.split.train_rows:,} rows, {card.data.base_rate:.1%} clicks"),
-        ("trained", f"{card.created}, {len(card.history.records)} epochs, best {card.history.best_epoch}"),
-        ("parameters", f"{card.parameters['all']:,}, {card.parameters['without_embeddings']:,} without embeddings"),
+        ("trained on", f"{data.source}, {data.split.train_rows:,} rows, {objective.describe_labels(data.mean_label)}"),
+        ("trained", _trained(card)),
+        ("parameters", _parameters(card)),
     ]
     for part, figures in card.metrics.items():
-        shown = [f"{name} {figures[name]:.5f}" for name in ("auc", "log_loss") if figures.get(name) is not None]
+        shown = [f"{LABELS[name]} {figures[name]:.5f}" for name in objective.monitors if figures.get(name) is not None]
         rows.append((part, ", ".join(shown)))
     return rows
+
+
+def _trained(card: ModelCard) -> str:
+    epochs = len(card.history.records)
+    return card.created + (f", {epochs} epochs, best {card.history.best_epoch}" if epochs else "")
+
+
+def _parameters(card: ModelCard) -> str:
+    without = card.parameters.get("without_embeddings")
+    return f"{card.parameters['all']:,}" + ("" if without is None else f", {without:,} without embeddings")

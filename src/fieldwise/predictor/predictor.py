@@ -1,21 +1,25 @@
-"""Predictor: schema, encoder and model in one object, and one directory on disk that needs nothing else.
+"""Predictor: a fitted model with its settings and its card, and one directory on disk that needs nothing else.
 
-manifest.json        format version, and the size and SHA-256 of every other file
+manifest.json        format version, kind of model, and the size and SHA-256 of every other file
 schema.json          the fields and roles
-encoder.json         scalings and buckets
-vocabularies.arrow   every token with its count, in id order
+objective.json       what the label was, and what a prediction is
 settings.json        the model's name and all settings of the run
-weights.safetensors  the model's tensors
 card.json            what was decided, the training history, figures, versions
-architecture.json    of a model that was built from one: a copy, which is not read back
+vocabularies.arrow   every token with its count, in id order
+encoder.json         of a network: scalings and buckets
+weights.safetensors  of a network: its tensors
+architecture.json    of a network that was built from one: a copy, which is not read back
+trees.json           of boosted trees: what they consist of
+trees.bin            of boosted trees: the trees in their library's own format
 """
 
 from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,50 +28,52 @@ import pyarrow as pa
 from fieldwise.architecture import Architecture
 from fieldwise.columns.dates import time_keys
 from fieldwise.columns.tables import Source, iter_tables, read_table
-from fieldwise.data.dataset import Dataset
-from fieldwise.data.labels import read_label
 from fieldwise.data.splits import split_rows
-from fieldwise.encoding.encoded import EncodedRows, EncodingReport
-from fieldwise.encoding.encoder import Encoder
+from fieldwise.encoding.encoded import EncodingReport
 from fieldwise.errors import DataError
 from fieldwise.metrics import Metrics
-from fieldwise.models.base import CTRModel
-from fieldwise.objectives import Binary, Objective
+from fieldwise.objectives import Objective
 from fieldwise.predictor.files import read_predictor, write_predictor
 from fieldwise.predictor.model_card import ModelCard, summary_rows
 from fieldwise.preparation.records import fingerprint, rows_fingerprint
+from fieldwise.recipes.fitted import FittedModel, Predictions
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
-from fieldwise.training.evaluation import evaluate_model, predict_logits
 from fieldwise.training.history import History
-
-Probabilities = npt.NDArray[np.float64]
 
 
 class Predictor:
-    """Predicts click probabilities of raw rows.
+    """Predicts from raw rows, such as the probability of a click.
 
-    report: the account of the last `predict` or `evaluate`: per field, values outside the vocabulary (they are
-        predicted with the field's OTHER id), missing values and infinities.
+    Calls leave nothing behind, so several threads may use one predictor. Whoever wants the account of unseen and
+    missing values passes an `EncodingReport`, which the call fills:
+
+        report = EncodingReport()
+        probabilities = predictor.predict("new.csv", report=report)
+        print(report.lines())
+
+    model: what was fitted. settings: all of its run. card: how it was made.
     """
 
-    def __init__(self, encoder: Encoder, model: CTRModel, settings: Settings, card: ModelCard) -> None:
-        self.encoder = encoder
-        self.model = model.eval()
+    def __init__(self, model: FittedModel, settings: Settings, card: ModelCard) -> None:
+        self.model = model
         self.settings = settings
         self.card = card
-        self.objective: Objective = Binary()
-        self.report = EncodingReport()
 
     @property
     def schema(self) -> Schema:
         """The fields and roles of the columns."""
-        return self.encoder.schema
+        return self.model.schema
+
+    @property
+    def objective(self) -> Objective:
+        """What the label was, and what a prediction is."""
+        return self.model.objective
 
     @property
     def history(self) -> History:
-        """The training history."""
+        """The training history; without epochs for boosted trees."""
         return self.card.history
 
     @property
@@ -76,42 +82,72 @@ class Predictor:
         document = self.settings.model_settings.get("architecture")
         return None if document is None else Architecture.model_validate(document)
 
-    def predict(self, source: Source, *, names: Sequence[str] | None = None) -> Probabilities:
-        """The click probability of every row: float64 [N], in the order of the source.
+    def predict(
+        self, source: Source, *, names: Sequence[str] | None = None, report: EncodingReport | None = None
+    ) -> Predictions:
+        """The prediction of every row: of clicks their probability.
 
-        source: a path, a data frame, an Arrow table, a dict of columns or a list of dicts; columns that no field
-        reads are left alone. names: as in `fieldwise.train`.
-        Raises DataError, naming the column, where one is missing or holds a value of the wrong kind.
+        Args:
+            source: a path, a data frame, an Arrow table, a dict of columns or a list of dicts; columns that no field
+                reads are left alone.
+            names: as in `fieldwise.train`.
+            report: takes in the account of this call: per field, values outside the vocabulary (they are predicted
+                with the field's out-of-vocabulary id), missing values and infinities.
+
+        Returns:
+            float64 [N], in the order of the source.
+
+        Raises:
+            DataError: a column is missing or holds a value of the wrong kind; the message names it.
         """
-        parts = [p for _, p in self.predict_tables(source, names=names)]
+        parts = [p for _, p in self.predict_tables(source, names=names, report=report)]
         return np.concatenate(parts) if parts else np.empty(0)
 
     def predict_tables(
-        self, source: Source, *, names: Sequence[str] | None = None, reporter: Reporter | None = None
-    ) -> Iterator[tuple[pa.Table, Probabilities]]:
-        """Read a source piece by piece and give each piece with its predictions; memory stays bounded."""
-        self.report = EncodingReport()
+        self,
+        source: Source,
+        *,
+        names: Sequence[str] | None = None,
+        report: EncodingReport | None = None,
+        reporter: Reporter | None = None,
+    ) -> Iterator[tuple[pa.Table, Predictions]]:
+        """Read a source piece by piece and give each piece with its predictions; memory stays bounded.
+
+        The arguments are those of `predict`; reporter: shows a bar.
+        """
         with (reporter or Reporter(enabled=False)).rows(None, "predicting") as progress:
             for table in iter_tables(source, names=names):
-                rows = self.encoder.encode(table)
-                self.report.add(rows.report)
-                yield table, self._predict_encoded(rows)
+                yield table, self.model.predict(table, report=report)
                 progress.update(table.num_rows)
 
-    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> Probabilities:
-        """The click probability of a few rows given as dicts of Python values: float64 [N], by the quickest way."""
-        encoded = self.encoder.encode_rows(rows)
-        self.report = encoded.report
-        return self._predict_encoded(encoded)
+    def predict_rows(self, rows: Sequence[Mapping[str, Any]], *, report: EncodingReport | None = None) -> Predictions:
+        """The predictions of a few rows given as dicts of Python values: float64 [N], by the quickest way."""
+        return self.model.predict_rows(rows, report=report)
 
     def evaluate(
-        self, source: Source, *, names: Sequence[str] | None = None, reporter: Reporter | None = None
+        self,
+        source: Source,
+        *,
+        rows: Literal["test", "all"] = "test",
+        names: Sequence[str] | None = None,
+        report: EncodingReport | None = None,
+        reporter: Reporter | None = None,
     ) -> Metrics:
-        """AUC, log loss and the other metrics over the rows of a source that has the label.
+        """The objective's metrics over the rows of a source that has the label: AUC, log loss and others of clicks.
 
-        A table that the predictor was trained on is recognised, and only its recorded test rows are used.
-        A built-in data set, given by name, is loaded and treated likewise.
-        Raises DataError as `predict` does, and where the label is missing or is not 0/1.
+        Args:
+            source: as in `predict`, or the name of a built-in data set.
+            rows: `test`: a table that the predictor was trained on is recognised, and only its recorded test rows are
+                measured; of any other table all rows are. `all`: all rows in any case.
+            names: as in `predict`.
+            report: as in `predict`.
+            reporter: shows a bar, and says where only test rows are measured.
+
+        Returns:
+            Metrics, whose `part` and `rows` say which rows were measured and how many.
+
+        Raises:
+            DataError: as `predict` does, and where the label is missing or not as the objective needs it.
         """
         from fieldwise import datasets
 
@@ -122,66 +158,68 @@ class Predictor:
             table, own_split = named.table, named.split
         else:
             table = read_table(source, names=names)
-        label = read_label(table, self.schema)
-        data = self.card.data
-        if fingerprint(table.column_names, label) == data.fingerprint and data.split.test_rows:
-            test = own_split.test if own_split is not None else self._test_rows(table, label)
-            if test is not None and rows_fingerprint(test) == data.split.test_fingerprint:
+        part: Literal["all", "test"] = "all"
+        if rows == "test":
+            label = self.objective.read_label(table, self.schema)
+            test = self._recorded_test_rows(table, label, None if own_split is None else own_split.test)
+            if test is not None:
+                part = "test"
                 reporter.say(
                     f"this is the table that the model was trained on: evaluating its {len(test):,} test rows only"
                 )
                 table = table.take(pa.array(test))
-        dataset = Dataset.from_table(table, self.encoder)
-        self.report = dataset.rows.report
-        with reporter.rows(len(dataset), "evaluating") as progress:
-            return evaluate_model(self.model, dataset, self.objective, progress=progress)
+        with reporter.rows(table.num_rows, "evaluating") as progress:
+            return replace(self.model.evaluate(table, report=report, progress=progress), part=part)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the predictor as a directory, all or nothing.
 
         Raises PredictorFormatError where something is there already, unless `overwrite` replaces it.
         """
-        return write_predictor(Path(path), self.encoder, self.model, self.settings, self.card, overwrite=overwrite)
+        return write_predictor(Path(path), self.model, self.settings, self.card, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Predictor:
         """Read a directory written by `save`. Raises PredictorFormatError where it is not a whole predictor."""
         return cls(*read_predictor(Path(path)))
 
-    def _predict_encoded(self, rows: EncodedRows) -> Probabilities:
-        dataset = Dataset(self.encoder.layout, rows)
-        return self.objective.prediction(predict_logits(self.model, dataset))
+    def _recorded_test_rows(
+        self, table: pa.Table, label: npt.NDArray[np.float32], test: npt.NDArray[np.int64] | None
+    ) -> npt.NDArray[np.int64] | None:
+        """The test rows of the table that the predictor was trained on; None where this is another table.
 
-    def _test_rows(self, table: pa.Table, label: npt.NDArray[np.float32]) -> npt.NDArray[np.int64] | None:
-        """The recorded test rows of the table that the predictor was trained on."""
-        split = self.card.data.split
-        if split.method is None:
+        test: those of a built-in data set, which need not be found again.
+        """
+        data, split = self.card.data, self.card.data.split
+        if fingerprint(table.column_names, label) != data.fingerprint or not split.test_rows:
             return None
-        time = None
-        if split.method == "time":
-            if self.schema.time not in table.column_names:
-                raise DataError(f"the time column '{self.schema.time}' is missing")
-            time = time_keys(table.column(self.schema.time))
-        return split_rows(
-            table.num_rows,
-            method=split.method,
-            valid_fraction=split.valid_fraction,
-            test_fraction=split.test_fraction,
-            seed=split.seed,
-            label=label,
-            time=time,
-        ).test
+        if test is None and split.method is not None:
+            time = None
+            if split.method == "time":
+                if self.schema.time not in table.column_names:
+                    raise DataError(f"the time column '{self.schema.time}' is missing")
+                time = time_keys(table.column(self.schema.time))
+            test = split_rows(
+                table.num_rows,
+                method=split.method,
+                valid_fraction=split.valid_fraction,
+                test_fraction=split.test_fraction,
+                seed=split.seed,
+                strata=self.objective.strata(label),
+                time=time,
+            ).test
+        return test if test is not None and rows_fingerprint(test) == split.test_fingerprint else None
 
     def __repr__(self) -> str:
         lines = [f"Predictor: {self.settings.model} on {len(self.schema.fields)} fields"]
-        lines += [f"  {name:<11} {value}" for name, value in summary_rows(self.card)]
+        lines += [f"  {name:<11} {value}" for name, value in summary_rows(self.card, self.objective)]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
             f"<td style='text-align:left'>{html.escape(str(value))}</td></tr>"
-            for name, value in [("model", self.settings.model), *summary_rows(self.card)]
+            for name, value in [("model", self.settings.model), *summary_rows(self.card, self.objective)]
         )
         fields = ", ".join(f"{html.escape(n)} ({s.kind})" for n, s in self.schema.fields.items())
         return f"<table><caption>fieldwise Predictor</caption>{rows}</table><p><b>Fields:</b> {fields}</p>"

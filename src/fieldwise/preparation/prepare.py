@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,14 @@ from fieldwise import datasets
 from fieldwise.columns.dates import time_keys
 from fieldwise.columns.tables import Source, read_table
 from fieldwise.data.dataset import Dataset
-from fieldwise.data.labels import read_label
+from fieldwise.data.labels import read_group, read_weight
 from fieldwise.data.splits import Split, SplitMethod, split_rows
 from fieldwise.encoding.encoder import Encoder
 from fieldwise.errors import DataError, FieldwiseError, SchemaError
+from fieldwise.objectives import Binary, Objective, objective_class
 from fieldwise.preparation.leaks import find_leaks
 from fieldwise.preparation.records import ColumnRecord, DataRecord, fingerprint, split_record
+from fieldwise.preparation.request import DataRequest
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
 from fieldwise.schema.inference import infer_schema, remarks
@@ -43,17 +45,13 @@ class Tables:
     notes: tuple[str, ...] = ()
 
 
-def read(
-    source: Source,
-    *,
-    valid: Source | None = None,
-    test: Source | None = None,
-    names: Sequence[str] | None = None,
-) -> Tables:
+def read(request: DataRequest) -> Tables:
     """Read a source, or load a built-in data set, and the validation and test rows of their own where given.
 
-    The arguments are those of `fieldwise.train`. Raises DataError where something cannot be read.
+    Raises DataError where something cannot be read.
     """
+    source, names = request.source, request.arguments.get("names")
+    valid, test = request.arguments.get("valid"), request.arguments.get("test")
     valid_table = None if valid is None else read_table(valid, names=names)
     test_table = None if test is None else read_table(test, names=names)
     if datasets.is_built_in(source):
@@ -72,48 +70,33 @@ def _describe(source: Source) -> str:
     return f"a {type(source).__name__} in memory"
 
 
-def settle_schema(
-    tables: Tables,
-    *,
-    schema: Schema | str | Path | None,
-    label: str | None,
-    positive: str | None,
-    weight: str | None,
-    group: str | None,
-    time: str | None,
-    fields: Mapping[str, Any],
-    reporter: Reporter,
-) -> tuple[Schema, list[ColumnRecord]]:
-    """The schema to use: given, brought by the data set, or inferred; roles that are named win.
+def settle_schema(request: DataRequest, tables: Tables, *, reporter: Reporter) -> tuple[Schema, list[ColumnRecord]]:
+    """The schema to use: given, brought by the data set, or inferred; roles and fields that are named win.
 
-    The arguments are those of `fieldwise.train`. Also gives what inference decided about each column, if it did.
-    Raises SchemaError where roles or overrides do not fit the table.
+    Returns:
+        The schema, and what inference decided about each column, if it did.
+
+    Raises:
+        SchemaError: roles or fields do not fit the table.
     """
+    roles, fields = request.roles, request.arguments.get("fields") or {}
+    schema = request.arguments.get("schema")
     if isinstance(schema, str | Path):
         schema = Schema.load(schema)
     schema = schema or tables.schema
-    roles = {"label": label, "positive": positive, "weight": weight, "group": group, "time": time}
-    named = {role: column for role, column in roles.items() if column is not None}
     if schema is not None:
+        if roles:
+            schema = Schema.model_validate({**schema.model_dump(), **roles})
+        schema = schema.with_fields(fields, columns=tables.table.column_names)
         for remark in remarks(tables.table, schema):
             reporter.say(remark)
-        if fields:
-            raise SchemaError("single fields are overridden in an inferred schema; edit the schema itself instead")
-        return Schema.model_validate({**schema.model_dump(), **named}), []
-    if label is None:
+        return schema, []
+    if "label" not in roles:
         raise SchemaError(
-            f"which column holds the clicks? Name it with label=... (--label on the command line); the columns "
+            f"which column holds the label? Name it with label=... (--label on the command line); the columns "
             f"are {', '.join(tables.table.column_names)}"
         )
-    inference = infer_schema(
-        tables.table,
-        label=label,
-        positive=positive,
-        weight=weight,
-        group=group,
-        time=time,
-        fields=fields,
-    )
+    inference = infer_schema(tables.table, **roles, fields=fields)
     reporter.table("Columns", inference.COLUMNS, inference.rows())
     columns = [ColumnRecord(column=d.column, decision=d.decision, reason=d.reason) for d in inference.decisions]
     return inference.schema, columns
@@ -123,40 +106,114 @@ def settle_schema(
 class Prepared:
     """Encoded rows by part (`train`, `valid`, `test`), where they stand, and what the card tells of the data.
 
-    split: rows of the main table. notes: what should be said of the data.
+    tables: the rows as they were read. columns: what inference has decided. objective: as the training rows' labels
+    have it. split: rows of the main table.
+    notes: what should be said of the data.
     """
 
+    tables: Tables
+    columns: tuple[ColumnRecord, ...]
     encoder: Encoder
+    objective: Objective
     parts: dict[str, Dataset]
     split: Split
     data: DataRecord
     notes: tuple[str, ...]
 
+    @property
+    def schema(self) -> Schema:
+        """The fields and the columns with a role."""
+        return self.encoder.schema
 
-def prepare(tables: Tables, schema: Schema, settings: DataSettings, *, seed: int) -> Prepared:
-    """Split by the seed and encode; the encoder learns from training rows only.
+    @cached_property
+    def digest(self) -> dict[str, str]:
+        """A mark of each part's encoded rows."""
+        return {part: rows.digest() for part, rows in self.parts.items()}
 
-    Raises DataError where there is nothing to learn from, or where the schema does not fit the rows.
-    """
-    clicks = read_label(tables.table, schema)
-    if not len(clicks):
-        raise DataError(f"{tables.source}: there are no rows")
-    if clicks.min() == clicks.max():
-        raise DataError(
-            f"{tables.source}: every row has the label {clicks[0]:.0f}; a model needs rows with and without clicks"
+    def raw(self, part: str) -> pa.Table:
+        """The rows of a part as they were read."""
+        given = {"valid": self.tables.valid, "test": self.tables.test}.get(part)
+        return given if given is not None else self.tables.table.take(pa.array(getattr(self.split, part)))
+
+    def without_test(self) -> Prepared:
+        """The same with no test rows, for training that must not look at them."""
+        nothing = np.empty(0, np.int64)
+        return replace(
+            self,
+            tables=replace(self.tables, test=None),
+            parts={**self.parts, "test": self.parts["test"].take(nothing)},
+            split=replace(self.split, test=nothing),
         )
-    method, split = _settle_split(tables, schema, clicks, settings, seed)
+
+
+def prepare_request(
+    request: DataRequest, settings: DataSettings, *, seed: int, objective: str, reporter: Reporter
+) -> Prepared:
+    """Read what is asked for, settle its schema, and prepare it; what was decided is said.
+
+    Args:
+        request: rows and what their columns are.
+        settings: how rows are split and tokens become ids.
+        seed: decides the split.
+        objective: what the label is, by name.
+        reporter: is told the decisions.
+
+    Raises:
+        DataError: rows cannot be read, do not fit the schema, or there is nothing to learn from.
+        SchemaError: roles or fields do not fit the table.
+    """
+    tables = read(request)
+    schema, columns = settle_schema(request, tables, reporter=reporter)
+    prepared = prepare(tables, schema, settings, seed=seed, objective=objective, columns=columns)
+    for note in prepared.notes:
+        reporter.say(note)
+    return prepared
+
+
+def prepare(
+    tables: Tables,
+    schema: Schema,
+    settings: DataSettings,
+    *,
+    seed: int,
+    objective: str = "binary",
+    columns: Sequence[ColumnRecord] = (),
+) -> Prepared:
+    """Split by the seed and encode; encoder and objective learn from training rows only.
+
+    Args:
+        tables: what `read` gave.
+        schema: the fields and the columns with a role.
+        settings: how rows are split and tokens become ids.
+        seed: decides the split.
+        objective: what the label is, by name.
+        columns: what inference has decided, for the record.
+
+    Raises:
+        DataError: there is nothing to learn from, or the schema does not fit the rows.
+    """
+    kind = objective_class(objective)
+    label = kind.read_label(tables.table, schema)
+    if not len(label):
+        raise DataError(f"{tables.source}: there are no rows")
+    try:
+        kind.require_variety(label)
+    except DataError as error:
+        raise DataError(f"{tables.source}: {error}") from error
+    method, split = _settle_split(tables, schema, kind.strata(label), settings, seed)
+    weight = read_weight(tables.table, schema)
+    fitted = kind.fit(label[split.train], None if weight is None else weight[split.train])
     encoder = Encoder.fit(tables.table.take(pa.array(split.train)), schema, min_count=settings.min_count)
-    everything = Dataset.from_table(tables.table, encoder)
+    everything = encode_table(tables.table, encoder, fitted)
     parts = {part: everything.take(getattr(split, part)) for part in ("train", "valid", "test")}
     for part, given in (("valid", tables.valid), ("test", tables.test)):
         if given is not None:
-            parts[part] = Dataset.from_table(given, encoder)
+            parts[part] = encode_table(given, encoder, fitted)
     data = DataRecord(
         source=tables.source,
-        fingerprint=fingerprint(tables.table.column_names, clicks),
-        rows=len(clicks),
-        base_rate=float(clicks.mean(dtype=np.float64)),
+        fingerprint=fingerprint(tables.table.column_names, label),
+        rows=len(label),
+        mean_label=float(label.mean(dtype=np.float64)),
         split=split_record(
             split,
             method=method,
@@ -166,12 +223,33 @@ def prepare(tables: Tables, schema: Schema, settings: DataSettings, *, seed: int
         ),
     )
     notes = [*tables.notes, *everything.rows.report.infinite_lines()]
-    notes += map(str, find_leaks(parts["train"], parts["valid"]))
-    return Prepared(encoder, parts, split, data, tuple(notes))
+    notes += map(str, find_leaks(parts["train"], parts["valid"], fitted))
+    return Prepared(tables, tuple(columns), encoder, fitted, parts, split, data, tuple(notes))
+
+
+def encode_table(table: pa.Table, encoder: Encoder, objective: Objective | None = None) -> Dataset:
+    """Encode a table that has labels, by what `encoder` has learned.
+
+    Args:
+        table: raw rows.
+        encoder: what reads its fields.
+        objective: reads its label; default: clicks.
+
+    Raises:
+        DataError: a column or a value does not fit.
+    """
+    schema = encoder.schema
+    return Dataset(
+        encoder.layout,
+        encoder.encode(table),
+        label=(objective or Binary()).read_label(table, schema),
+        weight=read_weight(table, schema),
+        group=read_group(table, schema),
+    )
 
 
 def _settle_split(
-    tables: Tables, schema: Schema, clicks: npt.NDArray[np.float32], settings: DataSettings, seed: int
+    tables: Tables, schema: Schema, strata: npt.NDArray[np.int64], settings: DataSettings, seed: int
 ) -> tuple[SplitMethod | None, Split]:
     """Which rows of the main table train, validate and test."""
     if tables.split is not None:
@@ -198,7 +276,7 @@ def _settle_split(
         valid_fraction=0.0 if tables.valid is not None else settings.valid_fraction,
         test_fraction=0.0 if tables.test is not None else settings.test_fraction,
         seed=seed,
-        label=clicks,
+        strata=strata,
         time=time,
     )
     return method, split

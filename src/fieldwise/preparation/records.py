@@ -38,7 +38,7 @@ class DataRecord(_Record):
     source: str
     fingerprint: str
     rows: int
-    base_rate: float
+    mean_label: float
     split: SplitRecord
 
 
@@ -53,7 +53,8 @@ class ColumnRecord(_Record):
 def fingerprint(columns: Sequence[str], label: npt.NDArray[np.float32]) -> str:
     """A short mark of a table, from its column names and the order of its labels."""
     digest = hashlib.sha256("\0".join(columns).encode())
-    digest.update(np.packbits(label > 0).tobytes() + str(len(label)).encode())
+    bits = np.packbits(label > 0) if np.isin(label, (0.0, 1.0)).all() else label.astype("<f4")
+    digest.update(bits.tobytes() + str(len(label)).encode())
     return digest.hexdigest()[:16]
 
 

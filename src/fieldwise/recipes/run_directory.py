@@ -1,9 +1,11 @@
-"""What lies beside a predictor that is still being trained: `MODEL.unfinished`, with all that a resumed run needs.
+"""The directory of one training run while it lasts, with all that a resumed run needs.
 
 run.json            what was asked and decided: sources, schema, settings, and a digest of the encoded rows
 state.safetensors   the last checkpoint
 search/             of a model that searches first: what its stages have found, and their checkpoint
 lock                held while a process works on the run
+
+Beside a predictor that is being trained it is `MODEL.unfinished`; a comparison has one for the run under way.
 """
 
 from __future__ import annotations
@@ -34,12 +36,12 @@ class RunRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    source: str | list[str] | None
+    source: str | list[str] | None = None
     valid: str | list[str] | None = None
     test: str | list[str] | None = None
     names: list[str] | None = None
     schema_: Schema
-    columns: list[ColumnRecord]
+    columns: list[ColumnRecord] = []
     settings: Settings
     digest: dict[str, str]
     environment: Environment
@@ -53,15 +55,20 @@ class RunRecord(BaseModel):
         return settings
 
 
-class UnfinishedRun:
-    """The directory beside a predictor at `path` while it is trained."""
+class RunDirectory:
+    """The directory of a run. model: the predictor that it is for, which messages name; default: the directory."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, model: Path | None = None) -> None:
         self.path = path
-        self.directory = path.with_name(f"{path.name}.unfinished")
-        self.checkpoint = self.directory / "state.safetensors"
-        self.search = self.directory / "search"
-        self._record = self.directory / "run.json"
+        self.model = model or path
+        self.checkpoint = path / "state.safetensors"
+        self.search = path / "search"
+        self._record = path / "run.json"
+
+    @classmethod
+    def beside(cls, model: Path) -> RunDirectory:
+        """The directory beside a predictor while it is trained."""
+        return cls(model.with_name(f"{model.name}.unfinished"), model=model)
 
     @contextmanager
     def held(self, *, resume: bool, overwrite: bool) -> Iterator[None]:
@@ -71,34 +78,41 @@ class UnfinishedRun:
         existed = self._record.exists()
         if resume and not existed:
             raise TrainingError(
-                f"there is no unfinished run beside {self.path} ({self.directory} is missing); train without --resume"
+                f"there is no unfinished run beside {self.model} ({self.path} is missing); train without --resume"
             )
         if existed and not resume and not overwrite and not self._is_locked():
             raise TrainingError(
-                f"an unfinished run lies in {self.directory}: go on with it (fieldwise train --resume {self.path}), "
+                f"an unfinished run lies in {self.path}: go on with it (fieldwise train --resume {self.model}), "
                 "or start anew with --overwrite"
             )
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.directory / "lock", timeout=0)
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / "lock", timeout=0)
             lock.acquire()
         except Timeout:
             raise TrainingError(
-                f"{self.path} is being written by another process; wait for it or choose another name"
+                f"{self.model} is being written by another process; wait for it or choose another name"
             ) from None
         except OSError as error:
-            raise TrainingError(f"cannot write beside {self.path}: {error.strerror or error}") from error
+            raise TrainingError(f"cannot write beside {self.model}: {error.strerror or error}") from error
         try:
             if existed and not resume:
-                self.checkpoint.unlink(missing_ok=True)
-                shutil.rmtree(self.search, ignore_errors=True)
-                self._record.unlink(missing_ok=True)
+                self._clear()
             yield
         finally:
             lock.release()
             # A run that never came to its first record has nothing to go on from.
             if not self._record.exists():
-                shutil.rmtree(self.directory, ignore_errors=True)
+                self.remove()
+
+    def begin_or_go_on(self, record: RunRecord) -> None:
+        """Go on with the run that lies here where it is the same one; else forget it and begin anew."""
+        try:
+            require_same(self.read(), record)
+        except TrainingError:
+            self._clear()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write(record)
 
     def write(self, record: RunRecord) -> None:
         """Write down what was asked. Raises TrainingError where it cannot be written."""
@@ -114,18 +128,21 @@ class UnfinishedRun:
         try:
             return RunRecord.model_validate_json(self._record.read_bytes())
         except FileNotFoundError:
-            raise TrainingError(
-                f"there is no unfinished run beside {self.path} ({self.directory} is missing)"
-            ) from None
+            raise TrainingError(f"there is no unfinished run beside {self.model} ({self.path} is missing)") from None
         except (OSError, ValidationError, FieldwiseError) as error:
             raise TrainingError(f"{self._record} cannot be read: {str(error).splitlines()[0]}") from error
 
-    def finish(self) -> None:
-        """Remove the directory: the predictor is saved."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+    def remove(self) -> None:
+        """Remove the directory: the run is done."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _clear(self) -> None:
+        self.checkpoint.unlink(missing_ok=True)
+        shutil.rmtree(self.search, ignore_errors=True)
+        self._record.unlink(missing_ok=True)
 
     def _is_locked(self) -> bool:
-        lock = FileLock(self.directory / "lock", timeout=0)
+        lock = FileLock(self.path / "lock", timeout=0)
         try:
             lock.acquire()
         except Timeout:
@@ -137,9 +154,9 @@ class UnfinishedRun:
 
 
 def require_same(then: RunRecord, now: RunRecord) -> None:
-    """Refuse to go on with other settings, another schema or other rows. Raises TrainingError naming the difference."""
+    """Refuse to go on where steps already taken would have been others. Raises TrainingError naming the difference."""
     for what, before, after in (
-        ("setting", _settings_by_name(then.settings), _settings_by_name(now.settings)),
+        ("setting", binding_settings(then.settings), binding_settings(now.settings)),
         ("the schema's", _schema_by_name(then.schema_), _schema_by_name(now.schema_)),
     ):
         for name in sorted(before.keys() | after.keys()):
@@ -156,13 +173,17 @@ def require_same(then: RunRecord, now: RunRecord) -> None:
             )
 
 
-def _settings_by_name(settings: Settings) -> dict[str, Any]:
-    """Every setting by the dotted name that users know."""
-    sections = settings.model_dump(mode="json")
-    named = {"model.name": sections.pop("model"), "model.preset": sections.pop("preset")}
-    sections["model"] = sections.pop("model_settings")
-    for section, value in sections.items():
-        named |= {f"{section}.{n}": v for n, v in value.items()} if isinstance(value, dict) else {section: value}
+def binding_settings(settings: Settings) -> dict[str, Any]:
+    """The settings, by the dotted name that users know, on which steps already taken depend.
+
+    How long training goes on, when it is checked and how memory is handled are not among them; the number of epochs
+    is where the learning rate falls over all of them, or a time budget was shared out by it.
+    """
+    named = settings.by_name()
+    for name in ("patience", "checkpoint_minutes", "allocator"):
+        named.pop(f"training.{name}")
+    if settings.training.schedule == "constant" and (settings.search is None or settings.search.time_budget is None):
+        named.pop("training.epochs")
     return named
 
 

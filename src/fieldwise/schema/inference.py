@@ -54,14 +54,13 @@ from fieldwise.columns.dates import CalendarPart
 from fieldwise.errors import DataError, SchemaError, suggest
 from fieldwise.schema import patterns
 from fieldwise.schema.patterns import Counts, Floats, Tally
-from fieldwise.schema.schema import Categorical, FieldSpec, MultiValued, Numeric, Schema, parse_spec
+from fieldwise.schema.schema import IGNORE, Categorical, FieldSpec, MultiValued, Numeric, Schema, parse_spec
 
 KEY_ROWS = 100
 CALENDAR_DAYS = 60
 _CLOCK_WORDS = frozenset(("timestamp", "ts", "time", "epoch", "unixtime"))
 _YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
 _EXACT = 2.0**53  # whole numbers from here on are not all told apart by float64
-_IGNORE = ("ignore", "ignored")
 _PARTS: tuple[tuple[CalendarPart, Callable[[pa.Array], pa.Array]], ...] = (
     ("hour", pc.hour),
     ("weekday", pc.day_of_week),
@@ -225,7 +224,7 @@ def _given_fields(
     """The given fields by the column that they read; names given as "ignore" are added to `dropped`."""
     given: dict[str, dict[str, FieldSpec]] = {}
     for name, spec in fields.items():
-        if isinstance(spec, str) and spec.strip().lower() in _IGNORE:
+        if isinstance(spec, str) and spec.strip().lower() in IGNORE:
             dropped.add(name)
         else:
             parsed = parse_spec(name, spec)

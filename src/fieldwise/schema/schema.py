@@ -70,6 +70,8 @@ class MultiValued(_FieldSpec):
 
 
 FieldSpec = Annotated[Categorical | Numeric | MultiValued, Field(discriminator="kind")]
+IGNORE = ("ignore", "ignored")
+"""Words that leave a column out."""
 FIELD_KINDS: tuple[str, ...] = ("categorical", "numeric", "multi_valued")
 
 
@@ -120,6 +122,38 @@ class Schema(BaseModel):
     def columns(self) -> tuple[str, ...]:
         """The columns that the fields read, each once, in field order."""
         return tuple(dict.fromkeys(self.column_of(name) for name in self.fields))
+
+    def with_fields(self, fields: Mapping[str, Any], *, columns: Iterable[str]) -> Schema:
+        """The same with some fields left out, changed or added.
+
+        Args:
+            fields: by the name of a field or of a column: a specification, a mapping, the name of a kind, or "ignore",
+                which leaves out the field, or all fields that read the column.
+            columns: of the table, that a further field may read.
+
+        Raises:
+            SchemaError: a name is neither a field's nor a column's, or the result is no schema.
+        """
+        changed: dict[str, Any] = dict(self.fields)
+        columns = list(columns)
+        for name, spec in fields.items():
+            readers = [field for field in self.fields if field == name or self.column_of(field) == name]
+            if isinstance(spec, str) and spec.strip().lower() in IGNORE:
+                if not readers and name not in columns:
+                    raise SchemaError(f"field '{name}' is not there; {suggest(name, {*self.fields, *columns})}")
+                for field in readers:
+                    changed.pop(field, None)
+                continue
+            parsed = parse_spec(name, spec)
+            if (parsed.column or name) not in columns and name not in self.fields:
+                raise SchemaError(
+                    f"field '{name}': its column '{parsed.column or name}' is not in the table; "
+                    f"{suggest(parsed.column or name, columns)}"
+                )
+            if parsed.column is None and name in self.fields:
+                parsed = parsed.model_copy(update={"column": self.fields[name].column})
+            changed[name] = parsed
+        return self if changed == self.fields else Schema.model_validate({**dict(self), "fields": changed})
 
     def save(self, path: str | Path) -> None:
         """Write the schema as JSON, in the form that `load` reads."""

@@ -18,7 +18,7 @@ from fieldwise.errors import PredictorFormatError, TrainingError
 from fieldwise.storage.untrusted import open_regular, read_tensor_order, read_tensors
 from fieldwise.training.history import History
 
-FORMAT = "fieldwise checkpoint 2"
+FORMAT = "fieldwise checkpoint 3"
 
 
 class TrainingState(BaseModel):
@@ -42,7 +42,7 @@ class TrainingState(BaseModel):
 class _Header(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal["fieldwise checkpoint 2"]
+    format: Literal["fieldwise checkpoint 3"]
     state: str
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from fieldwise.data.dataset import Dataset
 from fieldwise.errors import DataError
-from fieldwise.metrics import Metrics, evaluate_predictions
+from fieldwise.metrics import Metrics
 from fieldwise.objectives import Objective
 from fieldwise.reporting import Progress
 
@@ -58,4 +58,4 @@ def evaluate_model(
         raise DataError("the rows have no labels to evaluate against")
     prediction = objective.prediction(predict_logits(model, dataset, progress=progress))
     group = None if dataset.group is None else pa.array(dataset.group, mask=dataset.group < 0)
-    return evaluate_predictions(dataset.label, prediction, weight=dataset.weight, group=group)
+    return objective.evaluate(dataset.label, prediction, weight=dataset.weight, group=group)

@@ -14,6 +14,7 @@ a timing; the same machine always decides alike. What was decided is said once a
     micro_batch          on the CPU the model's own `rows_in_cache`, or 8192 with fused kernels, which keep their own
                          numbers in the cache; the whole batch where the model names none or normalises over the
                          batch; on CUDA the whole batch
+    monitor              the objective's first metric
     allocator            keep on Linux with glibc and the CPU, else system
 """
 
@@ -22,7 +23,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from fieldwise.errors import TrainingError
+from fieldwise.errors import SettingsError, TrainingError, suggest
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layers.interacting import InteractingLayer
 from fieldwise.layers.interactions import Interactions
@@ -30,7 +31,8 @@ from fieldwise.models.base import CTRModel
 from fieldwise.native import interacting as native
 from fieldwise.native import rows as native_rows
 from fieldwise.native import tuple_products as native_products
-from fieldwise.native.memory import has_glibc
+from fieldwise.native.memory import has_glibc, keep_freed_memory
+from fieldwise.objectives import Binary, Objective
 from fieldwise.settings import TrainingSettings
 
 ROWS_PER_ID = 8
@@ -40,13 +42,22 @@ FUSED_ROWS = 8192
 """Rows that pass through fused kernels at once: more would save nothing and take more memory."""
 
 
-def settle(settings: TrainingSettings, model: CTRModel) -> TrainingSettings:
-    """The same settings with every `auto` replaced, for this model and this machine.
+def settle(settings: TrainingSettings, model: CTRModel, objective: type[Objective] = Binary) -> TrainingSettings:
+    """The same settings with every `auto` replaced, for this model, this objective and this machine.
 
-    Raises TrainingError where the device is not there, or fused kernels are asked for that cannot be had.
+    Raises:
+        TrainingError: the device is not there, or fused kernels are asked for that cannot be had.
+        SettingsError: the objective has no metric of the name that `monitor` gives.
     """
     device = resolve_device(settings.device)
     chosen = {"device": str(device)}
+    if settings.monitor == "auto":
+        chosen["monitor"] = next(iter(objective.monitors))
+    elif settings.monitor not in objective.monitors:
+        raise SettingsError(
+            f"training.monitor: this objective has no metric '{settings.monitor}'; "
+            f"{suggest(settings.monitor, objective.monitors)}"
+        )
     if settings.precision == "auto":
         chosen["precision"] = "bfloat16" if multiplies_bfloat16(device) else "float32"
     if settings.embedding_optimizer == "auto":
@@ -72,6 +83,18 @@ def settle(settings: TrainingSettings, model: CTRModel) -> TrainingSettings:
         fused = chosen.get("kernels", settings.kernels) == "fused" and no_layers is None
         part = min(part, FUSED_ROWS if fused else model.rows_in_cache)
     return settings.model_copy(update={**chosen, "micro_batch": part})
+
+
+def apply_process_settings(settings: TrainingSettings) -> None:
+    """Set what the settings ask of the whole process: the allocator. It cannot be undone, and changes no number.
+
+    Whoever trains calls this once, before the first step: `fieldwise.recipes` do, a Trainer does not.
+
+    Args:
+        settings: Without `auto`, as `settle` gives them; an allocator of `auto` is left as it is.
+    """
+    if settings.allocator == "keep":
+        keep_freed_memory()
 
 
 def reuse(settings: TrainingSettings, before: TrainingSettings) -> TrainingSettings:

@@ -2,48 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-_COLUMNS = (
-    ("epoch", 5),
-    ("train loss", 10),
-    ("valid log loss", 14),
-    ("valid AUC", 9),
-    ("learning rate", 13),
-    ("rows/s", 9),
-    ("seconds", 7),
-)
+from fieldwise.metrics import LABELS
 
 
 class EpochRecord(BaseModel):
-    """One epoch. Losses and metrics are means over rows; the validation ones are None without validation rows."""
+    """One epoch.
+
+    train_loss: mean over the training rows. valid: the objective's monitored metrics on the validation rows by name,
+    None for one that is undefined there; empty without validation rows. learning_rate: of the last step.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     epoch: int
     train_loss: float
-    valid_log_loss: float | None
-    valid_auc: float | None
+    valid: dict[str, float | None] = {}
     learning_rate: float
     rows_per_s: float
     seconds: float
 
-    def line(self, *, best: bool) -> str:
+    def line(self, monitors: Sequence[str], *, best: bool) -> str:
         """The record as a row under `header`, marked where it is the best so far."""
         cells = (
             str(self.epoch),
             f"{self.train_loss:.5f}",
-            _figure(self.valid_log_loss),
-            _figure(self.valid_auc),
+            *(_figure(self.valid.get(name)) for name in monitors),
             f"{self.learning_rate:.2e}",
             f"{self.rows_per_s:,.0f}",
             f"{self.seconds:.1f}",
         )
-        padded = (f"{cell:>{width}}" for cell, (_, width) in zip(cells, _COLUMNS, strict=True))
-        return "  ".join(padded) + ("  best" if best and self.valid_log_loss is not None else "")
+        padded = (f"{cell:>{width}}" for cell, (_, width) in zip(cells, _columns(monitors), strict=True))
+        return "  ".join(padded) + ("  best" if best and self.valid else "")
 
 
 class History(BaseModel):
@@ -59,19 +54,46 @@ class History(BaseModel):
     best_epoch: int | None = None
     ended: Literal["", "all epochs", "early stop", "interrupted"] = ""
 
+    @property
+    def monitors(self) -> tuple[str, ...]:
+        """The names of the validation metrics that were recorded."""
+        return tuple(dict.fromkeys(name for record in self.records for name in record.valid))
+
     def to_table(self) -> pa.Table:
-        """The records as an Arrow table, one row per epoch."""
-        columns = {name: [getattr(r, name) for r in self.records] for name in EpochRecord.model_fields}
+        """The records as an Arrow table, one row per epoch; validation metrics as columns `valid_NAME`."""
+        columns: dict[str, list[Any]] = {}
+        for name in EpochRecord.model_fields:
+            if name == "valid":
+                columns |= {f"valid_{m}": [r.valid.get(m) for r in self.records] for m in self.monitors}
+            else:
+                columns[name] = [getattr(r, name) for r in self.records]
         return pa.table(columns)
 
     def __str__(self) -> str:
-        lines = [record.line(best=record.epoch == self.best_epoch) for record in self.records]
-        return "\n".join([header(), *lines])
+        lines = [record.line(self.monitors, best=record.epoch == self.best_epoch) for record in self.records]
+        return "\n".join([header(self.monitors), *lines])
 
 
-def header() -> str:
-    """The column names above the lines of the records."""
-    return "  ".join(f"{name:>{width}}" for name, width in _COLUMNS)
+def header(monitors: Sequence[str]) -> str:
+    """The column names above the lines of the records.
+
+    Args:
+        monitors: names of the validation metrics.
+    """
+    return "  ".join(f"{name:>{width}}" for name, width in _columns(monitors))
+
+
+def _columns(monitors: Sequence[str]) -> list[tuple[str, int]]:
+    """Names and widths."""
+    shown = [f"valid {LABELS.get(name, name)}" for name in monitors]
+    return [
+        ("epoch", 5),
+        ("train loss", 10),
+        *((name, max(9, len(name))) for name in shown),
+        ("learning rate", 13),
+        ("rows/s", 9),
+        ("seconds", 7),
+    ]
 
 
 def _figure(value: float | None) -> str:

@@ -40,7 +40,7 @@ _MOST_DRAWS = 20
 class Trial(BaseModel):
     """One set of settings that was tried.
 
-    settings: by dotted name; those not named stood at their defaults. loss: the validation log loss, None where the
+    settings: by dotted name; those not named stood at their defaults. loss: the validation loss, None where the
     trial failed, and then `error` says why. seconds: how long it took.
     """
 
@@ -82,15 +82,17 @@ def tune(
     trials: int,
     evaluate: Callable[[dict[str, Any], int], float],
     place: Path,
+    metric: str = "log loss",
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> Tuned:
-    """Look for the settings with the least validation log loss.
+    """Look for the settings with the least validation loss.
 
     ranges: dotted setting name -> `Choice` or `Range`. trials: how many in all, those of earlier calls included; fewer
         where every combination of choices has been tried.
     evaluate: from the settings of a trial (those of `ranges`; none for trial 0) and its number to the loss. Where it
         raises a FieldwiseError or returns no finite number, the trial has failed and the search goes on.
+    metric: what the loss is, in words.
     place: a folder for `trials.json`, which is rewritten after every trial. Called again with the same ranges and the
         same seed, the search goes on from there; the trials are those of a search that was never interrupted, as far
         as `evaluate` gives the same losses.
@@ -113,9 +115,9 @@ def tune(
             if settings is None:
                 reporter.say(f"nothing new to try after {len(done)} trials")
                 break
-            done.append(_try(evaluate, settings, len(done)))
+            done.append(_try(evaluate, settings, len(done), metric))
             _write(path, _Record(seed=seed, ranges=dict(ranges), trials=done))
-            reporter.say(_told(done, trials))
+            reporter.say(_told(done, trials, metric))
     good = [trial for trial in done if trial.loss is not None]
     if not good:
         raise TrainingError(f"all {len(done)} trials failed, the first one with: {done[0].error} (see {path})")
@@ -126,23 +128,23 @@ def _loss(trial: Trial) -> float:
     return math.inf if trial.loss is None else trial.loss
 
 
-def _try(evaluate: Callable[[dict[str, Any], int], float], settings: dict[str, Any], number: int) -> Trial:
+def _try(evaluate: Callable[[dict[str, Any], int], float], settings: dict[str, Any], number: int, metric: str) -> Trial:
     begin = time.perf_counter()
     loss: float | None = None
     error: str | None = None
     try:
         loss = float(evaluate(dict(settings), number))
         if not math.isfinite(loss):
-            error, loss = f"the validation log loss is {loss}", None
+            error, loss = f"the validation {metric} is {loss}", None
     except FieldwiseError as failure:
         error = str(failure)
     return Trial(number=number, settings=settings, loss=loss, seconds=time.perf_counter() - begin, error=error)
 
 
-def _told(done: list[Trial], trials: int) -> str:
+def _told(done: list[Trial], trials: int, metric: str) -> str:
     last, best = done[-1], min(done, key=_loss)
     shown = ", ".join(f"{name} = {_shown(value)}" for name, value in last.settings.items()) or "the defaults"
-    came = f"failed ({last.error})" if last.loss is None else f"log loss {last.loss:.5f}"
+    came = f"failed ({last.error})" if last.loss is None else f"{metric} {last.loss:.5f}"
     if last.loss is not None:
         came += ", the best so far" if best is last else f" (best {best.loss:.5f}, trial {best.number})"
     return f"trial {last.number}, {len(done)} of {trials}: {came}, {last.seconds:,.1f} s, {shown}"

@@ -60,11 +60,11 @@ class Measured(CTRModel):
 @pytest.fixture
 def measured(monkeypatch):
     """The model `measured`, registered for one test; it has seen nothing yet."""
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     monkeypatch.setattr(Measured, "built", [])
     monkeypatch.setattr(Measured, "batches", [])
-    register("measured", summary="keeps what it sees")(Measured)
-    return Measured
+    with registry.temporary():
+        register("measured", summary="keeps what it sees")(Measured)
+        yield Measured
 
 
 def test_the_strongest_are_kept_and_of_equals_the_first():

@@ -15,10 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field
 
 from fieldwise.columns.numbers import number_column
 from fieldwise.encoding.encoded import EncodingReport, Ragged
 from fieldwise.encoding.fields import CategoricalEncoding, MultiValuedEncoding
+from fieldwise.encoding.vocabulary import Vocabulary
+from fieldwise.encoding.vocabulary_table import read_vocabulary_table, vocabulary_table
 from fieldwise.errors import DataError, suggest
 from fieldwise.layout import FIRST_TOKEN, MISSING
 from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
@@ -27,17 +30,57 @@ MOST_TOKENS = 64
 """Tokens of a multi-valued field that get a column of their own; rarer ones only count."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class TokenLists:
+    """The lists of a multi-valued field in N rows, of whose tokens the `most` most frequent get a column each."""
+
+    lists: Ragged
+    most: int
+
+    def columns(self) -> list[npt.NDArray[np.float64]]:
+        """Whether a row holds each of these tokens, and how many tokens it holds: `most` + 1 times float64 [N]."""
+        lists = self.lists
+        row = np.repeat(np.arange(len(lists)), np.diff(lists.offsets))
+        # Ids fall with a token's count, so the frequent ones are the first.
+        token = lists.values - FIRST_TOKEN
+        kept = (token >= 0) & (token < self.most)
+        present = np.zeros((self.most, len(lists)))
+        present[token[kept], row[kept]] = 1.0
+        count = np.bincount(row[lists.values != MISSING], minlength=len(lists)).astype(np.float64)
+        return [*present, count]
+
+    def slice(self, start: int, stop: int) -> TokenLists:
+        """Some rows, one after another."""
+        return TokenLists(self.lists.take(np.arange(start, stop)), self.most)
+
+
+@dataclass(frozen=True, eq=False)
 class RawRows:
-    """N rows. categorical: int32 [N, C], ids as in `Vocabulary`, so that `MISSING` and `OTHER` (never seen in
-    training) have theirs. numbers: float64 [N, M], NaN where missing.
+    """N rows.
+
+    categorical: int32 [N, C], ids as in `Vocabulary`, so that `MISSING` and `OTHER` (never seen in training) have
+    theirs. by_field: of each numeric field float64 [N], NaN where missing, and of each multi-valued one its lists.
     """
 
     categorical: npt.NDArray[np.int32]
-    numbers: npt.NDArray[np.float64]
+    by_field: tuple[npt.NDArray[np.float64] | TokenLists, ...]
 
     def __len__(self) -> int:
         return len(self.categorical)
+
+    @property
+    def numbers(self) -> npt.NDArray[np.float64]:
+        """All numbers, those of lists too: float64 [N, M]. Large: for millions of rows ask slice by slice."""
+        columns: list[npt.NDArray[np.float64]] = []
+        for values in self.by_field:
+            columns += values.columns() if isinstance(values, TokenLists) else [values]
+        return np.column_stack(columns) if columns else np.empty((len(self), 0))
+
+    def slice(self, start: int, stop: int) -> RawRows:
+        """Some rows, one after another."""
+        stop = min(stop, len(self))
+        parts = (v.slice(start, stop) if isinstance(v, TokenLists) else v[start:stop] for v in self.by_field)
+        return RawRows(self.categorical[start:stop], tuple(parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,22 +90,28 @@ class _Lists:
     members: MultiValuedEncoding
     whole: CategoricalEncoding
 
-    @classmethod
-    def fit(cls, name: str, spec: MultiValued, column: pa.ChunkedArray) -> _Lists:
-        members = MultiValuedEncoding.fit(name, spec.model_copy(update={"min_count": 1}), column, min_count=1)
-        sets = _sets(members.encode(column, EncodingReport()))
-        return cls(members, CategoricalEncoding.fit(name, Categorical(), sets, min_count=1))
+
+class RawColumnsState(BaseModel):
+    """The JSON half of saved raw columns; the vocabularies are the Arrow half, and the rest follows from the schema.
+
+    most_tokens: tokens of a multi-valued field that have a column of their own.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    most_tokens: int = Field(ge=0)
 
 
 @dataclass(frozen=True, eq=False)
 class RawColumns:
     """What was learned from the training rows, tokens only, and how a table becomes `RawRows` by it.
 
-    encodings: by field, None for a numeric one.
+    encodings: by field, None for a numeric one. most_tokens: of a multi-valued field that get a column of their own.
     """
 
     schema: Schema
     encodings: dict[str, CategoricalEncoding | _Lists | None]
+    most_tokens: int = MOST_TOKENS
 
     @classmethod
     def fit(cls, table: pa.Table, schema: Schema) -> RawColumns:
@@ -75,10 +124,9 @@ class RawColumns:
             with _column(table, schema.column_of(name)) as column:
                 match spec:
                     case Categorical():
-                        every = spec.model_copy(update={"min_count": 1})
-                        encodings[name] = CategoricalEncoding.fit(name, every, column, min_count=1)
+                        encodings[name] = _fit_tokens(name, spec, column)
                     case MultiValued():
-                        encodings[name] = _Lists.fit(name, spec, column)
+                        encodings[name] = _fit_lists(name, spec, column)
                     case Numeric():
                         encodings[name] = None
         return cls(schema, encodings)
@@ -88,26 +136,96 @@ class RawColumns:
         known = [e.whole if isinstance(e, _Lists) else e for e in self.encodings.values() if e is not None]
         return [encoding.vocabulary.tokens for encoding in known]
 
-    def rows(self, table: pa.Table) -> RawRows:
-        """All rows of a table. Raises DataError, naming the column (and the row), for what cannot be read."""
+    @property
+    def num_columns(self) -> int:
+        """Columns of `RawRows`, categorical ones and numbers: C + M."""
+        return sum(
+            2 + self._most(encoding) if isinstance(encoding, _Lists) else 1 for encoding in self.encodings.values()
+        )
+
+    def rows(self, table: pa.Table, report: EncodingReport | None = None) -> RawRows:
+        """All rows of a table.
+
+        Args:
+            table: raw rows; columns that no field reads are left alone.
+            report: takes in the account of unseen and missing values.
+
+        Raises:
+            DataError: a column cannot be read; the message names it (and the row).
+        """
+        met = EncodingReport(rows=table.num_rows)
         categorical: list[npt.NDArray[np.int32]] = []
-        numbers: list[npt.NDArray[np.float64]] = []
+        by_field: list[npt.NDArray[np.float64] | TokenLists] = []
         for name, encoding in self.encodings.items():
             with _column(table, self.schema.column_of(name)) as column:
                 if isinstance(encoding, CategoricalEncoding):
-                    categorical.append(encoding.encode(column, EncodingReport()))
+                    categorical.append(encoding.encode(column, met))
                 elif isinstance(encoding, _Lists):
-                    lists = encoding.members.encode(column, EncodingReport())
+                    lists = encoding.members.encode(column, met)
+                    # Of a list its members are told, not that they have never met in one row.
                     categorical.append(encoding.whole.encode(_sets(lists), EncodingReport()))
-                    numbers += _token_columns(lists, min(MOST_TOKENS, len(encoding.members.vocabulary.tokens)))
+                    by_field.append(TokenLists(lists, self._most(encoding)))
                 else:
-                    values = number_column(column)
-                    numbers.append(np.where(np.isinf(values), np.nan, values))
-        n = table.num_rows
+                    by_field.append(_numbers(name, column, met))
+        if report is not None:
+            report.add(met)
         return RawRows(
-            np.column_stack(categorical) if categorical else np.empty((n, 0), np.int32),
-            np.column_stack(numbers) if numbers else np.empty((n, 0)),
+            np.column_stack(categorical) if categorical else np.empty((table.num_rows, 0), np.int32), tuple(by_field)
         )
+
+    def state(self) -> tuple[RawColumnsState, pa.Table]:
+        """The JSON half and the table of vocabularies; a multi-valued field has two: its members' and its sets'."""
+        vocabularies: list[Vocabulary] = []
+        for encoding in self.encodings.values():
+            if isinstance(encoding, _Lists):
+                vocabularies += [encoding.members.vocabulary, encoding.whole.vocabulary]
+            elif encoding is not None:
+                vocabularies.append(encoding.vocabulary)
+        return RawColumnsState(most_tokens=self.most_tokens), vocabulary_table(vocabularies)
+
+    @classmethod
+    def from_state(cls, schema: Schema, state: RawColumnsState, vocabularies: pa.Table) -> RawColumns:
+        """Rebuild from what `state` gave. Raises PredictorFormatError where the parts do not fit."""
+        owners: list[str] = []
+        for name, spec in schema.fields.items():
+            owners += {"categorical": [name], "multi_valued": [name, f"{name} (sets)"]}.get(spec.kind, [])
+        saved = iter(read_vocabulary_table(vocabularies, owners))
+        encodings: dict[str, CategoricalEncoding | _Lists | None] = {}
+        for name, spec in schema.fields.items():
+            match spec:
+                case Categorical(part=part):
+                    encodings[name] = CategoricalEncoding(name, next(saved), part)
+                case MultiValued(separator=separator):
+                    members = MultiValuedEncoding(name, next(saved), separator)
+                    encodings[name] = _Lists(members, CategoricalEncoding(name, next(saved)))
+                case Numeric():
+                    encodings[name] = None
+        return cls(schema, encodings, state.most_tokens)
+
+    def _most(self, lists: _Lists) -> int:
+        return min(self.most_tokens, len(lists.members.vocabulary.tokens))
+
+
+def _fit_tokens(name: str, spec: Categorical, column: pa.ChunkedArray) -> CategoricalEncoding:
+    """Every token of a column, however rare."""
+    return CategoricalEncoding.fit(name, spec.model_copy(update={"min_count": 1}), column, min_count=1)
+
+
+def _fit_lists(name: str, spec: MultiValued, column: pa.ChunkedArray) -> _Lists:
+    """Every token of a column of lists, and every set of tokens that a row holds."""
+    members = MultiValuedEncoding.fit(name, spec.model_copy(update={"min_count": 1}), column, min_count=1)
+    return _Lists(members, _fit_tokens(name, Categorical(), _sets(members.encode(column, EncodingReport()))))
+
+
+def _numbers(name: str, column: pa.ChunkedArray, report: EncodingReport) -> npt.NDArray[np.float64]:
+    """The number of each row; an infinite one counts as missing."""
+    values = number_column(column)
+    infinite = np.isinf(values)
+    values = np.where(infinite, np.nan, values)
+    for counts, met in ((report.infinite, infinite), (report.missing, np.isnan(values))):
+        if met.any():
+            counts[name] = counts.get(name, 0) + int(np.count_nonzero(met))
+    return values
 
 
 def _sets(lists: Ragged) -> pa.ChunkedArray:
@@ -120,18 +238,6 @@ def _sets(lists: Ragged) -> pa.ChunkedArray:
     offsets = np.searchsorted(row[first], np.arange(len(lists) + 1)).astype(np.int64)
     members = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(ids[first]).cast(pa.string()))
     return pa.chunked_array([pc.binary_join(members, " ")])
-
-
-def _token_columns(lists: Ragged, most: int) -> list[npt.NDArray[np.float64]]:
-    """Whether a row holds each of the `most` most frequent tokens, and how many tokens it holds."""
-    row = np.repeat(np.arange(len(lists)), np.diff(lists.offsets))
-    # Ids fall with a token's count, so the frequent ones are the first.
-    token = lists.values - FIRST_TOKEN
-    kept = (token >= 0) & (token < most)
-    present = np.zeros((most, len(lists)))
-    present[token[kept], row[kept]] = 1.0
-    count = np.bincount(row[lists.values != MISSING], minlength=len(lists)).astype(np.float64)
-    return [*present, count]
 
 
 @contextmanager

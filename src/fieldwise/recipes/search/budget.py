@@ -9,6 +9,7 @@ import numpy as np
 from fieldwise.architecture import Architecture
 from fieldwise.data.dataset import Dataset
 from fieldwise.models import registry
+from fieldwise.objectives import Objective
 from fieldwise.reporting import Reporter
 from fieldwise.settings import Settings
 from fieldwise.training.trainer import Trainer
@@ -32,13 +33,15 @@ def affordable_rows(trainer: Trainer, train: Dataset, seconds: float) -> int:
     return int(seconds / per_row)
 
 
-def affordable_epochs(train: Dataset, settings: Settings, architecture: Architecture, reporter: Reporter) -> int:
+def affordable_epochs(
+    train: Dataset, settings: Settings, objective: Objective, architecture: Architecture, reporter: Reporter
+) -> int:
     """As many epochs as the time budget leaves after the search, at least one and at most those of the settings."""
     assert settings.search is not None
     assert settings.search.time_budget is not None
     left = settings.search.time_budget - seconds_searched(architecture)
     network = registry.build(settings.model, train.layout, settings.model_settings)
-    trainer = Trainer(network, settings=settings.training, seed=settings.seed)
+    trainer = Trainer(network, settings=settings.training, objective=objective, seed=settings.seed)
     # Validation after each epoch takes about a tenth of its time.
     epoch = 1.1 * len(train) * seconds_per_row(trainer, train, most=max(left, 0.0) / 20)
     epochs = min(settings.training.epochs, max(1, int(left / epoch)))

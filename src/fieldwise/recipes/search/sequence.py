@@ -19,6 +19,7 @@ from fieldwise.architecture import FILE_NAME as ARCHITECTURE
 from fieldwise.architecture import Architecture, DataSummary, TupleStatistic, num_tuples, summarise_fields
 from fieldwise.data.dataset import Dataset
 from fieldwise.explain import ClickStatistics
+from fieldwise.objectives import Binary, Objective
 from fieldwise.recipes.search.budget import affordable_epochs
 from fieldwise.recipes.search.stage_training import StageFiles, StageTraining
 from fieldwise.recipes.search.stages import DimensionsStage, Stage, functions_of, search_settings, stages_of
@@ -34,6 +35,7 @@ def search(
     parts: Mapping[str, Dataset],
     settings: Settings,
     *,
+    objective: Objective | None = None,
     source: str = "",
     place: Path | None = None,
     reporter: Reporter,
@@ -44,6 +46,7 @@ def search(
         parts: `train`, which is searched, and `valid`, on which the search networks are measured.
         settings: Of a model that searches. `search` says how; those of the model and of training apply where it does
             not.
+        objective: What the labels are; default: clicks.
         source: The data's name, for the architecture's file.
         place: A folder for what is done and for checkpoints; a search that was stopped goes on from there.
         reporter: For progress.
@@ -56,17 +59,22 @@ def search(
         KeyboardInterrupt: At Ctrl-C; the stage under way is kept in `place`.
         SettingsError: For an unknown function.
     """
+    objective = objective or Binary()
     file = None if place is None else place / ARCHITECTURE
     if file is not None and file.exists():
         reporter.say("the search is done")
         architecture = Architecture.load(file)
     else:
         stages = stages_of(settings, parts["train"].layout)
-        architecture = _run(stages, parts, settings, _empty(parts["train"], settings, source), place, reporter)
-        architecture = architecture.model_copy(update={"statistics": _statistics(parts, settings, architecture)})
+        architecture = _run(
+            stages, parts, settings, objective, _empty(parts["train"], settings, source), place, reporter
+        )
+        architecture = architecture.model_copy(
+            update={"statistics": _statistics(parts, settings, objective, architecture)}
+        )
         if search_settings(settings).time_budget is not None:
             epochs = affordable_epochs(
-                parts["train"], with_architecture(settings, architecture), architecture, reporter
+                parts["train"], with_architecture(settings, architecture), objective, architecture, reporter
             )
             architecture = architecture.model_copy(update={"settings": {**architecture.settings, "epochs": epochs}})
         if file is not None:
@@ -83,6 +91,7 @@ def search_dimensions(
     settings: Settings,
     architecture: Architecture,
     *,
+    objective: Objective | None = None,
     place: Path | None = None,
     reporter: Reporter,
 ) -> Architecture:
@@ -91,7 +100,7 @@ def search_dimensions(
     This is the last stage of `search` on its own.
 
     Args:
-        parts, settings, place, reporter: As in `search`.
+        parts, settings, objective, place, reporter: As in `search`.
         architecture: Dimensions that it has removed are searched again; its embedding size and its
             `shared_embedding` hold, whatever the settings say of them.
 
@@ -104,7 +113,7 @@ def search_dimensions(
     """
     whole = architecture.model_copy(update={"dimensions": None})
     stages: list[Stage] = [DimensionsStage(parts["train"].layout, settings)]
-    return _run(stages, parts, settings, whole, place, reporter)
+    return _run(stages, parts, settings, objective or Binary(), whole, place, reporter)
 
 
 def with_architecture(settings: Settings, architecture: Architecture) -> Settings:
@@ -131,6 +140,7 @@ def _run(
     stages: Sequence[Stage],
     parts: Mapping[str, Dataset],
     settings: Settings,
+    objective: Objective,
     architecture: Architecture,
     folder: Path | None,
     reporter: Reporter,
@@ -153,7 +163,9 @@ def _run(
         if announcement := stage.announcement(candidates):
             reporter.say(f"{title}: {announcement}")
         if candidates:
-            training = StageTraining(stage, architecture, candidates, parts, settings, files, title, reporter)
+            training = StageTraining(
+                stage, architecture, candidates, parts, settings, objective, files, title, reporter
+            )
             architecture, remark = stage.conclude(architecture, training.run(seconds))
             if remark:
                 reporter.say(f"{title}: {remark}")
@@ -165,12 +177,12 @@ def _run(
 
 
 def _statistics(
-    parts: Mapping[str, Dataset], settings: Settings, architecture: Architecture
+    parts: Mapping[str, Dataset], settings: Settings, objective: Objective, architecture: Architecture
 ) -> tuple[TupleStatistic, ...]:
     """What the click rates of field tuples tell of the validation rows: of all tuples, or of the kept ones."""
     train, valid, search = parts["train"], parts.get("valid"), search_settings(settings)
-    if valid is None or valid.label is None or len(np.unique(valid.label)) < 2:
-        return ()
+    if not isinstance(objective, Binary) or valid is None or valid.label is None or len(np.unique(valid.label)) < 2:
+        return ()  # an AUC is of clicks
     fields = len(train.layout)
     if len(train) > MOST_ROWS_COUNTED:
         rows = np.random.default_rng([settings.seed, 8]).choice(len(train), MOST_ROWS_COUNTED, replace=False)

@@ -13,13 +13,16 @@ from pydantic import BaseModel, ConfigDict
 
 from fieldwise.architecture import Architecture, Interaction
 from fieldwise.data.dataset import Dataset
+from fieldwise.objectives import Objective
 from fieldwise.optim.grda import choose_c
 from fieldwise.recipes.search.budget import affordable_rows
 from fieldwise.recipes.search.stages import SearchNetwork, Stage, search_settings
 from fieldwise.reporting import Reporter
 from fieldwise.settings import SearchSettings, Settings, TrainingSettings
 from fieldwise.training.evaluation import evaluate_model
-from fieldwise.training.trainer import GateTraining, Trainer, fill_other
+from fieldwise.training.execution import apply_process_settings
+from fieldwise.training.optimizers import GateTraining
+from fieldwise.training.trainer import Trainer, fill_other
 
 ENOUGH_STEPS = 400
 """Steps of a stage that `epochs = auto` gives small data."""
@@ -41,7 +44,7 @@ class StageRecord(BaseModel):
         batch_size, learning_rate, c: What was used.
         threshold: What the gates' threshold grew to.
         seconds: Of training.
-        valid_log_loss, valid_auc: Of the search network on the validation rows.
+        valid: The objective's monitored metrics of the search network on the validation rows.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,8 +60,7 @@ class StageRecord(BaseModel):
     c: float
     threshold: float
     seconds: float
-    valid_log_loss: float | None = None
-    valid_auc: float | None = None
+    valid: dict[str, float | None] = {}
 
 
 class StageFiles:
@@ -97,6 +99,7 @@ class StageTraining:
         candidates: Of the stage.
         parts: `train`, and `valid` where something is to be measured.
         settings: Of the run, with those of the search.
+        objective: What the labels are.
         files: Where a checkpoint is kept, and gone on from.
         title: What lines of progress begin with.
         reporter: For progress.
@@ -107,6 +110,7 @@ class StageTraining:
     candidates: Sequence[Interaction]
     parts: Mapping[str, Dataset]
     settings: Settings
+    objective: Objective
     files: StageFiles | None
     title: str
     reporter: Reporter
@@ -132,9 +136,11 @@ class StageTraining:
         network, rule, rate = self._build(), self.stage.rule, self._search.gate_learning_rate
         c = choose_c(rule.threshold, mu=rule.mu, rates=[rate] * steps) if rule.c is None else rule.c
         checkpoint = None if self.files is None else self.files.checkpoint
+        apply_process_settings(training)
         trainer = Trainer(
             network.network,
             settings=training,
+            objective=self.objective,
             seed=self.settings.seed,
             reporter=self.reporter,
             checkpoint=checkpoint,
@@ -163,8 +169,7 @@ class StageTraining:
             c=c,
             threshold=float(next(iter(trainer.optimizers["gates"].state.values()))["threshold"]),
             seconds=sum(epoch.seconds for epoch in history.records),
-            valid_log_loss=None if metrics is None else metrics.log_loss,
-            valid_auc=None if metrics is None else metrics.auc,
+            valid={} if metrics is None else {name: metrics.to_dict()[name] for name in self.objective.monitors},
         )
         self._say(f"{record.kept:,} of {record.gates:,} gates are open, {record.seconds:,.1f} s")
         settings = reading.architecture.settings
@@ -218,7 +223,9 @@ class StageTraining:
             network = self._build()
             gates = GateTraining(network.gates, self._search.gate_learning_rate, 0.0, self.stage.rule.mu)
             training = self._training(len(train), batch_size)
-            trainer = Trainer(network.network, settings=training, seed=self.settings.seed, gates=gates)
+            trainer = Trainer(
+                network.network, settings=training, objective=self.objective, seed=self.settings.seed, gates=gates
+            )
             rows = min(len(train), max(batch_size, affordable_rows(trainer, train, seconds)))
             if sample is not None:
                 sample.write_text(str(rows), encoding="utf-8")

@@ -23,7 +23,8 @@ from fieldwise.layers.interaction_functions import function_names, require_funct
 from fieldwise.layout import Layout
 from fieldwise.models import registry
 from fieldwise.models.aim import EmbeddingSearch
-from fieldwise.models.base import CTRModel, Searchable
+from fieldwise.models.base import CTRModel
+from fieldwise.models.searchable import Searchable
 from fieldwise.recipes.search.trimming import normalise
 from fieldwise.settings import SearchSettings, Settings
 

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from fieldwise.layers.kernels import KernelProducts
+from fieldwise.layers.kernel_products import KernelProducts
 from fieldwise.layers.products import inner_products, pairs_of
 
 

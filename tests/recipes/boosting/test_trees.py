@@ -1,22 +1,29 @@
-"""Trees as yardsticks: that both libraries get what they need, and that all kinds of columns come through."""
+"""Trees: that both libraries get what they need, and that all kinds of columns and labels come through."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
+from fieldwise.encoding.encoded import EncodingReport
 from fieldwise.errors import DataError, SettingsError, TrainingError
 from fieldwise.metrics import log_loss
-from fieldwise.recipes.boosting import NAMES, Boosted, boosting
-from fieldwise.recipes.boosting.raw_columns import MOST_TOKENS, RawColumns
+from fieldwise.objectives import Binary, Regression
+from fieldwise.preparation import Prepared, Tables, prepare
+from fieldwise.recipes import boosting
+from fieldwise.recipes.boosting import NAMES, FittedTrees
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
+from fieldwise.settings import DataSettings, Settings
+from fieldwise.training.history import History
 
 SCHEMA = Schema.model_validate(
     {
@@ -61,8 +68,8 @@ def rows(**columns: list[Any]) -> pa.Table:
     return pa.table({**{name: values * num_rows for name, values in plain.items()}, **columns})
 
 
-def fit(name: str, *, schema: Schema = SCHEMA, train: Any = None, valid: Any = None, **arguments: Any) -> Boosted:
-    arguments = {"settings": FEW, "threads": 1, **arguments}
+def fit(name: str, *, schema: Schema = SCHEMA, train: Any = None, valid: Any = None, **arguments: Any) -> FittedTrees:
+    arguments = {"objective": Binary(), "settings": FEW, "threads": 1, **arguments}
     train = table() if train is None else train
     return boosting.fit(name, train, table(seed=1) if valid is None else valid, schema, **arguments)
 
@@ -189,14 +196,8 @@ def test_early_stopping_keeps_the_best_round(name: str) -> None:
 
 
 @both
-def test_without_validation_rows_a_fixed_number_of_rounds_is_trained(
-    name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    model = fit(name, valid=table().slice(0, 0), reporter=Reporter(sys.stdout))
-    assert model.rounds == FEW["fixed_rounds"]
-    said = capsys.readouterr().out
-    assert "no validation rows to stop by, so 20 rounds are trained" in said
-    assert f"{model.parameters:,} numbers in the trees" in said
+def test_without_validation_rows_a_fixed_number_of_rounds_is_trained(name: str) -> None:
+    assert fit(name, valid=table().slice(0, 0)).rounds == FEW["fixed_rounds"]
 
 
 @both
@@ -271,8 +272,8 @@ def test_a_value_of_the_wrong_kind_is_named(name: str) -> None:
 @both
 def test_labels_of_one_kind_are_refused(name: str) -> None:
     train = table()
-    train = train.filter(pa.compute.equal(train["click"], 0))
-    with pytest.raises(DataError, match="every training row has the label 0"):
+    train = train.filter(pc.equal(train["click"], 0))
+    with pytest.raises(DataError, match="training rows: every row has the label 0"):
         fit(name, train=train)
     with pytest.raises(DataError, match="there are no training rows"):
         fit(name, train=train.slice(0, 0))
@@ -303,13 +304,6 @@ def test_many_tokens_do_no_harm(name: str) -> None:
     assert log_loss(label, predicted) < 0.8 * log_loss(label, np.full(len(label), label.mean()))
 
 
-def test_lightgbm_counts_thresholds_listed_tokens_and_leaves() -> None:
-    tree = ["num_leaves=3", "num_cat=1", "threshold=0.5 0", "leaf_value=0.1 0.2 0.3", "cat_boundaries=0 2"]
-    text = "\n".join(["Tree=0", *tree, "cat_threshold=5 1", ""])
-    # One threshold, the three tokens of the set {0, 2, 32}, three leaves.
-    assert boosting._count_lightgbm(text) == 1 + 3 + 3
-
-
 @both
 def test_parameters_are_counted_over_the_kept_rounds(name: str) -> None:
     depth = {"num_leaves": 2} if name == "lightgbm" else {"depth": 1}
@@ -317,25 +311,7 @@ def test_parameters_are_counted_over_the_kept_rounds(name: str) -> None:
     settings = FEW | depth | {"fixed_rounds": 7}
     model = fit(name, schema=schema, valid=table().slice(0, 0), settings=settings)
     # Each tree of one question has a threshold and two leaves.
-    assert (model.rounds, model.parameters) == (7, 7 * 3)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_wrong_settings_are_named(name: str) -> None:
-    with pytest.raises(
-        SettingsError, match=f"model '{name}' has no setting 'learning_rat'; did you mean 'learning_rate'"
-    ):
-        fit(name, settings={"learning_rat": 0.1})
-    with pytest.raises(SettingsError, match=f"model '{name}': setting 'learning_rate' cannot be 0"):
-        fit(name, settings={"learning_rate": 0})
-    assert boosting.resolve(name)["early_stopping_rounds"] == 100
-
-
-def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(SettingsError, match="unknown model 'lightgmb'; did you mean 'lightgbm'"):
-        fit("lightgmb")
-    with pytest.raises(SettingsError, match="did you mean 'catboost'"):
-        boosting.settings_model("catbost")
+    assert (model.rounds, model.parameters) == (7, {"all": 7 * 3})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -345,48 +321,160 @@ def test_a_missing_library_names_the_command(name: str, monkeypatch: pytest.Monk
         fit(name)
 
 
-# ---- the columns themselves
+# ---- numbers instead of clicks
 
 
-def test_lists_become_a_column_per_frequent_token_and_their_number() -> None:
-    schema = Schema.model_validate({"fields": {"tags": {"kind": "multi_valued", "separator": "|"}}, "label": "click"})
-    columns = RawColumns.fit(pa.table({"tags": ["b|a|b", "a", "a", None]}), schema)
-    read = columns.rows(pa.table({"tags": ["b|new", "a|a", "", None]}))
-    # By falling count: a (3), b (2).
-    np.testing.assert_array_equal(read.numbers, [[0, 1, 2], [1, 0, 2], [0, 0, 0], [0, 0, 0]])
+def priced(num_rows: int = 1500, *, seed: int = 0) -> pa.Table:
+    """The log with a number as its label: 100, 50 more of `bob`, 20 more above a price of 10, and some noise."""
+    part = table(num_rows, seed=seed)
+    dear = part["price"].fill_null(0).to_numpy() > 10
+    bob = np.array(part["user"].to_pylist()) == "bob"
+    noise = np.random.default_rng(seed).normal(size=num_rows)
+    return part.set_column(0, "click", pa.array(100 + 50.0 * bob + 20.0 * dear + noise))
 
 
-def test_the_set_of_a_list_is_a_token_whatever_its_order() -> None:
-    schema = Schema.model_validate({"fields": {"tags": {"kind": "multi_valued", "separator": "|"}}, "label": "click"})
-    columns = RawColumns.fit(pa.table({"tags": ["b|a|b", "a|b", "a", None]}), schema)
-    read = columns.rows(pa.table({"tags": ["a|b", "b|a|a", "a", "", "b", "new", "a|new"]})).categorical[:, 0]
-    seen = read[:4]
-    assert seen[0] == seen[1] == 2
-    assert len(set(seen.tolist())) == 3
-    assert read[4:].tolist() == [1, 1, 1]
-    assert len(columns.tokens()[0]) == 3
+@both
+def test_numbers_are_predicted_in_their_own_unit(name: str) -> None:
+    objective = Regression.fit(priced()["click"].to_numpy().astype(np.float32))
+    model = fit(name, train=priced(), valid=priced(seed=1), objective=objective)
+    plain, bob, dear = model.predict(rows(user=["ann", "bob", "ann"], price=[5.0, 5.0, 15.0]))
+    assert (plain, bob, dear) == pytest.approx((100, 150, 120), abs=3)
+    measured = model.evaluate(priced(seed=2)).to_dict()
+    assert measured["rmse"] < 2.5
+    assert measured["mae"] < 2
 
 
-def test_only_the_most_frequent_tokens_of_lists_get_columns() -> None:
-    schema = Schema.model_validate({"fields": {"tags": "multi_valued"}, "label": "click"})
-    lists = [[f"t{j}" for j in range(i + 1)] for i in range(MOST_TOKENS + 10)]
-    read = RawColumns.fit(pa.table({"tags": lists}), schema).rows(pa.table({"tags": [lists[-1]]}))
-    np.testing.assert_array_equal(read.numbers, [[1.0] * MOST_TOKENS + [MOST_TOKENS + 10]])
+@both
+def test_early_stopping_of_numbers_goes_by_their_squared_error(name: str) -> None:
+    train, valid = priced(200), priced(400, seed=1)
+    valid = valid.set_column(0, "click", pa.array(np.random.default_rng(0).permutation(valid["click"].to_numpy())))
+
+    def error(model: FittedTrees) -> Any:
+        return model.evaluate(valid).to_dict()["rmse"]
+
+    model = fit(name, train=train, valid=valid, objective=Regression())
+    errors = {
+        n: error(
+            fit(
+                name,
+                train=train,
+                valid=valid.slice(0, 0),
+                settings=FEW | {"fixed_rounds": n},
+                objective=Regression(),
+            )
+        )
+        for n in range(1, model.rounds + FEW["early_stopping_rounds"])
+    }
+    assert min(errors, key=errors.__getitem__) == model.rounds
+    assert error(model) == pytest.approx(errors[model.rounds], abs=1e-6)
 
 
-def test_numbers_are_neither_scaled_nor_cut_and_keep_all_digits() -> None:
-    fields = {"at": {"kind": "numeric", "buckets": 2}, "price": {"kind": "numeric", "transform": "log_squared"}}
-    schema = Schema.model_validate({"fields": fields, "label": "click"})
-    raw = pa.table({"at": [978300761, 978300762], "price": ["12.5", "-"]})
+@both
+def test_labels_that_are_no_numbers_are_refused_for_regression(name: str) -> None:
+    with pytest.raises(DataError, match="label column 'click'"):
+        fit(name, train=priced().set_column(0, "click", pa.array(["high"] * 1500)), objective=Regression())
+
+
+@both
+def test_an_objective_that_trees_do_not_know_is_refused(name: str) -> None:
+    ranking = Binary().model_copy(update={"name": "ranking"})
+    with pytest.raises(SettingsError, match=f"model '{name}' cannot be .* ranking; it knows binary, regression"):
+        fit(name, objective=ranking)
+
+
+# ---- as any fitted model
+
+
+@both
+def test_predicting_takes_account_of_unseen_and_missing_values(name: str) -> None:
+    report = EncodingReport()
+    fit(name).predict(rows(user=["zoe", None], price=[float("inf"), 1.0], tags=["hot|new", ""]), report=report)
+    assert report.unseen == {"user": 1, "tags": 1}
+    assert report.examples == {"user": ["zoe"], "tags": ["new"]}
+    assert report.missing == {"user": 1, "price": 1, "tags": 1}
+    assert (report.rows, report.infinite) == (2, {"price": 1})
+
+
+@both
+def test_large_tables_are_predicted_in_pieces(name: str) -> None:
+    class Rows:
+        done: ClassVar[list[float]] = []
+
+        def update(self, n: float = 1) -> None:
+            self.done.append(n)
+
+    model, few = fit(name), table(1000, seed=2)
+    many = pa.concat_tables([few] * 70)
+    progress = Rows()
+    np.testing.assert_array_equal(model.predict(many, progress=progress), np.tile(model.predict(few), 70))
+    assert len(progress.done) > 1
+    assert sum(progress.done) == 70_000
+
+
+@both
+def test_rows_given_as_dicts_are_predicted_as_a_table_is(name: str) -> None:
+    model, few = fit(name), table(30, seed=2)
+    np.testing.assert_array_equal(model.predict_rows(few.to_pylist()), model.predict(few))
+    assert model.predict_rows([]).shape == (0,)
+
+
+@both
+def test_two_threads_that_predict_at_once_get_right_answers(name: str) -> None:
+    model = fit(name)
+    parts = [table(300, seed=seed) for seed in range(8)]
+    expected = [model.predict(part) for part in parts]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for got, right in zip(pool.map(model.predict, parts), expected, strict=True):
+                np.testing.assert_array_equal(got, right)
+
+
+# ---- the recipe
+
+
+def prepared(source: Any, *, objective: str = "binary", **data: Any) -> Prepared:
+    tables = Tables("a log", source, None, None)
+    return prepare(tables, SCHEMA, DataSettings(**data), seed=0, objective=objective)
+
+
+def settings(name: str, **own: Any) -> Settings:
+    return Settings(model=name, model_settings=boosting.resolve(name, FEW | own), seed=3)
+
+
+@both
+def test_training_gives_the_account_of_a_run(name: str) -> None:
+    rows_by_part = prepared(table(2000))
+    result = boosting.train(rows_by_part, settings(name), reporter=Reporter(enabled=False), threads=1)
+    model = result.model
+    assert isinstance(model, FittedTrees)
     np.testing.assert_array_equal(
-        RawColumns.fit(raw, schema).rows(raw).numbers, [[978300761, 12.5], [978300762, float("nan")]]
+        model.predict(table(seed=2)),
+        fit(name, train=rows_by_part.raw("train"), valid=rows_by_part.raw("valid"), seed=3).predict(table(seed=2)),
     )
+    assert result.epochs == result.best_epoch == model.rounds >= 1
+    assert result.history == History()
+    assert result.settings == settings(name)
+    assert result.rows_per_s == pytest.approx(1600 * model.rounds / result.seconds)
+    assert (result.device, result.notes) == ("cpu", [])
+    assert result.metrics == {part: model.evaluate(rows_by_part.raw(part)) for part in ("valid", "test")}
 
 
-def test_rare_tokens_keep_their_codes() -> None:
-    schema = Schema.model_validate({"fields": {"user": {"kind": "categorical", "min_count": 5}}, "label": "click"})
-    raw = pa.table({"user": ["a", "b", "a", None]})
-    columns = RawColumns.fit(raw, schema)
-    np.testing.assert_array_equal(columns.rows(raw).categorical[:, 0], [2, 3, 2, 0])
-    assert columns.rows(pa.table({"user": ["new"]})).categorical.tolist() == [[1]]
-    assert [tokens.to_pylist() for tokens in columns.tokens()] == [["a", "b"]]
+@both
+def test_parts_without_rows_are_not_measured(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    rows_by_part = prepared(table(), valid_fraction=0.0, test_fraction=0.0)
+    result = boosting.train(rows_by_part, settings(name), reporter=Reporter(sys.stdout), threads=1)
+    assert result.metrics == {}
+    assert result.epochs == FEW["fixed_rounds"]
+    assert result.notes == [f"{name}: no validation rows to stop by, so 20 rounds are trained"]
+    said = capsys.readouterr().out
+    assert result.notes[0] in said
+    assert f"{result.model.parameters['all']:,} numbers in the trees" in said
+
+
+@both
+def test_numbers_are_measured_as_numbers(name: str) -> None:
+    result = boosting.train(
+        prepared(priced(), objective="regression"), settings(name), reporter=Reporter(enabled=False), threads=1
+    )
+    assert result.metrics["test"].to_dict()["rmse"] < 3
+    assert result.metrics["valid"].to_dict().keys() >= {"rmse", "mae"}

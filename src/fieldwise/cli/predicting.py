@@ -1,4 +1,4 @@
-"""`fieldwise predict` and `fieldwise evaluate`."""
+"""`fieldwise predict`."""
 
 from __future__ import annotations
 
@@ -9,73 +9,69 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import typer
 
-from fieldwise.api import load
+from fieldwise.cli.options import Data, Model, Names, Quiet
 from fieldwise.cli.words import one_or_list, print_json, split_names
 from fieldwise.errors import DataError, suggest
-from fieldwise.native.memory import keep_freed_memory
-from fieldwise.predictor import Predictor
-from fieldwise.reporting import Reporter
 
-PROBABILITY = "probability"
-
-
-def evaluate(model: Path, data: Sequence[str], *, names: str | None, as_json: bool, quiet: bool) -> None:
-    """Print the metrics of a saved model on labelled rows."""
-    reporter = Reporter(enabled=not quiet)
-    keep_freed_memory()
-    predictor = load(model)
-    started = time.perf_counter()
-    metrics = predictor.evaluate(one_or_list(data), names=split_names(names), reporter=reporter)
-    seconds = time.perf_counter() - started
-    _say_report(predictor, reporter)
-    if as_json:
-        print_json({**metrics.to_dict(), "rows_per_s": metrics.rows / seconds, "unseen": predictor.report.unseen})
-    else:
-        typer.echo(str(metrics))
+if TYPE_CHECKING:
+    from fieldwise.predictor import Predictor
+    from fieldwise.reporting import Reporter
 
 
 def predict(
-    model: Path,
-    data: Sequence[str],
-    *,
-    out: str,
-    keep: str | None,
-    names: str | None,
-    as_json: bool,
-    quiet: bool,
+    model: Model,
+    data: Data,
+    out: Annotated[str, typer.Option(metavar="FILE", help="A .csv or .parquet file, or - for standard output.")] = "-",
+    keep: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Columns of the input to write beside the probability.")
+    ] = None,
+    names: Names = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print rows, rows_per_s and unseen values as JSON (needs --out FILE).")
+    ] = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Write the probability of every row, with the kept columns beside it."""
+    """Predict click probabilities of new rows, one per row and in their order.
+
+    Values that training never saw are predicted as unknown ones, counted and reported per field.
+    """
+    from fieldwise.api import load
+    from fieldwise.encoding.encoded import EncodingReport
+    from fieldwise.native.memory import keep_freed_memory
+    from fieldwise.reporting import Reporter
+
     if as_json and out == "-":
         raise DataError("--json prints on standard output, where the predictions go; name a file with --out")
     reporter = Reporter(enabled=not quiet)
     keep_freed_memory()
     predictor = load(model)
+    report = EncodingReport()
     kept = split_names(keep) or []
     rows = 0
     started = time.perf_counter()
-    with _writing(out) as write:
-        pieces = predictor.predict_tables(one_or_list(data), names=split_names(names), reporter=reporter)
-        for table, probability in pieces:
+    column = predictor.objective.prediction_name
+    with _writing(out, column) as write:
+        pieces = predictor.predict_tables(one_or_list(data), names=split_names(names), report=report, reporter=reporter)
+        for table, prediction in pieces:
             if not rows:
                 _say_unread(predictor, table, kept, reporter)
             for name in kept:
                 if name not in table.column_names:
                     raise DataError(f"--keep {name}: there is no such column; {suggest(name, table.column_names)}")
-            write(table.select(kept).append_column(PROBABILITY, pa.array(probability)))
-            rows += len(probability)
+            write(table.select(kept).append_column(column, pa.array(prediction)))
+            rows += len(prediction)
     seconds = time.perf_counter() - started
-    _say_report(predictor, reporter)
+    for line in report.lines():
+        reporter.say(line)
     reporter.say(f"{rows:,} rows predicted, {rows / seconds:,.0f} rows/s")
     if as_json:
-        report = predictor.report
         print_json(
             {
                 "rows": rows,
@@ -99,16 +95,14 @@ def _say_unread(predictor: Predictor, table: pa.Table, kept: Sequence[str], repo
         reporter.say(f"columns that the model does not read: {', '.join(unread[:10])}{more}")
 
 
-def _say_report(predictor: Predictor, reporter: Reporter) -> None:
-    for line in predictor.report.lines():
-        reporter.say(line)
-
-
 @contextmanager
-def _writing(out: str) -> Iterator[Callable[[pa.Table], None]]:
-    """A function that appends tables to a file, which appears under its name only when it is whole."""
+def _writing(out: str, header: str) -> Iterator[Callable[[pa.Table], None]]:
+    """A function that appends tables to a file, which appears under its name only when it is whole.
+
+    header: the column of a file without rows.
+    """
     if out == "-":
-        with _Writer(sys.stdout.buffer, parquet=False) as writer:
+        with _Writer(sys.stdout.buffer, header, parquet=False) as writer:
             yield writer.write
         sys.stdout.flush()
         return
@@ -120,7 +114,10 @@ def _writing(out: str) -> Iterator[Callable[[pa.Table], None]]:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         work = Path(name)
         try:
-            with os.fdopen(handle, "wb") as file, _Writer(file, parquet=path.suffix in (".parquet", ".pq")) as writer:
+            with (
+                os.fdopen(handle, "wb") as file,
+                _Writer(file, header, parquet=path.suffix in (".parquet", ".pq")) as writer,
+            ):
                 yield writer.write
             work.chmod(0o644)
             work.replace(path)
@@ -133,8 +130,9 @@ def _writing(out: str) -> Iterator[Callable[[pa.Table], None]]:
 class _Writer:
     """Writes tables of one schema one after another, as CSV or Parquet."""
 
-    def __init__(self, file: Any, *, parquet: bool) -> None:
+    def __init__(self, file: Any, header: str, *, parquet: bool) -> None:
         self.file = file
+        self.header = header
         self.open = pa.parquet.ParquetWriter if parquet else pa.csv.CSVWriter
         self.parquet = parquet
         self.writer: Any = None
@@ -154,7 +152,7 @@ class _Writer:
             self.writer.close()
         elif kind is None:
             # No input row at all still makes a readable file, with a header.
-            empty = pa.table({PROBABILITY: pa.array(np.empty(0))})
+            empty = pa.table({self.header: pa.array([], pa.float64())})
             with self.open(self.file, empty.schema) as writer:
                 writer.write_table(empty)
 

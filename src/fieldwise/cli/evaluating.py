@@ -1,0 +1,53 @@
+"""`fieldwise evaluate`."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Literal
+
+import typer
+
+from fieldwise.cli.options import AsJson, Data, Model, Names, Quiet
+from fieldwise.cli.words import one_or_list, print_json, split_names
+
+
+def evaluate(
+    model: Model,
+    data: Data,
+    rows: Annotated[
+        Literal["test", "all"],
+        typer.Option(
+            help="Of a table that the model was trained on: its recorded test rows, or all rows. Of any other table "
+            "all rows are measured."
+        ),
+    ] = "test",
+    names: Names = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a saved model on rows with labels: AUC, log loss, calibration; RMSE and MAE of numbers.
+
+    Of a table that the model was trained on, and of a built-in data set, only the recorded test rows are used.
+    """
+    from fieldwise.api import load
+    from fieldwise.encoding.encoded import EncodingReport
+    from fieldwise.native.memory import keep_freed_memory
+    from fieldwise.reporting import Reporter
+
+    reporter = Reporter(enabled=not quiet)
+    keep_freed_memory()
+    predictor = load(model)
+    report = EncodingReport()
+    started = time.perf_counter()
+    metrics = predictor.evaluate(
+        one_or_list(data), rows=rows, names=split_names(names), report=report, reporter=reporter
+    )
+    seconds = time.perf_counter() - started
+    for line in report.lines():
+        reporter.say(line)
+    if as_json:
+        print_json(
+            {**metrics.to_dict(), "part": metrics.part, "rows_per_s": metrics.rows / seconds, "unseen": report.unseen}
+        )
+    else:
+        typer.echo(str(metrics))

@@ -1,0 +1,75 @@
+"""Models as programs of `torch.export`, which run without this package: in C++, compiled ahead of time, elsewhere."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from fieldwise.data.batch import Batch
+from fieldwise.layout import OTHER, Layout
+from fieldwise.models.base import CTRModel
+
+_ROWS, _VALUES = 5, 3
+"""Of the example that a program is traced with. Not 0 or 1, which torch would take for constants."""
+
+
+class _Exported(nn.Module):
+    """A model that reads plain tensors, so that whoever runs the program needs no `Batch`.
+
+    It holds the model as a part, for some names of models' own parts are names of programs as well.
+    """
+
+    def __init__(self, model: CTRModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, categorical: Tensor, numeric: Tensor, multi_valued: tuple[Tensor, ...]) -> Tensor:
+        """Logits [B]."""
+        logit: Tensor = self.model(Batch(categorical, numeric, multi_valued))
+        return logit
+
+
+def export_program(model: CTRModel) -> ExportedProgram:
+    """A model as it predicts, as a program for any number of rows.
+
+    The number of rows B is free, 0 and 1 included, and so is the length K that the lists of each multi-valued field
+    are padded to. Its logits are those of the model, bit for bit.
+
+    Args:
+        model: On the CPU. It is left as it is.
+
+    Returns:
+        A program of the three parts of a `Batch`: `categorical`, `numeric` and the tuple `multi_valued`. A model
+        without fields of a kind reads none of that part. `torch.export.save` keeps the program.
+
+    Shape:
+        int64 [B, fields], float32 [B, fields] and a tuple of int64 [B, K] -> float32 [B].
+
+    Example:
+        >>> program = export_program(model).module()  # doctest: +SKIP
+        >>> logit = program(batch.categorical, batch.numeric, batch.multi_valued)  # doctest: +SKIP
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        return torch.export.export(
+            _Exported(model), _example(model.layout), dynamic_shapes=_free_sizes(model.layout), strict=False
+        )
+    finally:
+        model.train(was_training)
+
+
+def _example(layout: Layout) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """Some rows of a layout."""
+    return (
+        torch.full((_ROWS, len(layout.categorical)), OTHER),
+        torch.zeros(_ROWS, len(layout.numeric)),
+        tuple(torch.full((_ROWS, _VALUES), OTHER) for _ in layout.multi_valued),
+    )
+
+
+def _free_sizes(layout: Layout) -> tuple[object, ...]:
+    """Which dimensions of the parts are free."""
+    rows = {0: Dim.DYNAMIC}
+    return rows, rows, tuple({0: Dim.DYNAMIC, 1: Dim.DYNAMIC} for _ in layout.multi_valued)

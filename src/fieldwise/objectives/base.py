@@ -1,0 +1,136 @@
+"""Objective: what a label may be, and what a model's output means. Nothing else in the package knows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from fieldwise.metrics import Metrics
+from fieldwise.schema import Schema
+
+Direction = Literal["min", "max"]
+"""Whether less or more of a metric is better."""
+
+Labels = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+
+
+class Objective(BaseModel, ABC):
+    """The meaning of labels and of a model's output. Plain data: it is saved with the model that it trained.
+
+    An objective is made from the labels of the training rows (`fit`), of which it may keep a few figures.
+
+    name: what settings call it. prediction_name: what a table calls a column of predictions. monitors: the metrics
+    that may decide on the best epoch and that a comparison shows, each with its better direction, the most important
+    first. separation_name: what `separation` measures. metrics_class: of what `evaluate` gives.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    prediction_name: ClassVar[str]
+    monitors: ClassVar[Mapping[str, Direction]]
+    separation_name: ClassVar[str]
+    metrics_class: ClassVar[type[Metrics]]
+
+    name: str
+
+    @staticmethod
+    @abstractmethod
+    def read_label(table: pa.Table, schema: Schema) -> Labels:
+        """The label of each row.
+
+        Args:
+            table: rows with the label column.
+            schema: names that column.
+
+        Returns:
+            float32 [N].
+
+        Raises:
+            DataError: the column is missing, or a row has no label of this kind; the message names the row.
+        """
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, label: Labels, weight: Labels | None = None) -> Self:
+        """The objective for some training rows.
+
+        Args:
+            label: their labels, float32 [N].
+            weight: their weights, float32 [N]; None: all 1.
+
+        """
+
+    @staticmethod
+    @abstractmethod
+    def require_variety(label: Labels) -> None:
+        """Raise DataError where all labels [N] are such that there is nothing to learn."""
+
+    @abstractmethod
+    def loss(self, logit: Tensor, label: Tensor, weight: Tensor | None) -> Tensor:
+        """The mean loss of a batch, in which weighted rows count in proportion to their weight.
+
+        Args:
+            logit: a model's outputs, float32 [B].
+            label: float32 [B].
+            weight: float32 [B]; None: all 1.
+
+        Returns:
+            A scalar with a gradient.
+        """
+
+    @abstractmethod
+    def prediction(self, logit: npt.NDArray[np.float32]) -> Floats:
+        """What a user sees for each of a model's outputs: float64 [N]."""
+
+    @abstractmethod
+    def evaluate(
+        self, label: npt.ArrayLike, prediction: npt.ArrayLike, *, weight: Any = None, group: Any = None
+    ) -> Metrics:
+        """The metrics of predictions.
+
+        Args:
+            label: [N].
+            prediction: as `prediction` gives them, [N].
+            weight: row weights, at least 0, [N]; None: all 1.
+            group: the group of each row, for metrics within groups, [N]; None: no such metrics.
+
+        Raises:
+            DataError: as the functions of `fieldwise.metrics` do.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def strata(label: Labels) -> npt.NDArray[np.int64]:
+        """The stratum of each row for a stratified split: int64 [N]; every part gets its share of each."""
+
+    @staticmethod
+    @abstractmethod
+    def separation(label: Labels, score: Floats, weight: Floats | None = None) -> float | None:
+        """How well a score alone tells the labels, from what chance gives up to 1; None where that is undefined."""
+
+    @staticmethod
+    @abstractmethod
+    def describe_labels(mean: float) -> str:
+        """The mean label in words, such as `12.3% clicks`."""
+
+    @property
+    def default_monitor(self) -> str:
+        """The metric that decides on the best epoch where nobody names one."""
+        return next(iter(self.monitors))
+
+
+def weighted_mean(losses: Tensor, weight: Tensor | None) -> Tensor:
+    """The mean of a batch's losses [B], weighted; the smallest number stands for a sum of weights that is zero."""
+    import torch
+
+    if weight is None:
+        return losses.mean()
+    return (losses * weight).sum() / weight.sum().clamp_min(torch.finfo(torch.float32).tiny)

@@ -1,0 +1,109 @@
+"""A number to predict: squared error. The model's output is in deviations of the training labels from their mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import Field
+from torch import Tensor
+
+from fieldwise import metrics
+from fieldwise.columns.numbers import number_column
+from fieldwise.data.labels import role_column
+from fieldwise.errors import DataError, SchemaError
+from fieldwise.objectives.base import Direction, Floats, Labels, Objective, weighted_mean
+from fieldwise.schema import Schema
+
+_STRATA = 10
+
+
+class Regression(Objective):
+    """A label that is any finite number; the prediction is its expected value.
+
+    Networks begin near an output of zero and learn steps of about one, so labels are standardised for them: the
+    prediction is `mean + deviation * output`.
+
+    mean, deviation: of the training labels (weighted).
+    """
+
+    prediction_name: ClassVar[str] = "prediction"
+    monitors: ClassVar[Mapping[str, Direction]] = {"rmse": "min", "mae": "min"}
+    separation_name: ClassVar[str] = "R²"
+    metrics_class: ClassVar[type[metrics.Metrics]] = metrics.RegressionMetrics
+
+    name: Literal["regression"] = "regression"
+    mean: float = 0.0
+    deviation: float = Field(default=1.0, gt=0)
+
+    @staticmethod
+    def read_label(table: pa.Table, schema: Schema) -> Labels:
+        """The number of each row: float32 [N]. Raises DataError for an empty cell, text, or an infinite number."""
+        name = schema.label
+        if schema.positive is not None:
+            raise SchemaError(
+                f"'positive' ({schema.positive}) names the label value that is a click; with the objective regression "
+                "every label is a number: leave it out"
+            )
+        try:
+            numbers = number_column(role_column(table, name, "label"))
+        except DataError as error:
+            if str(error).startswith("the label column"):
+                raise
+            raise DataError(f"label column '{name}': {error}") from error
+        label = numbers.astype(np.float32)
+        bad = ~np.isfinite(label)
+        if bad.any():
+            row = int(np.argmax(bad))
+            what = "is empty" if np.isnan(numbers[row]) else f"holds {numbers[row]:g}"
+            raise DataError(f"label column '{name}': row {row + 1} {what}; every row needs a finite number")
+        return label
+
+    @classmethod
+    def fit(cls, label: Labels, weight: Labels | None = None) -> Self:
+        """Takes the mean and the deviation of the labels; 1 where they do not differ."""
+        if not len(label):
+            return cls()
+        exact = label.astype(np.float64)
+        mean = float(np.average(exact, weights=weight))
+        deviation = float(np.sqrt(np.average((exact - mean) ** 2, weights=weight)))
+        return cls(mean=mean, deviation=deviation or 1.0)
+
+    @staticmethod
+    def require_variety(label: Labels) -> None:
+        """Labels must differ."""
+        if len(label) and label.min() == label.max():
+            raise DataError(f"every row has the label {label[0]:g}; a model needs rows with different labels")
+
+    def loss(self, logit: Tensor, label: Tensor, weight: Tensor | None) -> Tensor:
+        """Mean squared error, in squared deviations."""
+        return weighted_mean((logit - (label - self.mean) / self.deviation) ** 2, weight)
+
+    def prediction(self, logit: npt.NDArray[np.float32]) -> Floats:
+        """Outputs in the unit of the labels."""
+        return self.mean + self.deviation * logit.astype(np.float64)
+
+    def evaluate(
+        self, label: npt.ArrayLike, prediction: npt.ArrayLike, *, weight: Any = None, group: Any = None
+    ) -> metrics.RegressionMetrics:
+        """RMSE, MAE, R² and bias; groups are not used."""
+        return metrics.evaluate_regression(label, prediction, weight=weight)
+
+    @staticmethod
+    def strata(label: Labels) -> npt.NDArray[np.int64]:
+        """Tenths of the rows by label, so that the parts share one distribution; equal labels stay together."""
+        bounds = np.unique(np.quantile(label, np.arange(1, _STRATA) / _STRATA)) if len(label) else label
+        return np.searchsorted(bounds, label, side="right").astype(np.int64)
+
+    @staticmethod
+    def separation(label: Labels, score: Floats, weight: Floats | None = None) -> float | None:
+        """R² of the score as a prediction."""
+        return metrics.evaluate_regression(label, score, weight=weight).r2
+
+    @staticmethod
+    def describe_labels(mean: float) -> str:
+        """The mean label."""
+        return f"mean label {mean:.6g}"

@@ -1,0 +1,54 @@
+"""What LightGBM and CatBoost have in common: labelled rows go in, and trees come out that predict and become bytes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fieldwise.errors import SettingsError
+from fieldwise.recipes.boosting.raw_columns import RawRows
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledRows:
+    """Rows with labels float32 [N] and weights float32 [N] or None."""
+
+    rows: RawRows
+    label: npt.NDArray[np.float32]
+    weight: npt.NDArray[np.float32] | None
+
+
+class LibraryTrees(ABC):
+    """A library's trained trees.
+
+    rounds: trees that are kept. parameters: the numbers in them: one per split (for a split into sets of tokens, one
+    per token that it puts aside) and one per leaf. CatBoost's figures per token are not among them.
+    """
+
+    rounds: int
+    parameters: int
+
+    @abstractmethod
+    def predict(self, rows: RawRows, *, threads: int) -> Floats:
+        """The objective's prediction for each of N >= 1 rows: float64 [N]."""
+
+    @abstractmethod
+    def to_bytes(self) -> bytes:
+        """The trees in the library's own format, from which they predict the same to the last bit."""
+
+
+def imported(name: str) -> Any:
+    """The library of one of `NAMES`. Raises SettingsError, with the command that installs it, where it is missing."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise SettingsError(f"{name} is not installed: pip install 'fieldwise[gbdt]'") from None

@@ -1,0 +1,119 @@
+"""LightGBM: training, predicting, and its model text.
+
+G. Ke et al.: "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NIPS 2017.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fieldwise.errors import PredictorFormatError, TrainingError
+from fieldwise.layout import OTHER
+from fieldwise.recipes.boosting.library import Floats, LabelledRows, LibraryTrees, imported
+from fieldwise.recipes.boosting.lightgbm_text import checked, count_numbers
+from fieldwise.recipes.boosting.losses import Loss
+from fieldwise.recipes.boosting.raw_columns import RawRows
+from fieldwise.settings.trees import BoostingSettings, LightGBMSettings
+
+
+class LightGBMTrees(LibraryTrees):
+    """Trees as LightGBM's model text has them. The text holds every digit, and no training rows hang on it."""
+
+    def __init__(self, text: str) -> None:
+        self._booster = imported("lightgbm").Booster(model_str=text)
+        self._text = text
+        self.rounds = int(self._booster.num_trees())
+        self.parameters = count_numbers(text)
+
+    @classmethod
+    def train(
+        cls,
+        settings: LightGBMSettings,
+        loss: Loss,
+        train: LabelledRows,
+        valid: LabelledRows,
+        *,
+        seed: int,
+        threads: int,
+    ) -> LightGBMTrees:
+        """Train up to the best round on the validation rows, or `fixed_rounds` where there are none.
+
+        Raises TrainingError where the library gives up.
+        """
+        lightgbm = imported("lightgbm")
+        parameters = settings.model_dump(exclude=set(BoostingSettings.model_fields)) | {
+            "objective": loss.lightgbm,
+            "metric": loss.lightgbm_metric,
+            "bagging_freq": int(settings.bagging_fraction < 1),
+            "seed": seed,
+            "num_threads": threads,
+            # Sums in a fixed order; without these two the numbers could depend on a timing.
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
+        }
+
+        def dataset(part: LabelledRows, reference: Any = None) -> Any:
+            return lightgbm.Dataset(
+                _matrix(part.rows),
+                part.label,
+                weight=part.weight,
+                reference=reference,
+                categorical_feature=list(range(part.rows.categorical.shape[1])),
+                params=parameters,
+            )
+
+        try:
+            rows = dataset(train)
+            watched, callbacks = [], []
+            if len(valid.rows):
+                watched = [dataset(valid, rows)]
+                callbacks = [lightgbm.early_stopping(settings.early_stopping_rounds, verbose=False)]
+            booster = lightgbm.train(
+                parameters,
+                rows,
+                num_boost_round=settings.max_rounds if watched else settings.fixed_rounds,
+                valid_sets=watched,
+                callbacks=callbacks,
+            )
+            rounds = booster.best_iteration if watched else settings.fixed_rounds
+            return cls(booster.model_to_string(num_iteration=rounds))
+        except lightgbm.basic.LightGBMError as error:
+            raise TrainingError(f"lightgbm gave up: {str(error).splitlines()[0]}") from error
+
+    @classmethod
+    def from_bytes(cls, content: bytes, loss: Loss, *, num_columns: int) -> LightGBMTrees:
+        """Read what `to_bytes` gave.
+
+        Args:
+            content: it may come from a stranger.
+            loss: the one that it must have been trained with.
+            num_columns: columns of its training rows.
+
+        Raises:
+            PredictorFormatError: the text is not of such trees.
+            SettingsError: LightGBM is not installed.
+        """
+        lightgbm = imported("lightgbm")
+        # The library believes what a text says, out of bounds too, so only what was checked gets there.
+        text = checked(content, objective=loss.lightgbm_line, num_columns=num_columns)
+        try:
+            return cls(text)
+        except lightgbm.basic.LightGBMError as error:
+            raise PredictorFormatError(f"LightGBM cannot read the trees: {str(error)[:200]}") from error
+
+    def predict(self, rows: RawRows, *, threads: int) -> Floats:
+        """The objective's prediction for each of N >= 1 rows: float64 [N]."""
+        return np.asarray(self._booster.predict(_matrix(rows), num_threads=threads), dtype=np.float64)
+
+    def to_bytes(self) -> bytes:
+        """The model text."""
+        return self._text.encode()
+
+
+def _matrix(rows: RawRows) -> Floats:
+    """Codes and numbers side by side; a token that training did not see is NaN, which no split lists."""
+    codes = np.where(rows.categorical == OTHER, np.nan, rows.categorical)
+    return np.hstack([codes, rows.numbers])

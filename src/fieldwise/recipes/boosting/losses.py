@@ -1,0 +1,40 @@
+"""What the libraries call the loss of each objective: the one table of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fieldwise.errors import SettingsError
+from fieldwise.objectives import Objective
+
+
+@dataclass(frozen=True)
+class Loss:
+    """An objective in the libraries' words.
+
+    lightgbm, lightgbm_metric: LightGBM's `objective` and `metric`. lightgbm_line: how its model files write the former.
+    catboost: CatBoost's `loss_function`, by which it also stops. catboost_prediction: its `prediction_type`.
+    """
+
+    lightgbm: str
+    lightgbm_metric: str
+    lightgbm_line: str
+    catboost: str
+    catboost_prediction: str
+
+
+LOSSES: Mapping[str, Loss] = {
+    "binary": Loss("binary", "binary_logloss", "binary sigmoid:1", "Logloss", "Probability"),
+    "regression": Loss("regression", "rmse", "regression", "RMSE", "RawFormulaVal"),
+}
+"""By the objective's name."""
+
+
+def loss_of(objective: Objective, model: str) -> Loss:
+    """The loss of an objective. Raises SettingsError, naming the model, where trees know none for it."""
+    if objective.name not in LOSSES:
+        raise SettingsError(
+            f"model '{model}' cannot be trained for the objective {objective.name}; it knows {', '.join(LOSSES)}"
+        )
+    return LOSSES[objective.name]
