@@ -7,9 +7,10 @@ written under another name, flushed and renamed, so there is always a whole one,
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
@@ -42,7 +43,7 @@ class TrainingState(BaseModel):
 class _Header(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal["fieldwise checkpoint 3"]
+    format: Literal["fieldwise checkpoint 2", "fieldwise checkpoint 3"]
     state: str
 
 
@@ -59,9 +60,19 @@ def read_checkpoint(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
     metadata, tensors = _read(path)
     try:
         header = _Header.model_validate(metadata)
-        return TrainingState.model_validate_json(header.state), tensors
-    except ValidationError as error:
+        state = json.loads(header.state)
+        if header.format == "fieldwise checkpoint 2":
+            _upgrade(state)
+        return TrainingState.model_validate(state), tensors
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise TrainingError(f"the checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _upgrade(state: Any) -> None:
+    """Format 2 recorded the metrics of clicks by fixed names."""
+    for record in state["history"]["records"]:
+        valid = {"log_loss": record.pop("valid_log_loss"), "auc": record.pop("valid_auc")}
+        record["valid"] = {} if valid["log_loss"] is None else valid
 
 
 class BestWeights:

@@ -23,7 +23,7 @@ from fieldwise.recipes.search import budget, search
 from fieldwise.recipes.search.stages import strongest_functions
 from fieldwise.reporting import Reporter
 from fieldwise.settings import DataSettings, Settings, resolve_settings
-from fieldwise.training.trainer import Trainer
+from fieldwise.training.step import Step
 
 SILENT = Reporter(enabled=False)
 
@@ -190,19 +190,19 @@ class Stopped(BaseException):
 def test_a_search_that_was_killed_goes_on_and_finds_the_same(parts, tmp_path, monkeypatch, steps):
     settings = settings_for(search__orders=(2, 3), search__epochs=1, training__checkpoint_minutes=0)
     whole = architecture_of(search(parts, settings, reporter=SILENT))
-    original, taken = Trainer.step, 0
+    original, taken = Step.__call__, 0
 
-    def step(self: Trainer, *words: Any) -> Any:
+    def step(self: Step, *words: Any) -> Any:
         nonlocal taken
         taken += 1
         if taken > steps:
             raise Stopped
         return original(self, *words)
 
-    monkeypatch.setattr(Trainer, "step", step)
+    monkeypatch.setattr(Step, "__call__", step)
     with pytest.raises(Stopped):
         search(parts, settings, place=tmp_path, reporter=SILENT)
-    monkeypatch.setattr(Trainer, "step", original)
+    monkeypatch.setattr(Step, "__call__", original)
     said = Said()
     again = architecture_of(search(parts, settings, place=tmp_path, reporter=said))
     assert "going on after" in str(said)
@@ -311,19 +311,19 @@ def test_a_search_that_was_interrupted_is_resumed_by_its_place(log, tmp_path, mo
         "batch_size": 128,
     }
     whole = fw.search(source, schema=log.schema, settings=quick, out=tmp_path / "whole", progress=False)
-    original, taken = Trainer.step, 0
+    original, taken = Step.__call__, 0
 
-    def step(self: Trainer, *words: Any) -> Any:
+    def step(self: Step, *words: Any) -> Any:
         nonlocal taken
         taken += 1
         if taken == 20:
             raise KeyboardInterrupt
         return original(self, *words)
 
-    monkeypatch.setattr(Trainer, "step", step)
+    monkeypatch.setattr(Step, "__call__", step)
     with pytest.raises(KeyboardInterrupt):
         fw.search(source, schema=log.schema, settings=quick, out=tmp_path / "aim", progress=False)
-    monkeypatch.setattr(Trainer, "step", original)
+    monkeypatch.setattr(Step, "__call__", original)
     assert not (tmp_path / "aim").exists()
     assert json.loads((tmp_path / "aim.unfinished" / "run.json").read_text())["settings"]["model"] == "aim"
     predictor = fw.resume(tmp_path / "aim", progress=False)
