@@ -139,6 +139,7 @@ def version_1() -> dict:
     content = json.loads(example().to_json())
     content["positions"] = content.pop("dimensions")
     stages = [{"stage": "order 2", "passes": 3, "seconds": 1.0}, {"stage": "positions", "passes": 1, "seconds": 2.0}]
+    stages[1] |= {"valid_log_loss": 0.5, "valid_auc": 0.7}
     return {**content, "version": 1, "settings": {"functions": ["inner"], "stages": stages, "epochs": 4}}
 
 
@@ -147,6 +148,7 @@ def test_files_of_version_1_are_read_in_today_s_words():
     assert architecture.version == 2
     assert architecture.dimensions == example().dimensions
     stages = [{"stage": "order 2", "epochs": 3, "seconds": 1.0}, {"stage": "dimensions", "epochs": 1, "seconds": 2.0}]
+    stages[1]["valid"] = {"log_loss": 0.5, "auc": 0.7}
     assert architecture.settings == {"functions": ["inner"], "stages": stages, "epochs": 4}
     assert Architecture.parse(architecture.to_json()) == architecture
     by_hand = {name: value for name, value in version_1().items() if name != "version"}

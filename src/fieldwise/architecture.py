@@ -349,6 +349,9 @@ def _upgrade_stage(stage: Any) -> Any:
     if not isinstance(stage, dict):
         return stage
     stage = {"epochs" if key == "passes" else key: value for key, value in stage.items()}
+    if "valid" not in stage and "valid_log_loss" in stage and "valid_auc" in stage:
+        valid = {"log_loss": stage.pop("valid_log_loss"), "auc": stage.pop("valid_auc")}
+        stage["valid"] = {} if valid["log_loss"] is None else valid
     return {**stage, "stage": "dimensions"} if stage.get("stage") == "positions" else stage
 
 

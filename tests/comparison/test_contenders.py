@@ -47,7 +47,7 @@ def test_sections_become_contenders(file: Path) -> None:
     assert (settings.model_settings["num_layers"], settings.model_settings["scale"]) == (1, False)
     assert (settings.training.epochs, settings.training.patience) == (4, 7)
     assert set(one.ranges) == {"model.dropout", "training.learning_rate"}
-    assert one.resolve(seed=0, chosen={"model.dropout": 0.2}).model_settings["dropout"] == 0.2
+    assert one.resolve(seed=0, tuned={"model.dropout": 0.2}).model_settings["dropout"] == 0.2
     assert trees.is_external
     assert trees.resolve(seed=0).model_settings["num_leaves"] == 15
 

@@ -495,7 +495,7 @@ def searched(clicks: pa.Table) -> Architecture:
     table = fw.train(clicks, label="click", model="lr", settings={"epochs": 1}, progress=False)
     return Architecture(
         embedding_dim=DIM,
-        fields=summarise_fields(table.encoder.layout),
+        fields=summarise_fields(table.model.encoder.layout),
         interactions=(
             Interaction(fields=("user", "device"), function="vector_kernel", gate=0.9),
             Interaction(fields=("price", "tags"), function="outer", gate=0.5),

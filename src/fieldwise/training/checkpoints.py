@@ -7,10 +7,11 @@ written under another name, flushed and renamed, so there is always a whole one,
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -45,7 +46,7 @@ class TrainingState(BaseModel):
 class _Header(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal["fieldwise checkpoint 3"]
+    format: Literal["fieldwise checkpoint 2", "fieldwise checkpoint 3"]
     state: str
 
 
@@ -63,7 +64,17 @@ def read_checkpoint(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
         with open_regular(path) as file:
             metadata, tensors = read_all_tensors(file)
         header = _Header.model_validate(metadata)
-        return TrainingState.model_validate_json(header.state), tensors
+        state = json.loads(header.state)
+        if header.format == "fieldwise checkpoint 2":
+            _upgrade(state)
+        return TrainingState.model_validate(state), tensors
+
+
+def _upgrade(state: Any) -> None:
+    """Format 2 recorded the metrics of clicks by fixed names."""
+    for record in state["history"]["records"]:
+        valid = {"log_loss": record.pop("valid_log_loss"), "auc": record.pop("valid_auc")}
+        record["valid"] = {} if valid["log_loss"] is None else valid
 
 
 class BestWeights:

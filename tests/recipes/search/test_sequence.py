@@ -331,6 +331,6 @@ def test_a_search_that_was_interrupted_is_resumed_by_its_place(log, tmp_path, mo
     assert whole.architecture is not None
     assert predictor.architecture.interactions == whole.architecture.interactions
     assert predictor.architecture.dimensions == whole.architecture.dimensions
-    for name, weight in whole.model.state_dict().items():
+    for name, weight in whole.model.network.state_dict().items():
         assert torch.equal(weight, predictor.model.network.state_dict()[name])
     assert Path(tmp_path / "aim" / "architecture.json").exists()

@@ -67,7 +67,7 @@ def search(
     else:
         stages = stages_of(settings, parts["train"].layout)
         architecture = _run(
-            stages, parts, settings, objective, _empty(parts["train"], settings, source), place, reporter
+            stages, parts, settings, objective, _empty(parts["train"], settings, objective, source), place, reporter
         )
         architecture = architecture.model_copy(
             update={"statistics": _statistics(parts, settings, objective, architecture)}
@@ -122,10 +122,12 @@ def with_architecture(settings: Settings, architecture: Architecture) -> Setting
     return settings.model_copy(update={"model_settings": model_settings})
 
 
-def _empty(train: Dataset, settings: Settings, source: str) -> Architecture:
+def _empty(train: Dataset, settings: Settings, objective: Objective, source: str) -> Architecture:
     """What a search begins with: no interaction yet."""
     search = search_settings(settings)
-    base_rate = None if train.label is None else float(train.label.mean())
+    base_rate = None
+    if isinstance(objective, Binary) and train.label is not None:
+        base_rate = float(train.label.mean())
     return Architecture(
         model=settings.model,
         embedding_dim=settings.model_settings["embedding_dim"],
