@@ -11,21 +11,19 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from fieldwise.comparison import tables
+from fieldwise.comparison import read
+from fieldwise.reporting.figures import new_figure, save_figure
 
 
 def draw(directories: list[Path], out: Path) -> None:
     """One column of panels per comparison, test AUC above and test log loss below."""
-    figure = Figure(figsize=(3.6 * len(directories), 5), layout="constrained")
+    figure = new_figure(3.6 * len(directories), 5)
     panels = figure.subplots(2, len(directories), squeeze=False, sharey="row")
     for column, directory in enumerate(directories):
-        summaries = tables.read(directory).summaries()
+        summaries = read(directory).summaries()
         names = [summary.name for summary in summaries]
-        for row, (label, figures) in enumerate(
-            (("test AUC", [s.auc for s in summaries]), ("test log loss", [s.log_loss for s in summaries]))
-        ):
+        for row, (label, metric) in enumerate((("test AUC", "auc"), ("test log loss", "log_loss"))):
+            figures = [summary.figures.get(metric) for summary in summaries]
             axes = panels[row][column]
             means = [float("nan") if figure is None else figure.mean for figure in figures]
             spread = [0.0 if figure is None else figure.std or 0.0 for figure in figures]
@@ -35,8 +33,7 @@ def draw(directories: list[Path], out: Path) -> None:
             axes.margins(x=0.15)
             if not column:
                 axes.set_ylabel(label)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=150)
+    save_figure(figure, out.with_suffix(""), kinds=["svg" if out.suffix == ".svg" else "png"])
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from scipy import stats
 
 import fieldwise as fw
+from fieldwise.reporting import markdown_row, markdown_table
 
 COMMON: dict[str, Any] = {
     "preset": "reference",
@@ -68,7 +69,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     test: dict[str, dict[str, list[float]]] = {}
-    print("| candidate, seed 0 | validation AUC | validation log loss | best epoch |\n|---|---|---|---|")
+    print(markdown_table(("candidate, seed 0", "validation AUC", "validation log loss", "best epoch"), ()))
     chosen: dict[str, str] = {}
     for model, candidates in CANDIDATES.items():
         losses = {}
@@ -76,21 +77,24 @@ def main() -> None:
             predictor = run(model, name, settings, 0, options.out)
             losses[name] = figure(predictor, "valid", "log_loss")
             auc = figure(predictor, "valid", "auc")
-            print(f"| {name} | {auc:.4f} | {losses[name]:.4f} | {predictor.history.best_epoch} |", flush=True)
+            cells = (name, f"{auc:.4f}", f"{losses[name]:.4f}", f"{predictor.history.best_epoch}")
+            print(markdown_row(cells), flush=True)
         chosen[model] = min(losses, key=lambda name: losses[name])
-    print("\n| model | seed | test AUC | test log loss | best epoch |\n|---|---|---|---|---|")
+    print(f"\n{markdown_table(('model', 'seed', 'test AUC', 'test log loss', 'best epoch'), ())}")
     for model, name in chosen.items():
         test[model] = {"auc": [], "log_loss": []}
         for seed in range(options.seeds):
             predictor = run(model, name, CANDIDATES[model][name], seed, options.out)
             for metric, values in test[model].items():
                 values.append(figure(predictor, "test", metric))
-            shown = " | ".join(f"{values[-1]:.4f}" for values in test[model].values())
-            print(f"| {name} | {seed} | {shown} | {predictor.history.best_epoch} |", flush=True)
-    print("\n| model | test AUC | test log loss | the paper's, 7 fields, 10 runs |\n|---|---|---|---|")
+            shown = [f"{values[-1]:.4f}" for values in test[model].values()]
+            print(markdown_row((name, f"{seed}", *shown, f"{predictor.history.best_epoch}")), flush=True)
+    rows = []
     for model, figures in test.items():
         mean_auc, mean_loss = (mean_and_deviation(figures[metric]) for metric in ("auc", "log_loss"))
-        print(f"| {chosen[model]} | {mean_auc} | {mean_loss} | {PUBLISHED[model][0]} / {PUBLISHED[model][1]} |")
+        rows.append((chosen[model], mean_auc, mean_loss, f"{PUBLISHED[model][0]} / {PUBLISHED[model][1]}"))
+    header = ("model", "test AUC", "test log loss", "the paper's, 7 fields, 10 runs")
+    print(f"\n{markdown_table(header, rows)}")
     for metric in ("auc", "log_loss"):
         theirs, base = test["autoint+"][metric], test["autoint"][metric]
         difference = statistics.mean(theirs) - statistics.mean(base)

@@ -32,6 +32,9 @@ from fieldwise.bench.measure import measure_machine
 from fieldwise.bench.report import describe_machine
 from fieldwise.bench.workload import BATCHES, Case, Workload, field_sizes, random_rows
 from fieldwise.environment import versions
+from fieldwise.reporting import markdown_table
+from fieldwise.reporting.figures import can_draw, new_figure, save_figure
+from fieldwise.storage.atomic import write_text
 from fieldwise.training.execution import apply_process_settings
 
 DIM, LAYERS, HEADS = 32, 3, 2
@@ -149,12 +152,20 @@ def compare(names: list[str], shape: Shape, rounds: int, *, predict: bool = True
     }
 
 
-def table(results: list[dict[str, Any]]) -> list[str]:
+HEADER = (
+    "fields",
+    "vocabulary",
+    "batch",
+    "contender",
+    "training rows/s",
+    "prediction rows/s",
+    "ours, times as fast",
+)
+
+
+def table(results: list[dict[str, Any]]) -> str:
     """The results as Markdown."""
-    lines = [
-        "| fields | vocabulary | batch | contender | training rows/s | prediction rows/s | ours, times as fast |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for result in results:
         contenders = result["contenders"]
         for name, got in contenders.items():
@@ -162,22 +173,19 @@ def table(results: list[dict[str, Any]]) -> list[str]:
             is_peer = name in peers.PEERS
             ratio = f"{ours['train_rows_per_s'] / got['train_rows_per_s']:.1f}" if is_peer else ""
             predicting = "" if got["predict_rows_per_s"] is None else f"{got['predict_rows_per_s']:,.0f}"
-            lines.append(
-                f"| {result['fields']} | {result['vocabulary']:,} | {result['batch']:,} | {name} ({got['plan']}) | "
-                f"{got['train_rows_per_s']:,.0f} | {predicting} | {ratio} |"
-            )
-    return lines
+            sizes = [f"{result[name]:,}" for name in ("fields", "vocabulary", "batch")]
+            training = f"{got['train_rows_per_s']:,.0f}"
+            rows.append([*sizes, f"{name} ({got['plan']})", training, predicting, ratio])
+    return markdown_table(HEADER, rows)
 
 
 def draw(results: list[dict[str, Any]], out: Path) -> None:
     """Training rows per second along each axis of the sweeps, ours beside the peers."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
+    if not can_draw():
         return
     axes_of = {"vocabulary": "rows of the embedding table", "fields": "fields", "batch": "batch size"}
     middle = {"fields": 39, "vocabulary": 100_000, "batch": 1024}
-    figure = Figure(figsize=(14, 4.5), layout="constrained")
+    figure = new_figure(14, 4.5)
     for axes, (varied, label) in zip(figure.subplots(1, 3), axes_of.items(), strict=True):
         points: dict[str, dict[int, float]] = {}
         for result in results:
@@ -198,7 +206,7 @@ def draw(results: list[dict[str, Any]], out: Path) -> None:
         axes.set_ylabel("training rows per second")
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.savefig(out / "speed.png", dpi=110)
+    save_figure(figure, out / "speed", kinds=["png"], dpi=110)
 
 
 def main() -> None:
@@ -240,8 +248,8 @@ def main() -> None:
         results.append({**measured, "contenders": contenders, **asdict(machine)})
         with log.open("a") as file:
             print(json.dumps(results[-1]), file=file)
-        print("\n".join(table(results[-1:])), flush=True)
-    (options.out / "speed.md").write_text("\n".join(table(results)) + "\n", encoding="utf-8")
+        print(table(results[-1:]), flush=True)
+    write_text(options.out / "speed.md", table(results) + "\n")
     draw(results, options.out)
 
 

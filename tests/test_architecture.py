@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fieldwise.architecture import Architecture, FieldSummary, Interaction
-from fieldwise.errors import SettingsError
+from fieldwise.errors import SettingsError, StorageError
 from fieldwise.layout import FieldLayout, Layout
 
 FIELDS = {name: FieldSummary(kind="categorical", size=10) for name in ("user", "movie", "hour")}
@@ -131,7 +131,7 @@ def test_a_missing_file_says_where_one_comes_from(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(SettingsError, match="cannot write"):
+    with pytest.raises(StorageError, match="cannot write"):
         example().save(tmp_path / "file" / "architecture.json")
 
 

@@ -21,6 +21,7 @@ from fieldwise.metrics import (
     evaluate_binary,
     gauc,
     log_loss,
+    rank_correlation,
 )
 
 # Few distinct scores make ties common; weight 0 switches a row off.
@@ -216,3 +217,14 @@ def test_bad_scores_and_groups_are_refused() -> None:
 
 def test_scores_of_auc_may_be_logits() -> None:
     assert auc([0, 1, 1], [-3.0, 2.0, 7.0]) == 1.0
+
+
+def test_the_rank_correlation_is_spearmans() -> None:
+    # Distances of ranks -1, 1, -1, 1: 1 - 6 * 4 / (4 * 15).
+    assert rank_correlation([1, 2, 3, 4], [20, 10, 40, 30]) == pytest.approx(0.6)
+    assert rank_correlation([1, 2], [2, 1]) == pytest.approx(-1.0)
+    # Ties take their mean rank: 4, 1.5, 1.5, 3 against 1 to 4; the products sum to -1.5, the squares to 4.5 and 5.
+    assert rank_correlation([0, 1, 2, 3], [4, 1, 1, 2]) == pytest.approx(-1.5 / np.sqrt(4.5 * 5))
+    assert rank_correlation([1, 1, 1], [1, 2, 3]) is None
+    assert rank_correlation([1, 2, 3], [0, 0, 0]) is None
+    assert rank_correlation([], []) is None

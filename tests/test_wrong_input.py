@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -467,6 +468,15 @@ def _(place: Workplace) -> Result:
 @case("predictions into a directory")
 def _(place: Workplace) -> Result:
     return run("predict", place.model, place.write(place.clicks), "--out", place.folder)
+
+
+@case("predictions into a device")
+def _(place: Workplace) -> Result:
+    device = place.folder / "device"
+    device.symlink_to(os.devnull)  # what a careless writer would replace for everybody on the machine
+    result = run("predict", place.model, place.write(place.clicks), "--out", device)
+    assert device.is_symlink()
+    return result
 
 
 @contextlib.contextmanager

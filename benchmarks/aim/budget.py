@@ -13,13 +13,12 @@ import numpy as np
 
 from criteo_rows import criteo_layout, criteo_rows
 from fieldwise.architecture import Architecture, num_tuples
-from fieldwise.comparison.tables import markdown_table
 from fieldwise.layers.interaction_functions import function_names
 from fieldwise.layout import Layout
 from fieldwise.objectives import Binary
 from fieldwise.recipes.network import settle_training, train_network
 from fieldwise.recipes.search import search, search_dimensions
-from fieldwise.reporting import Reporter
+from fieldwise.reporting import Reporter, markdown_table
 from fieldwise.schema import Categorical, Schema
 from fieldwise.settings import Settings, resolve_settings
 from own_process import alone, peak_mb

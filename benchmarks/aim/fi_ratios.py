@@ -24,10 +24,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fieldwise.architecture import Architecture, num_tuples
-from fieldwise.comparison import tables
+from fieldwise.comparison import read
 from fieldwise.comparison.results import Run
 from fieldwise.errors import SettingsError
 from fieldwise.layers.interaction_functions import function_names
+from fieldwise.reporting import markdown_table
+from fieldwise.storage.atomic import write_text
 
 HEADER = ("model", "test AUC", "test log loss", "order", "kept", "FI ratio", "by function", "seeds")
 
@@ -36,7 +38,7 @@ def read_runs(directory: Path) -> dict[str, list[Run]]:
     """The runs of a comparison by contender; failed ones are left out. Exits where there are none."""
     order: list[str] = []
     with contextlib.suppress(SettingsError):  # there is no table before the first run has ended
-        order = tables.read(directory).order
+        order = read(directory).order
     runs: dict[str, list[Run]] = {name: [] for name in order}
     for path in sorted((directory / "runs").glob("*.json")):
         run = Run.model_validate_json(path.read_bytes())
@@ -96,10 +98,10 @@ def main() -> None:
     parser.add_argument("directories", nargs="+", type=Path, metavar="DIRECTORY", help="the --out of a comparison")
     parser.add_argument("--markdown", type=Path, help="a file to write the table to as well")
     options = parser.parse_args()
-    text = "\n\n".join(tables.markdown_table(HEADER, rows(read_runs(directory))) for directory in options.directories)
+    text = "\n\n".join(markdown_table(HEADER, rows(read_runs(directory))) for directory in options.directories)
     print(text)
     if options.markdown is not None:
-        options.markdown.write_text(text + "\n", encoding="utf-8")
+        write_text(options.markdown, text + "\n")
 
 
 if __name__ == "__main__":

@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from criteo_rows import criteo_layout, criteo_rows
-from fieldwise.comparison.tables import markdown_table
 from fieldwise.recipes.network import settle_training
 from fieldwise.recipes.search import search
-from fieldwise.reporting import Reporter
+from fieldwise.reporting import Reporter, markdown_table
 from fieldwise.settings import Settings, resolve_settings
 from own_process import alone, peak_mb
 from runs import Figures, kept

@@ -15,12 +15,12 @@ import numpy as np
 
 from criteo_rows import criteo_layout, criteo_rows
 from fieldwise.architecture import Architecture, Interaction, num_tuples, summarise_fields
-from fieldwise.comparison.tables import markdown_table
 from fieldwise.layers.interaction_functions import function_names
 from fieldwise.layout import Layout
 from fieldwise.models import registry
 from fieldwise.models.base import count_parameters
 from fieldwise.recipes.network import build, settle_training
+from fieldwise.reporting import markdown_table
 from fieldwise.settings import resolve_settings
 from fieldwise.training.evaluation import predict_logits
 from fieldwise.training.execution import apply_process_settings

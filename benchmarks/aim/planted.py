@@ -29,9 +29,9 @@ from typing import Any
 import numpy as np
 
 from fieldwise.architecture import Architecture, Interaction
-from fieldwise.comparison.tables import markdown_table
 from fieldwise.datasets.synthetic import SyntheticClickLog, make_search_log
 from fieldwise.layers.interaction_functions import function_names
+from fieldwise.reporting import markdown_table
 from fieldwise.settings import Settings, resolve_settings
 from runs import Figures, Rows, kept_dimensions, kept_search, kept_training, program, write_table
 

@@ -31,6 +31,7 @@ from fieldwise.recipes.search import search, search_dimensions
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
 from fieldwise.settings import DataSettings, Settings
+from fieldwise.storage.atomic import write_text
 
 Figures = dict[str, Any]
 REPORTER = Reporter()
@@ -116,10 +117,7 @@ def kept(path: Path, asked: Mapping[str, Any], measure: Callable[[], Figures]) -
         "environment": Environment.current().model_dump(mode="json"),
         "versions": versions(),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    work = path.with_name(f".{path.name}.new")
-    work.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    work.replace(path)
+    write_text(path, json.dumps(record, indent=1) + "\n")
     REPORTER.say(f"{path.stem}: {time.perf_counter() - began:,.0f} s")
     return figures
 
@@ -176,8 +174,7 @@ def write_table(path: Path, lines: list[str]) -> None:
     """Print lines of Markdown and keep them in a file, with the versions that they are of."""
     told = ", ".join(f"{name} {version}" for name, version in versions().items())
     text = "\n".join([*lines, "", f"{told}; {Environment.current().threads} thread(s)", ""])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_text(path, text)
     print(text, end="")
 
 

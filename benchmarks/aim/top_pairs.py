@@ -25,8 +25,8 @@ from scipy import stats
 from contenders import settings_of, small_rows
 from fieldwise.architecture import Architecture, Interaction
 from fieldwise.comparison.results import Statistic
-from fieldwise.comparison.tables import markdown_table
 from fieldwise.explain import ClickStatistics
+from fieldwise.reporting import markdown_table
 from runs import Figures, Rows, data_option, kept, kept_search, kept_training, program, write_table
 
 Pairs = list[tuple[str, ...]]

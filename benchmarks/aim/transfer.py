@@ -19,7 +19,7 @@ from pathlib import Path
 from contenders import settings_of, small_rows
 from fieldwise.architecture import Architecture
 from fieldwise.comparison.results import Statistic
-from fieldwise.comparison.tables import markdown_table
+from fieldwise.reporting import markdown_table
 from runs import Figures, Rows, data_option, kept_search, kept_training, program, write_table
 
 BASES = ("deepfm", "ipnn")

@@ -54,6 +54,7 @@ from torch.func import functional_call
 from fieldwise.data.batch import Batch
 from fieldwise.layout import FIRST_TOKEN, FieldLayout, Layout
 from fieldwise.models import CTRModel, build
+from fieldwise.reporting import markdown_row, markdown_table
 
 SIZES = (7, 50, 3, 200)
 NUMBERS = 2
@@ -476,8 +477,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=512)
     options = parser.parse_args()
-    print("| model | peer | compared | rows | logits, float32 | float64 | gradients, float32 | float64 | |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    names = ("model", "peer", "compared", "rows", "logits, float32", "float64", "gradients, float32", "float64", "")
+    print(markdown_table(names, ()))
     disagreements = 0
     for case in cases():
         figures = {dtype: compare(case, options.rows, dtype) for dtype in LOGITS}
@@ -488,7 +489,7 @@ def main() -> int:
         shown = [f"{figures[dtype][which]:.1e}" for which in (0, 1) for dtype in LOGITS]
         verdict = "agrees" if agrees else "**differs**"
         cells = [case.name, case.peer, case.note, f"{options.rows:,}", *shown, verdict]
-        print(f"| {' | '.join(cells)} |", flush=True)
+        print(markdown_row(cells), flush=True)
     return 1 if disagreements else 0
 
 

@@ -11,6 +11,7 @@ The names below are loaded when they are first used, so that the import itself i
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from fieldwise._version import __version__
@@ -52,6 +53,9 @@ _HOMES = {
     "search": "fieldwise.api",
     "train": "fieldwise.api",
 }
+
+# What the library says is shown by whoever wants it: see fieldwise.reporting.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

@@ -61,7 +61,8 @@ def train(
         resume: go on with the unfinished run beside `out`. Everything else must be said as before, but for what does
             not change the steps already taken (epochs, patience, checkpoint_minutes); where it is all in files,
             `fieldwise.resume(out)` needs nothing else.
-        progress: whether to say what is decided and to show bars, or a Reporter of one's own.
+        progress: whether to show what is decided, and bars, or a Reporter of one's own. All that is said goes to
+            the logger `fieldwise` in any case.
         **data: see `fieldwise.preparation.DataArguments`.
 
     Returns:
@@ -70,10 +71,10 @@ def train(
     Raises:
         DataError: the rows cannot be used as given; so SchemaError for roles and fields, SettingsError for settings,
             ArgumentError for an argument that does not exist; all before any training.
-        TrainingError: the loss is not a number, another process writes to `out`, or a resumed run would not be the
-            same run.
+        TrainingError: the loss is not a number, or a resumed run would not be the same run.
+        StorageError: `out` cannot be written, or another process writes to it.
     """
-    reporter = progress if isinstance(progress, Reporter) else Reporter(enabled=progress)
+    reporter = Reporter.of(progress)
     if not isinstance(settings, Settings):
         settings = resolve_settings(model=model, config=config, overrides=settings, seed=seed, objective=objective)
     if resume and out is None:
@@ -81,6 +82,7 @@ def train(
     request = DataRequest(source, data)
     run = None if out is None else RunDirectory.beside(Path(out))
     with ExitStack() as stack:
+        stack.enter_context(reporter)
         if run is not None:
             require_free(run.model, overwrite=overwrite or resume)
             stack.enter_context(run.held(resume=resume, overwrite=overwrite))
@@ -127,7 +129,7 @@ def _recorded(
     if then is not None:
         require_same(then, now)
         if then.environment != now.environment:
-            reporter.say(
+            reporter.warn(
                 f"the run began with {then.environment.threads} threads and goes on with "
                 f"{now.environment.threads}: sums may differ in their last digits"
             )

@@ -23,7 +23,6 @@ Version 1 is read too. It says "positions" for "dimensions", and "passes" for "e
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 from collections.abc import Iterable
@@ -31,11 +30,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from fieldwise._version import __version__
-from fieldwise.errors import SettingsError, suggest
+from fieldwise.errors import PredictorFormatError, SettingsError, suggest
 from fieldwise.layout import FieldLayout, Kind, Layout
+from fieldwise.storage.atomic import write_text
+from fieldwise.storage.untrusted import open_regular, parse_json
+from fieldwise.validation import Document
 
 FORMAT = "fieldwise architecture"
 VERSION = 2
@@ -61,7 +63,7 @@ MAY_NAME_A_FILE = _MayNameAFile()
 """A mark in a setting's annotation: a text in its place is the path of a file that holds it."""
 
 
-class FieldSummary(BaseModel):
+class FieldSummary(Document):
     """A field as the search saw it. size: embedding rows, those of missing and other values included."""
 
     model_config = _STRICT
@@ -70,7 +72,7 @@ class FieldSummary(BaseModel):
     size: Annotated[int, Field(ge=1)]
 
 
-class DataSummary(BaseModel):
+class DataSummary(Document):
     """The rows that were searched. base_rate: share of clicks."""
 
     model_config = _STRICT
@@ -80,7 +82,7 @@ class DataSummary(BaseModel):
     base_rate: float | None = None
 
 
-class Interaction(BaseModel):
+class Interaction(Document):
     """One interaction: its fields in schema order, the function that computes it, and the gate the search gave it."""
 
     model_config = _STRICT
@@ -98,7 +100,7 @@ class Interaction(BaseModel):
         return f"{self.function}({', '.join(self.fields)})"
 
 
-class TupleStatistic(BaseModel):
+class TupleStatistic(Document):
     """How well the mere click rates of a field tuple's values order rows: its statistics_AUC."""
 
     model_config = _STRICT
@@ -107,7 +109,7 @@ class TupleStatistic(BaseModel):
     auc: Annotated[float, Field(ge=0, le=1)]
 
 
-class Architecture(BaseModel):
+class Architecture(Document):
     """Interactions, their functions and the embedding dimensions to keep.
 
     Args:
@@ -127,8 +129,8 @@ class Architecture(BaseModel):
         fieldwise: The version that wrote it.
 
     Raises:
-        ValidationError: For an interaction over an unknown field or one field twice, for the same interaction twice,
-            and for dimensions out of range (`load` and `parse` say it as SettingsError).
+        SettingsError: For an interaction over an unknown field or one field twice, for the same interaction twice, for
+            dimensions out of range, and for an unknown or a wrong entry.
 
     >>> architecture = Architecture(
     ...     embedding_dim=4,
@@ -153,7 +155,7 @@ class Architecture(BaseModel):
     interactions: Annotated[tuple[Interaction, ...], Field(max_length=1_000_000)] = ()
     dimensions: dict[Order, dict[Name, dict[Name, tuple[int, ...]]]] | None = None
     statistics: Annotated[tuple[TupleStatistic, ...], Field(max_length=1_000_000)] = ()
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default_factory=dict)
     data: DataSummary = DataSummary()
     fieldwise: str = __version__
 
@@ -242,18 +244,8 @@ class Architecture(BaseModel):
         return _render(self.model_dump(mode="json"))
 
     def save(self, path: str | Path) -> Path:
-        """Write the JSON file, all or nothing. Raises SettingsError where it cannot be written."""
-        path = Path(path)
-        work = path.with_name(f".{path.name}.new")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            work.write_text(self.to_json(), encoding="utf-8")
-            work.replace(path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                work.unlink()
-            raise SettingsError(f"cannot write {path}: {error.strerror or error}") from error
-        return path
+        """Write the JSON file, all or nothing. Raises StorageError where it cannot be written."""
+        return write_text(path, self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> Architecture:
@@ -261,13 +253,16 @@ class Architecture(BaseModel):
         path = Path(path)
         path = path / FILE_NAME if path.is_dir() else path
         try:
-            if path.stat().st_size > _MOST_BYTES:
-                raise SettingsError(f"{path} is no architecture: {path.stat().st_size:,} bytes")
-            text = path.read_text(encoding="utf-8")
+            with open_regular(path) as file:
+                if file.size > _MOST_BYTES:
+                    raise SettingsError(f"{path} is no architecture: {file.size:,} bytes")
+                text = file.read(file.size).decode("utf-8")
         except FileNotFoundError:
             raise SettingsError(f"there is no architecture {path}; `fieldwise search` writes one") from None
         except OSError as error:
             raise SettingsError(f"cannot read {path}: {error.strerror or error}") from error
+        except PredictorFormatError as error:
+            raise SettingsError(f"cannot read {path}: {error}") from error
         except UnicodeDecodeError:
             raise SettingsError(f"{path} is no architecture: it is not text in UTF-8") from None
         try:
@@ -279,17 +274,14 @@ class Architecture(BaseModel):
     def parse(cls, text: str) -> Architecture:
         """Read the JSON text. Raises SettingsError naming what is wrong in it."""
         try:
-            content = json.loads(text, object_pairs_hook=_unique)
+            content = parse_json(text)
         except (ValueError, RecursionError) as error:
             raise SettingsError(f"this is not JSON: {error}") from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise SettingsError(f'this is no architecture: "format" is not "{FORMAT}"')
         if isinstance(content.get("version"), int) and content["version"] > VERSION:
             raise SettingsError(f"version {content['version']} was written by a newer fieldwise; install that one")
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            raise SettingsError(explain(error)) from error
+        return cls.model_validate(content)
 
     @classmethod
     def everything(
@@ -366,26 +358,6 @@ def _upgrade_stage(stage: Any) -> Any:
 def num_tuples(fields: int, order: int) -> int:
     """The number of field tuples of an order, C(n, p): the denominator of the FI ratio."""
     return math.comb(fields, order)
-
-
-def explain(error: ValidationError) -> str:
-    """What is wrong with an architecture, in one line that names the entry."""
-    first = error.errors(include_url=False)[0]
-    message = first["msg"].removeprefix("Value error, ")
-    where = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"unknown entry '{where}'; {suggest(str(first['loc'][-1]), Architecture.model_fields)}"
-    got = "" if first["type"] in ("value_error", "missing") else f", got {str(first['input'])[:60]!r}"
-    return f"'{where}': {message[0].lower()}{message[1:]}{got}" if where else message
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    entries: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in entries:
-            raise ValueError(f"the key '{name}' stands twice")
-        entries[name] = value
-    return entries
 
 
 def _render(value: Any, indent: int = 0) -> str:

@@ -1,8 +1,13 @@
-"""The errors that the library raises on purpose; every message says what was got, what was expected and what to do."""
+"""The errors that the library raises on purpose; every message says what was got, what was expected and what to do.
+
+Each is a `FieldwiseError` and also one of Python's own: a `ValueError` for what is wrong in data, settings or files, a
+`TypeError` for a call that is no call of the function, an `OSError` for what the system refuses to write.
+"""
 
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -10,28 +15,50 @@ class FieldwiseError(Exception):
     """Base of all errors that are the caller's to mend; the command line prints them without a traceback."""
 
 
-class DataError(FieldwiseError):
+class DataError(FieldwiseError, ValueError):
     """A source cannot be read, or its columns or values are not what the schema needs."""
 
 
-class ArgumentError(FieldwiseError, TypeError):
-    """A function was called with an argument that it does not have."""
-
-
-class SchemaError(FieldwiseError):
+class SchemaError(FieldwiseError, ValueError):
     """A schema contradicts itself or the table it is meant for."""
 
 
-class SettingsError(FieldwiseError):
+class SettingsError(FieldwiseError, ValueError):
     """A setting is unknown, ambiguous or has a wrong value."""
 
 
-class TrainingError(FieldwiseError):
+class TrainingError(FieldwiseError, ValueError):
     """Training cannot go on, for example because the loss is not a number."""
 
 
-class PredictorFormatError(FieldwiseError):
+class PredictorFormatError(FieldwiseError, ValueError):
     """A predictor directory is incomplete, damaged or of an unknown format version."""
+
+
+class ArgumentError(FieldwiseError, TypeError):
+    """A function was called with an argument that it does not know, or without one that it needs."""
+
+
+class StorageError(FieldwiseError, OSError):
+    """A file or directory cannot be written: the disk is full, access is denied, another process holds it.
+
+    `errno` and `filename` are set as in every OSError, as far as they are known; `str()` is a sentence.
+
+    Args:
+        message: the sentence.
+        errno: the system's number for what went wrong, such as `errno.ENOSPC`.
+        filename: the file or directory that was to be written.
+    """
+
+    def __init__(self, message: str, errno: int | None = None, filename: str | None = None) -> None:
+        super().__init__(errno, message if errno is None else os.strerror(errno), filename)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.message, self.errno, self.filename)
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -23,6 +23,7 @@ negative or all are 0.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -251,6 +252,19 @@ def base_rate(label: npt.ArrayLike, *, weight: npt.ArrayLike | None = None) -> f
     """Share of clicks among the rows."""
     y, _, w = _checked(label, label, weight)
     return float(np.average(y, weights=w))
+
+
+def rank_correlation(a: npt.ArrayLike, b: npt.ArrayLike) -> float | None:
+    """Spearman's rank correlation in [-1, 1], equal numbers sharing a rank; None where one side is all the same."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if not len(a) or np.all(a == a[0]) or np.all(b == b[0]):
+        return None
+    from scipy import stats
+
+    with warnings.catch_warnings():
+        # Two points have no p-value, which nobody asks for here.
+        warnings.simplefilter("ignore")
+        return float(stats.spearmanr(a, b).statistic)
 
 
 def _checked(

@@ -104,7 +104,7 @@ def test_what_is_wrong_is_named(file: Path, change: tuple[str, str], message: st
         ({"models": ["lr"], "base": "fm"}, "base 'fm' does not take part"),
         ({"models": ["lr"], "overrides": {"model.num_layers": 2}}, "would be for every model"),
         ({"models": ["lr"], "overrides": {"data.min_cuont": 2}}, "min_cuont.*min_count"),
-        ({"models": ["lr"], "overrides": {"data.min_count": 0}}, "setting 'data.min_count': got 0"),
+        ({"models": ["lr"], "overrides": {"data.min_count": 0}}, "setting 'data.min_count' cannot be 0"),
         ({"models": ["lr"], "overrides": {"epoch": 2}}, "epoch.*epochs"),
     ],
 )

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import fieldwise as fw
-from fieldwise.comparison import grid
-from fieldwise.comparison.tables import read
+from fieldwise.comparison import BINARY, grid, read
 from fieldwise.errors import SettingsError, TrainingError
 from fieldwise.training.trainer import Trainer
 
@@ -50,9 +49,10 @@ def test_every_contender_with_every_seed_on_the_same_rows(clicks: dict[str, list
         assert run.train_rows_per_s > 0
         assert run.predict_rows_per_s > 0
         assert run.environment.threads
+    assert (found.metrics, found.monitor) == (BINARY, "log_loss")
     lr, autoint = found.summaries()
-    assert lr.auc.mean > 0.75
-    assert autoint.auc.values[0] != autoint.auc.values[1]
+    assert lr.figures["auc"].mean > 0.75
+    assert autoint.figures["auc"].values[0] != autoint.figures["auc"].values[1]
     assert read(tmp_path / "out") == found
 
 

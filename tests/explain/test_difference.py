@@ -7,7 +7,7 @@ from scipy import stats
 
 from fieldwise.architecture import Architecture, FieldSummary, Interaction
 from fieldwise.errors import SettingsError
-from fieldwise.explain.difference import compare_architectures, rank_correlation
+from fieldwise.explain.difference import compare_architectures
 
 
 def architecture(*interactions: tuple[str, str, float], names: str = "abcd", **more) -> Architecture:
@@ -55,15 +55,6 @@ def test_the_rank_correlation_is_over_the_union():
     expected = stats.spearmanr([0.9, 0.7, 0.1, 0.0, 0.0], [0.2, 0.6, 0.0, 0.5, 0.4]).statistic
     assert second.rank_correlation == pytest.approx(expected)
     assert third.rank_correlation is None
-
-
-def test_rank_correlation_by_hand():
-    # Ranks 1 2 3 4 against 2 1 4 3: 1 - 6 * 4 / (4 * 15).
-    assert rank_correlation([1, 2, 3, 4], [20, 10, 40, 30]) == pytest.approx(0.6)
-    assert rank_correlation([1, 2], [2, 1]) == pytest.approx(-1.0)
-    assert rank_correlation([1, 1, 1], [1, 2, 3]) is None
-    assert rank_correlation([1, 2, 3], [0, 0, 0]) is None
-    assert rank_correlation([], []) is None
 
 
 def test_an_architecture_and_itself():

@@ -147,7 +147,10 @@ def test_settings_have_a_json_schema(toy):
         ({"name": "autoint", "settings": {"dropout": 1.0}}, "'dropout' cannot be 1.0: .*less than 1"),
         ({"name": "autoint", "settings": {"dropout": float("nan")}}, "'dropout' cannot be nan"),
         ({"name": "autoint", "settings": {"readout": "first"}}, "'readout' cannot be 'first': .*'last' or 'all'"),
-        ({"name": "autoint", "settings": {"dnn_hidden": [400, 0]}}, "'dnn_hidden' cannot be"),
+        (
+            {"name": "autoint", "settings": {"dnn_hidden": [400, 0]}},
+            r"'dnn_hidden\.2' cannot be 0: it must",
+        ),
         ({"name": "lr", "settings": {"missing": None}}, "'missing' cannot be None"),
     ],
 )

@@ -23,7 +23,7 @@ from safetensors.torch import load, save
 import fieldwise as fw
 from fieldwise.data.dataset import Dataset
 from fieldwise.environment import Environment
-from fieldwise.errors import PredictorFormatError
+from fieldwise.errors import PredictorFormatError, StorageError
 from fieldwise.models import registry
 from fieldwise.predictor import files as predictor_files
 from fieldwise.predictor.files import (
@@ -198,16 +198,49 @@ def test_a_changed_file(saved: Path, name: str) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the right to make links")
 @pytest.mark.parametrize("name", [*FILES, MANIFEST])
-def test_links_pipes_and_directories_are_no_files(saved: Path, tmp_path: Path, name: str) -> None:
-    (saved / name).rename(tmp_path / name)
-    (saved / name).symlink_to(tmp_path / name)
-    refused(saved, f"{name}: expected a regular file")
-    (saved / name).unlink()
-    os.mkfifo(saved / name)
-    refused(saved, f"{name}: expected a regular file")
-    (saved / name).unlink()
-    (saved / name).mkdir()
-    refused(saved, f"{name}: expected a regular file")
+def test_pipes_and_directories_are_no_files(saved: Path, tmp_path: Path, name: str) -> None:
+    path, elsewhere = saved / name, tmp_path / "elsewhere"
+    path.unlink()
+    os.mkfifo(path)
+    refused(saved, f"{name}: expected a regular file, not a device or a pipe")
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    refused(saved, f"{name}: expected a regular file, not a link to a device or a pipe")
+    path.unlink()
+    path.mkdir()
+    refused(saved, f"{name}: expected a regular file, not a directory")
+    path.rmdir()
+    path.symlink_to(tmp_path)
+    refused(saved, f"{name}: expected a regular file, not a link to a directory")
+    path.unlink()
+    path.symlink_to(tmp_path / "nowhere")
+    refused(saved, f"{name}: expected a regular file, not a link that leads nowhere")
+    path.unlink()
+    path.symlink_to(path)
+    refused(saved, f"{name}: expected a regular file, not a link that leads back to itself")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the right to make links")
+def test_files_may_be_links_as_in_caches_and_mounted_volumes(saved: Path, tmp_path: Path) -> None:
+    expected = fw.load(saved).predict_rows(ROWS)
+    (tmp_path / "blobs").mkdir()
+    (saved / "..data").symlink_to(tmp_path / "blobs")  # Kubernetes puts a link to a folder in between
+    for name in (*FILES, MANIFEST):
+        (saved / name).rename(tmp_path / "blobs" / name)
+        (saved / name).symlink_to(Path("..data") / name)
+    np.testing.assert_array_equal(fw.load(saved).predict_rows(ROWS), expected)
+    (tmp_path / "blobs" / WEIGHTS).write_bytes(b"others")
+    refused(saved, f"{WEIGHTS}: it is not as it was written")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the right to make links")
+def test_saving_does_not_write_through_links(saved: Path, tmp_path: Path) -> None:
+    before = fuzzing.read_files(saved)
+    (tmp_path / "link").symlink_to(saved)
+    fw.load(VERSION_1 / "predictor").save(tmp_path / "link", overwrite=True)
+    assert not (tmp_path / "link").is_symlink()
+    assert fuzzing.read_files(saved) == before
+    assert listing(tmp_path) == ["link", "model"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the right to make links")
@@ -217,14 +250,23 @@ def test_the_directory_may_be_reached_through_a_link(saved: Path, tmp_path: Path
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be replaced")
-def test_a_file_exchanged_while_it_is_opened(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def exchange(path: str, flags: int) -> int:
-        content = Path(path).read_bytes()
-        Path(path).with_name("new").write_bytes(content)
-        Path(path).with_name("new").replace(path)
-        return os.open(path, flags)
+@pytest.mark.parametrize("by", ["a file", "a pipe", "a link"])
+def test_a_file_exchanged_while_it_is_opened(saved: Path, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    real = os.open
 
-    monkeypatch.setattr(strict_files, "_open_without_following", exchange)
+    def exchange(path: str, flags: int) -> int:
+        monkeypatch.setattr(os, "open", real)
+        new = Path(path).with_name("new")
+        if by == "a pipe":
+            os.mkfifo(new)
+        elif by == "a link":
+            new.symlink_to(VERSION_1 / "predictor" / MANIFEST)
+        else:
+            new.write_bytes(Path(path).read_bytes())
+        new.replace(path)
+        return real(path, flags)
+
+    monkeypatch.setattr(os, "open", exchange)
     refused(saved, "it was exchanged while it was opened")
 
 
@@ -445,7 +487,7 @@ def test_bytes_that_are_no_booleans(tmp_path: Path) -> None:
     with (tmp_path / "weights").open("rb", buffering=0) as file:
         mask = {"mask": torch.zeros(3, dtype=torch.bool)}
         with pytest.raises(PredictorFormatError, match="'mask' holds bytes that are neither true nor false"):
-            strict_files.read_tensors(strict_files.CheckedFile(file), mask, ["mask"])
+            strict_files.read_tensors(strict_files.CheckedFile(file, hashed=False), mask, ["mask"])
 
 
 @pytest.mark.parametrize("model", registry.names())
@@ -519,39 +561,42 @@ def test_a_full_disk_leaves_nothing(saved: Path, tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert len(lines) == 9
     for line in lines:
-        assert line.startswith(f"PredictorFormatError cannot save to {saved}")
-        assert "File too large" in line
-        assert line.endswith("nothing was written")
+        assert line.startswith(f"StorageError cannot write {saved}")
+        assert line.endswith(": File too large; nothing was written")
     assert listing(tmp_path) == ["model"]
     assert fuzzing.read_files(saved) == before
 
 
-def test_two_writers_of_one_path(predictor: fw.Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("place", "name", "error", "message"),
+    [
+        (predictor_files, "write_tensors", PredictorFormatError, "exists already"),
+        (Path, "rename", StorageError, "Directory not empty; nothing was written"),
+    ],
+)
+def test_two_writers_of_one_path(
+    predictor: fw.Predictor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: Any,
+    name: str,
+    error: type[Exception],
+    message: str,
+) -> None:
     other = fw.load(VERSION_1 / "predictor")
+    real = getattr(place, name)
 
-    def meanwhile(name: str) -> None:
-        real = getattr(predictor_files, name)
+    def wrapped(*arguments: Any, **keywords: Any) -> Any:
+        monkeypatch.setattr(place, name, real)
+        other.save(tmp_path / "model", overwrite=True)
+        return real(*arguments, **keywords)
 
-        def wrapped(*arguments: Any, **keywords: Any) -> None:
-            monkeypatch.setattr(predictor_files, name, real)
-            if name == "_write_files":
-                real(*arguments, **keywords)
-            other.save(tmp_path / "model", overwrite=True)
-            if name != "_write_files":
-                real(*arguments, **keywords)
-
-        monkeypatch.setattr(predictor_files, name, wrapped)
-
-    for name, message in [("_write_files", "exists already"), ("_put_in_place", "nothing was written")]:
-        meanwhile(name)
-        with pytest.raises(PredictorFormatError, match=message):
-            predictor.save(tmp_path / "model")
-        assert fw.load(tmp_path / "model").settings == other.settings
-        assert listing(tmp_path) == ["model"]
-        for path in (tmp_path / "model").iterdir():
-            path.unlink()
-        (tmp_path / "model").rmdir()
-    meanwhile("_put_in_place")
+    monkeypatch.setattr(place, name, wrapped)
+    with pytest.raises(error, match=message):
+        predictor.save(tmp_path / "model")
+    assert fw.load(tmp_path / "model").settings == other.settings
+    assert listing(tmp_path) == ["model"]
+    monkeypatch.setattr(place, name, wrapped)
     predictor.save(tmp_path / "model", overwrite=True)
     assert fw.load(tmp_path / "model").settings == predictor.settings
     assert listing(tmp_path) == ["model"]
@@ -567,13 +612,13 @@ def test_what_stood_there_comes_back(saved: Path, tmp_path: Path, monkeypatch: p
         return real(self, target)
 
     monkeypatch.setattr(Path, "rename", rename)
-    with pytest.raises(PredictorFormatError, match="Input/output error; nothing was written"):
+    with pytest.raises(StorageError, match="Input/output error; nothing was written"):
         fw.load(VERSION_1 / "predictor").save(saved, overwrite=True)
     assert fuzzing.read_files(saved) == before
     assert listing(tmp_path) == ["model"]
 
     saved.rename(tmp_path / "moved")
-    with pytest.raises(PredictorFormatError, match="Input/output error; nothing was written"):
+    with pytest.raises(StorageError, match="Input/output error; nothing was written"):
         fw.load(VERSION_1 / "predictor").save(saved)
     assert listing(tmp_path) == ["moved"]
 

@@ -1,67 +1,52 @@
-"""Labels of points: none covers another or a point, none leaves the picture."""
+"""Figures are saved in one way: the same bytes whenever they are saved, and no trace in pyplot."""
 
-import numpy as np
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-figures = pytest.importorskip("matplotlib.figure", reason="matplotlib is not installed")
-
-from fieldwise.reporting.figures import place_labels  # noqa: E402
-
-
-def placed(points, *, limits=(-0.1, 1.1), legend=False):
-    figure = figures.Figure(figsize=(8, 6), layout="constrained")
-    axes = figure.subplots()
-    axes.scatter(*np.transpose(points), label="points")
-    axes.set(xlim=limits, ylim=limits)
-    if legend:
-        axes.legend(loc="center")
-    place_labels(figure, axes, [(x, y, f"point {i} ($x$)") for i, (x, y) in enumerate(points)], points)
-    figure.draw_without_rendering()
-    boxes = np.array([text.get_window_extent().extents for text in axes.texts])
-    return axes, boxes
+from fieldwise.errors import SettingsError
+from fieldwise.reporting.figures import can_draw, new_figure, require_matplotlib, save_figure
 
 
-def overlap(a, b):
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    return max(width, 0.0) * max(height, 0.0)
+def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    contents = []
+    for folder in ("one", "two"):
+        figure = new_figure(2, 1)
+        axes = figure.subplots()
+        axes.errorbar([1, 2], [3, 4], yerr=[0.1, 0.2], capsize=3, label="a line")
+        axes.legend()
+        paths = save_figure(figure, tmp_path / folder / "deep" / "0.5-heads")
+        assert [path.name for path in paths] == ["0.5-heads.png", "0.5-heads.svg"]
+        contents.append([path.read_bytes() for path in paths])
+    assert contents[0] == contents[1]
+    assert b"<dc:date>" not in contents[0][1]
+    assert sorted(path.name for path in (tmp_path / "one" / "deep").iterdir()) == ["0.5-heads.png", "0.5-heads.svg"]
+    (only,) = save_figure(new_figure(2, 1), tmp_path / "only", kinds=["png"], dpi=50)
+    assert only.read_bytes()[:4] == b"\x89PNG"
+    assert int.from_bytes(only.read_bytes()[16:20], "big") == 100  # pixels
 
 
-@pytest.mark.parametrize("legend", [False, True])
-def test_labels_cover_nothing(legend):
-    points = np.random.default_rng(0).random((30, 2))
-    axes, boxes = placed(points, legend=legend)
-    assert len(axes.texts) == 30
-    frame = axes.get_window_extent().extents
-    for i, box in enumerate(boxes):
-        assert overlap(box, frame) == pytest.approx((box[2] - box[0]) * (box[3] - box[1]), abs=1.0)
-        assert all(overlap(box, other) < 2.0 for other in boxes[i + 1 :])
-        for x, y in axes.transData.transform(points):
-            assert not (box[0] < x < box[2] and box[1] < y < box[3])
-    if legend:
-        assert all(overlap(box, axes.get_legend().get_window_extent().extents) < 2.0 for box in boxes)
+def test_pyplot_is_left_alone() -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    code = "import sys; from fieldwise.reporting.figures import new_figure; new_figure(1, 1); "
+    subprocess.run([sys.executable, "-c", code + "assert 'matplotlib.pyplot' not in sys.modules"], check=True)
 
 
-def test_a_lone_point_has_its_label_at_its_side():
-    axes, boxes = placed([(0.5, 0.5)])
-    x, y = axes.transData.transform((0.5, 0.5))
-    assert 0 < boxes[0][0] - x < 20
-    assert boxes[0][1] < y < boxes[0][3]
-    assert not axes.lines
+def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"cannot write to .*file"):
+        save_figure(new_figure(1, 1), tmp_path / "file" / "figure")
 
 
-def test_a_text_that_stands_away_is_joined_to_its_point():
-    axes, _ = placed([(0.5, 0.5)] * 12)
-    assert len(axes.texts) == 12
-    assert axes.lines
-    assert all(line.get_xydata()[0] == pytest.approx([0.5, 0.5]) for line in axes.lines)
-
-
-def test_where_there_is_no_room_a_label_is_left_out():
-    axes, boxes = placed(np.random.default_rng(0).random((120, 2)))
-    assert 0 < len(axes.texts) < 120
-    assert len(boxes) == len(axes.texts)
-
-
-def test_no_labels():
-    figure = figures.Figure()
-    place_labels(figure, figure.subplots(), [], [])
+def test_without_matplotlib_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert not can_draw()
+    for needs_it in (require_matplotlib, lambda: new_figure(1, 1)):
+        with pytest.raises(SettingsError, match=r"pip install 'fieldwise\[plots\]'"):
+            needs_it()

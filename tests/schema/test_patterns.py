@@ -13,7 +13,6 @@ from fieldwise.schema.patterns import (
     find_separator,
     heavy_tail,
     meaning_of,
-    rank_correlation,
     shape_of_quantity,
     split_name,
     tally,
@@ -163,13 +162,6 @@ def test_a_textbook_price() -> None:
 )
 def test_what_is_no_price(values: list[int], counts: list[int]) -> None:
     assert shape(values, counts) is None
-
-
-def test_rank_correlation_gives_ties_their_mean_rank() -> None:
-    assert rank_correlation(np.array([9, 5, 1])) == pytest.approx(-1)
-    # Ranks 4, 1.5, 1.5, 3 against 1 to 4: the products sum to -1.5, the squares to 4.5 and 5.
-    assert rank_correlation(np.array([4, 1, 1, 2])) == pytest.approx(-1.5 / np.sqrt(4.5 * 5))
-    assert rank_correlation(np.array([4, 4, 4])) == 0
 
 
 # ---- shapes: what columns really look like

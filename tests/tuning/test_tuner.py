@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fieldwise.errors import DataError, SettingsError, TrainingError
+from fieldwise.errors import DataError, SettingsError, StorageError, TrainingError
 from fieldwise.layout import FieldLayout, Layout
 from fieldwise.models import registry
 from fieldwise.recipes import boosting
@@ -77,9 +77,9 @@ def test_whole_ends_stay_whole() -> None:
         ([8, 16, 8], "got 8 twice"),
         ([object()], "numbers, texts, booleans, null or lists"),
         ([float("nan")], "numbers, texts, booleans, null or lists"),
-        ({"low": 1}, "'high' is missing; expected low and high"),
-        ({"low": 1, "high": 2, "lg": True}, "'lg' is unknown"),
-        ({"low": 1, "high": "2"}, "'high' cannot be '2'; expected low and high"),
+        ({"low": 1}, "'high' is missing"),
+        ({"low": 1, "high": 2, "lg": True}, "unknown entry 'lg'; did you mean 'log'?"),
+        ({"low": 1, "high": "2"}, "'high' cannot be '2': it must be a valid integer or a valid number"),
         ({"low": False, "high": True}, "'low' cannot be False"),
         ({"low": 1, "high": float("inf")}, "'high' cannot be inf"),
         ({"low": 2, "high": 1}, "low must be below high, got low = 2 and high = 1"),
@@ -309,7 +309,7 @@ def test_a_place_is_searched_by_one_at_a_time(tmp_path: Path) -> None:
         search(tmp_path, trials=1)
         return 1.0
 
-    with pytest.raises(TrainingError, match="another process searches in"):
+    with pytest.raises(StorageError, match="another process searches in"):
         search(tmp_path, trials=1, evaluate=evaluate)
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from fieldwise.bench.measure import Machine, Measurement
 from fieldwise.bench.workload import Case
 from fieldwise.environment import versions
-from fieldwise.errors import SettingsError
+from fieldwise.reporting.figures import can_draw, new_figure, save_figure
+from fieldwise.reporting.tables import markdown_table
+from fieldwise.storage.atomic import write_text
 
 Results = Sequence[tuple[Case, Measurement]]
 
@@ -66,7 +68,7 @@ def describe_machine(machine: Machine) -> str:
 def write_report(directory: Path, results: Results, machine: Machine) -> list[Path]:
     """Write bench.json, bench.md, and bench.png where matplotlib is there; the paths.
 
-    Raises SettingsError where the directory cannot be written to.
+    Raises StorageError where the directory cannot be written to.
     """
     content = {
         "machine": asdict(machine),
@@ -78,35 +80,24 @@ def write_report(directory: Path, results: Results, machine: Machine) -> list[Pa
         "",
         ", ".join(f"{n} {v}" for n, v in versions().items()),
         "",
-        f"| {' | '.join(HEADER)} |",
-        f"|{'---|' * len(HEADER)}",
-        *(f"| {' | '.join(row)} |" for row in table_rows(results, machine)),
+        markdown_table(HEADER, table_rows(results, machine)),
         "",
         *dict.fromkeys(f"{case.model}: {result.plan}" for case, result in results),
         "",
     ]
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        written = [directory / "bench.json", directory / "bench.md"]
-        written[0].write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        written[1].write_text("\n".join(lines), encoding="utf-8")
-        if _draw(directory / "bench.png", results):
-            written.append(directory / "bench.png")
-    except OSError as error:
-        raise SettingsError(f"cannot write to {directory}: {error.strerror or error}") from error
-    return written
+    written = [
+        write_text(directory / "bench.json", json.dumps(content, indent=2) + "\n"),
+        write_text(directory / "bench.md", "\n".join(lines)),
+    ]
+    return [*written, *_draw(directory, results)]
 
 
-def _draw(path: Path, results: Results) -> bool:
-    """Rows per second against whatever varies, a panel for each; False without matplotlib or without variation."""
+def _draw(directory: Path, results: Results) -> list[Path]:
+    """Rows per second against whatever varies, a panel for each; nothing without matplotlib or without variation."""
     varying = [name for name in _AXES if len({getattr(case, name) for case, _ in results}) > 1]
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
-    if not varying:
-        return False
-    figure = Figure(figsize=(5 * len(varying), 4), layout="constrained")
+    if not varying or not can_draw():
+        return []
+    figure = new_figure(5 * len(varying), 4)
     for axes, name in zip(figure.subplots(1, len(varying), squeeze=False)[0], varying, strict=True):
         others = [other for other in ("model", *_AXES) if other != name]
         lines: dict[tuple[object, ...], list[tuple[Case, Measurement]]] = {}
@@ -127,5 +118,4 @@ def _draw(path: Path, results: Results) -> bool:
         axes.set_ylabel("training rows per second")
         axes.grid(alpha=0.3)
         axes.legend(fontsize="x-small")
-    figure.savefig(path, dpi=150)
-    return True
+    return save_figure(figure, directory / "bench", kinds=["png"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -149,12 +148,10 @@ def _trimmed(
 
 
 def _draw(architecture: Architecture, directory: Path) -> None:
-    from importlib.util import find_spec
-
     from fieldwise.explain import draw
+    from fieldwise.reporting.figures import require_matplotlib
 
-    if find_spec("matplotlib") is None:
-        raise SettingsError("pictures need matplotlib; install it with: pip install 'fieldwise[plots]'")
+    require_matplotlib()
     written = draw(architecture, directory, statistics=architecture.statistics_auc() or None)
     Reporter().say(
         f"pictures: {', '.join(str(path) for path in written if path.suffix == '.png')}, and as SVG"
@@ -164,6 +161,5 @@ def _draw(architecture: Architecture, directory: Path) -> None:
 
 
 def _show(sections: Iterable[Section]) -> None:
-    reporter = Reporter(sys.stdout)
     for section in sections:
-        reporter.table(section.title, section.header, section.rows)
+        section.print()

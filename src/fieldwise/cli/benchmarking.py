@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -45,7 +44,7 @@ def bench(
     from fieldwise.bench.measure import measure, measure_machine
     from fieldwise.bench.report import HEADER, describe_machine, table_rows, write_report
     from fieldwise.bench.workload import Case
-    from fieldwise.reporting import Reporter
+    from fieldwise.reporting import Reporter, Section
     from fieldwise.settings import parse_override, resolve_settings
     from fieldwise.training.execution import resolve_device
 
@@ -80,7 +79,7 @@ def bench(
     if as_json:
         print_json({"machine": asdict(machine), "cases": [{**asdict(c), **asdict(r)} for c, r in results]})
     else:
-        Reporter(sys.stdout).table("", HEADER, table_rows(results, machine))
+        Section("", HEADER, table_rows(results, machine)).print()
     if out is not None:
         reporter.say(f"written to {out}")
 

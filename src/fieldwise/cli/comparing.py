@@ -13,7 +13,6 @@ from fieldwise.cli.words import print_json, split_names
 from fieldwise.errors import SettingsError, suggest
 
 if TYPE_CHECKING:
-    from fieldwise.comparison import Comparison
     from fieldwise.preparation import DataRequest
 
 
@@ -79,7 +78,6 @@ def compare(
     would use instead.
     """
     from fieldwise.comparison import compare as compare_models
-    from fieldwise.comparison import tables
     from fieldwise.reporting import Reporter
     from fieldwise.settings import parse_override
 
@@ -105,9 +103,9 @@ def compare(
         reporter.say(f"interrupted: what is done lies in {out}; repeat the command to go on")
         sys.exit(130)
     if as_json:
-        print_json(tables.to_json(comparison))
+        print_json(comparison.to_dict())
     else:
-        _show(comparison)
+        comparison.to_section().print()
     reporter.say(f"tables, pictures and every single run: {out}")
 
 
@@ -126,10 +124,10 @@ def results(
     as_json: AsJson = False,
 ) -> None:
     """Show what comparisons have found, also while they run."""
-    from fieldwise.comparison import average_changes, tables
-    from fieldwise.reporting import Reporter
+    from fieldwise.comparison import average_changes, read
+    from fieldwise.reporting import Section, markdown_table
 
-    comparisons = [tables.read(directory) for directory in directories]
+    comparisons = [read(directory) for directory in directories]
     if base is not None:
         for comparison in comparisons:
             if base not in comparison.order:
@@ -140,28 +138,22 @@ def results(
         if as_json:
             print_json(rows)
             return
-        header = ("model", "base", "data sets", "AUC", "log loss")
+        metrics = comparisons[0].metrics
         cells = [
-            [r["model"], r["base"], str(r["data_sets"]), f"{r['auc_change']:+.4f}", f"{r['log_loss_change']:+.4f}"]
+            [r["model"], r["base"], str(r["data_sets"]), *(f"{r[f'{metric.name}_change']:+.4f}" for metric in metrics)]
             for r in rows
         ]
+        header = ("model", "base", "data sets", *(metric.label for metric in metrics))
         if markdown:
-            typer.echo(tables.markdown_table(header, cells))
+            typer.echo(markdown_table(header, cells))
         else:
-            Reporter(sys.stdout).table("Average changes of joint models", header, cells)
+            Section("Average changes of joint models", header, cells).print()
         return
     if as_json:
-        print_json([tables.to_json(comparison) for comparison in comparisons])
+        print_json([comparison.to_dict() for comparison in comparisons])
         return
     for comparison in comparisons:
         if markdown:
-            typer.echo(tables.to_markdown(comparison))
+            typer.echo(comparison.to_markdown())
         else:
-            _show(comparison)
-
-
-def _show(comparison: Comparison) -> None:
-    from fieldwise.comparison import tables
-    from fieldwise.reporting import Reporter
-
-    Reporter(sys.stdout).table(f"{comparison.source}, test rows", tables.header(comparison), tables.rows(comparison))
+            comparison.to_section().print()

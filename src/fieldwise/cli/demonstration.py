@@ -11,6 +11,7 @@ import typer
 
 from fieldwise.cli.options import AsJson, Seed
 from fieldwise.cli.words import print_json
+from fieldwise.storage.atomic import open_new
 
 if TYPE_CHECKING:
     from fieldwise.datasets.synthetic import SyntheticClickLog
@@ -47,9 +48,9 @@ def demo(
     log = make_click_log(seed=seed or 0) if dataset == "synthetic" else None
     source: Any = dataset
     if log is not None:
-        out.mkdir(parents=True, exist_ok=True)
         source = out / "clicks.csv"
-        pyarrow.csv.write_csv(log.table, source)
+        with open_new(source) as file:
+            pyarrow.csv.write_csv(log.table, file)
         reporter.say(f"a click log of {log.table.num_rows:,} rows with planted interactions: {source}")
     elif dataset not in datasets.names():
         datasets.load_dataset(dataset)  # raises, naming the known ones

@@ -39,9 +39,10 @@ def evaluate(
     predictor = load(model)
     report = EncodingReport()
     started = time.perf_counter()
-    metrics = predictor.evaluate(
-        one_or_list(data), rows=rows, names=split_names(names), report=report, reporter=reporter
-    )
+    with reporter:
+        metrics = predictor.evaluate(
+            one_or_list(data), rows=rows, names=split_names(names), report=report, reporter=reporter
+        )
     seconds = time.perf_counter() - started
     for line in report.lines():
         reporter.say(line)

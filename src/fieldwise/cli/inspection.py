@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +29,7 @@ def inspect(
     from fieldwise import datasets
     from fieldwise.api import load
     from fieldwise.columns.tables import read_table
-    from fieldwise.reporting import Reporter
+    from fieldwise.reporting import Section
     from fieldwise.schema.inference import Inference, infer_schema
 
     if len(target) == 1 and Path(target[0]).is_dir():
@@ -55,7 +54,7 @@ def inspect(
             }
         )
     else:
-        Reporter(sys.stdout).table(f"{table.num_rows:,} rows", Inference.COLUMNS, inference.rows())
+        Section(f"{table.num_rows:,} rows", Inference.COLUMNS, inference.rows()).print()
     if out is not None:
         inference.schema.save(out)
         typer.echo(f"schema written to {out}; edit it and give it back with --schema {out}", err=True)
@@ -64,7 +63,7 @@ def inspect(
 def _show_model(predictor: Predictor, *, as_json: bool) -> None:
     from fieldwise.predictor.model_card import summary_rows
     from fieldwise.recipes.network import FittedNetwork
-    from fieldwise.reporting import Reporter
+    from fieldwise.reporting import Section
 
     card, model = predictor.card, predictor.model
     sizes = {f.name: f.size for f in model.encoder.layout} if isinstance(model, FittedNetwork) else {}
@@ -82,10 +81,9 @@ def _show_model(predictor: Predictor, *, as_json: bool) -> None:
             }
         )
         return
-    reporter = Reporter(sys.stdout)
-    reporter.table("", ("", ""), [("model", predictor.settings.model), *summary_rows(card, predictor.objective)])
+    Section("", ("", ""), [("model", predictor.settings.model), *summary_rows(card, predictor.objective)]).print()
     reasons = {record.column: record.reason for record in card.columns}
-    reporter.table(
+    Section(
         "Fields",
         ("field", "kind", "table rows", "why"),
         [
@@ -97,7 +95,7 @@ def _show_model(predictor: Predictor, *, as_json: bool) -> None:
             )
             for name, spec in predictor.schema.fields.items()
         ],
-    )
-    reporter.say(str(card.history))
+    ).print()
+    typer.echo(str(card.history))
     for note in card.notes:
-        reporter.say(note)
+        typer.echo(note)

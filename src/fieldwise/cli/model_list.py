@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from typing import Annotated
 
@@ -33,7 +32,7 @@ def models(
 
 def _list(*, as_json: bool) -> None:
     from fieldwise.models import registry
-    from fieldwise.reporting import Reporter
+    from fieldwise.reporting import Section
 
     if as_json:
         print_json(
@@ -44,12 +43,12 @@ def _list(*, as_json: bool) -> None:
         )
         return
     rows = [(n, registry.summary(n), ", ".join(registry.presets(n))) for n in registry.names()]
-    Reporter(sys.stdout).table("Models", ("name", "what it is", "presets"), rows)
+    Section("Models", ("name", "what it is", "presets"), rows).print()
 
 
 def _count_at(shape: str, *, as_json: bool) -> None:
     from fieldwise.comparison.sizes import sizes_at
-    from fieldwise.reporting import Reporter
+    from fieldwise.reporting import Section
 
     sizes = sizes_at(shape)
     if as_json:
@@ -60,4 +59,4 @@ def _count_at(shape: str, *, as_json: bool) -> None:
         (s.model, s.preset or "defaults", f"{s.without_embeddings:,}", s.printed, f"{s.all:,}")
         for s in sorted(sizes, key=lambda size: size.without_embeddings)
     ]
-    Reporter(sys.stdout).table(f"Parameters at the sizes of {shape}", header, rows)
+    Section(f"Parameters at the sizes of {shape}", header, rows).print()

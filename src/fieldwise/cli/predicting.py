@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ import typer
 from fieldwise.cli.options import Data, Model, Names, Quiet
 from fieldwise.cli.words import one_or_list, print_json, split_names
 from fieldwise.errors import DataError, suggest
+from fieldwise.storage.atomic import open_new
 
 if TYPE_CHECKING:
     from fieldwise.predictor import Predictor
@@ -57,7 +56,7 @@ def predict(
     rows = 0
     started = time.perf_counter()
     column = predictor.objective.prediction_name
-    with _writing(out, column) as write:
+    with reporter, _writing(out, column) as write:
         pieces = predictor.predict_tables(one_or_list(data), names=split_names(names), report=report, reporter=reporter)
         for table, prediction in pieces:
             if not rows:
@@ -106,25 +105,9 @@ def _writing(out: str, header: str) -> Iterator[Callable[[pa.Table], None]]:
             yield writer.write
         sys.stdout.flush()
         return
-    path = Path(out)
-    if path.is_dir():
-        raise DataError(f"cannot write {out}: it is a directory; name a file in it")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        work = Path(name)
-        try:
-            with (
-                os.fdopen(handle, "wb") as file,
-                _Writer(file, header, parquet=path.suffix in (".parquet", ".pq")) as writer,
-            ):
-                yield writer.write
-            work.chmod(0o644)
-            work.replace(path)
-        finally:
-            work.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot write {out}: {error.strerror or error}; nothing was written") from error
+    parquet = Path(out).suffix in (".parquet", ".pq")
+    with open_new(out) as file, _Writer(file, header, parquet=parquet) as writer:
+        yield writer.write
 
 
 class _Writer:

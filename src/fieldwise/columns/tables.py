@@ -121,6 +121,8 @@ def _in_memory(source: Source) -> pa.Table:
                 f"cannot read rows from a {type(source).__name__}; expected a path, a data frame, "
                 "an Arrow table, a dict of columns or a list of dicts"
             )
+    except DataError:
+        raise  # a ValueError too, but it says already what is wrong
     except _NOT_A_TABLE as error:
         raise DataError(f"the {type(source).__name__} cannot be read as a table: {error}") from error
     return _checked(table)

@@ -3,12 +3,27 @@
 contenders   who takes part, from names and a settings file
 grid         trains them all, one run after another; what is done stays done
 results      runs and what they come to: means, deviations, differences, significance
-tables       the same as Markdown, CSV and pictures
+output       the same as a table, Markdown, CSV, HTML and records
+pictures     the same drawn
+files        the files of a comparison
 published    the papers' figures, to stand beside
 """
 
 from fieldwise.comparison.contenders import Contender
+from fieldwise.comparison.files import read, write
 from fieldwise.comparison.grid import compare
-from fieldwise.comparison.results import Comparison, Run, Summary, average_changes
+from fieldwise.comparison.results import BINARY, Comparison, MetricSpec, Run, Statistic, Summary, average_changes
 
-__all__ = ["Comparison", "Contender", "Run", "Summary", "average_changes", "compare"]
+__all__ = [
+    "BINARY",
+    "Comparison",
+    "Contender",
+    "MetricSpec",
+    "Run",
+    "Statistic",
+    "Summary",
+    "average_changes",
+    "compare",
+    "read",
+    "write",
+]

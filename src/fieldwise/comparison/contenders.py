@@ -32,6 +32,7 @@ from fieldwise.recipes import boosting
 from fieldwise.settings import DataSettings, Settings, resolve_settings
 from fieldwise.settings.names import new_name
 from fieldwise.tuning import Choice, Range, default_ranges, parse_range
+from fieldwise.validation import describe
 
 
 class Contender(BaseModel):
@@ -200,13 +201,6 @@ def _read(path: Path) -> _File:
     except OSError as error:
         raise SettingsError(f"cannot read the settings file {path}: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            known = DataSettings.model_fields if where.startswith("data.") else _File.model_fields
-            raise SettingsError(
-                f"{path}: unknown entry '{where}'; {suggest(where.rpartition('.')[2], known)}"
-            ) from error
-        raise SettingsError(f"{path}: '{where}' cannot be {first['input']!r}: {first['msg'].lower()}") from error
+        raise SettingsError(f"{path}: {describe(error, _File)}") from error
     except ValueError as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from error

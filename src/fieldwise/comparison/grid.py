@@ -13,13 +13,14 @@ from typing import Any, Unpack
 
 from fieldwise import datasets, recipes
 from fieldwise.columns.tables import Source
-from fieldwise.comparison import tables as output
+from fieldwise.comparison import files
 from fieldwise.comparison.contenders import Contender, plan
-from fieldwise.comparison.results import Comparison, Run
+from fieldwise.comparison.results import Comparison, MetricSpec, Run
 from fieldwise.comparison.storage import Storage
 from fieldwise.environment import Environment, versions
 from fieldwise.errors import FieldwiseError, SettingsError, TrainingError
 from fieldwise.metrics import LABELS, Metrics
+from fieldwise.objectives import Objective
 from fieldwise.preparation import DataArguments, DataRequest, Prepared, prepare_request, takes_data
 from fieldwise.recipes import RunDirectory, TrainingResult, boosting
 from fieldwise.recipes.network import settle_training
@@ -78,7 +79,7 @@ def compare(
         DataError: the rows cannot be used; so SchemaError and SettingsError; all before any training.
         TrainingError: another process works in `out`.
     """
-    reporter = progress if isinstance(progress, Reporter) else Reporter(enabled=progress)
+    reporter = Reporter.of(progress)
     if seeds < 1:
         raise SettingsError(f"seeds must be at least 1, got {seeds}")
     entries = plan(models, config=config, overrides=settings, base=base, tune=tune > 0, objective=objective)
@@ -100,8 +101,11 @@ def compare(
         base=entries.base,
         ours=entries.ours,
         order=[contender.name for contender in entries.contenders],
+        metrics=_metric_specs(prepared.objective),
+        monitor=prepared.objective.default_monitor,
     )
     with ExitStack() as stack:
+        stack.enter_context(reporter)
         storage = None if out is None else Storage(Path(out))
         if storage is not None:
             stack.enter_context(storage.held(overwrite=overwrite))
@@ -140,7 +144,7 @@ class _Grid:
                     self.storage.write_run(run)
             comparison.runs.append(run)
             if self.storage is not None:
-                output.write(comparison, self.storage.path)
+                files.write(comparison, self.storage.path)
 
     def _check(self) -> None:
         """Settings that contradict each other or the data are found before the first run, not in the tenth hour."""
@@ -248,6 +252,12 @@ class _Grid:
         valid = run.metrics["valid"]
         shown = [f"{LABELS[n]} {valid[n]:.5f}" for n in self.prepared.objective.monitors if valid[n] is not None]
         return f"validation {', '.join(shown)}; best of {run.epochs} epochs: {run.best_epoch}; {run.seconds:,.0f} s"
+
+
+def _metric_specs(objective: Objective) -> tuple[MetricSpec, ...]:
+    """The metrics of the table. AUC stands before log loss, as in the papers' tables."""
+    specs = [MetricSpec(name=name, label=LABELS[name], better=better) for name, better in objective.monitors.items()]
+    return tuple(sorted(specs, key=lambda spec: spec.better == "min"))
 
 
 def _as_dicts(metrics: Mapping[str, Metrics]) -> dict[str, dict[str, int | float | None]]:

@@ -5,16 +5,6 @@ Song et al., "AutoInt", CIKM 2019, tables 2 and 5: means of 10 runs.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Published(NamedTuple):
-    """A published pair of figures."""
-
-    auc: float
-    log_loss: float
-
-
 _AUTOINT_ORDER = ("criteo", "avazu", "kdd12", "movielens-1m")
 _AUTOINT: dict[str, tuple[tuple[float, float], ...]] = {
     "lr": ((0.7820, 0.4695), (0.7560, 0.3964), (0.7361, 0.1684), (0.7716, 0.4424)),
@@ -40,8 +30,9 @@ JOINT = {"wide_deep": "lr", "deepfm": "fm", "dcn": "crossnet", "xdeepfm": "cin",
 """Joint models and the single ones that they add a feed-forward network to (table 5 of the AutoInt paper)."""
 
 
-def published(dataset: str, model: str) -> Published | None:
-    """The figures of a registered model on a data set, None where there are none."""
+def published(dataset: str, model: str) -> dict[str, float] | None:
+    """The figures of a registered model on a data set by metric, None where there are none."""
     if dataset not in _AUTOINT_ORDER or model not in _AUTOINT:
         return None
-    return Published(*_AUTOINT[model][_AUTOINT_ORDER.index(dataset)])
+    auc, log_loss = _AUTOINT[model][_AUTOINT_ORDER.index(dataset)]
+    return {"auc": auc, "log_loss": log_loss}

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from fieldwise.comparison.published import JOINT, Published, published
+from fieldwise.comparison import output
+from fieldwise.comparison.published import JOINT, published
 from fieldwise.environment import Environment
+from fieldwise.errors import SettingsError
+from fieldwise.metrics import LABELS
+from fieldwise.reporting.tables import Section
 from fieldwise.training.history import History
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Run(BaseModel):
@@ -61,44 +69,69 @@ class Statistic:
         return cls(statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None, tuple(values))
 
 
+class MetricSpec(BaseModel):
+    """A metric of the comparison's table.
+
+    name: as `Run.metrics` has it. label: as it is printed. better: whether the larger or the smaller figure is.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    label: str
+    better: Literal["max", "min"]
+
+
+BINARY = (
+    MetricSpec(name="auc", label=LABELS["auc"], better="max"),
+    MetricSpec(name="log_loss", label=LABELS["log_loss"], better="min"),
+)
+"""The metrics of clicks."""
+
+
 @dataclass(frozen=True)
 class Summary:
     """The runs of one contender taken together.
 
-    auc, log_loss: on the test rows; None where every run failed, or the AUC is undefined. auc_change, log_loss_change:
-    to the base. relative: AUC / AUC of the base - 1, as AIM's paper counts it. p_auc, p_log_loss: of an unpaired
-    two-sided t-test (Welch) against the best of the contenders that are not ours, for ours only; None with a single
-    seed. stars: `**` for a significantly better figure at 0.01, `*` at 0.05.
+    figures: by metric, on the test rows; a metric is missing where every run failed, or where it is undefined.
+    valid: the monitored metric on the validation rows. changes: by metric, to the base. relative: of the first metric,
+    figure / figure of the base - 1, as AIM's paper counts it for the AUC. p_values: by metric, of an unpaired two-sided
+    t-test (Welch) against the best of the contenders that are not ours, for ours only; none with a single seed.
+    stars: by metric, `**` for a significantly better figure at 0.01, `*` at 0.05, else nothing. published: by metric.
     """
 
     name: str
     model: str
     seeds: int
     failed: int
-    auc: Statistic | None = None
-    log_loss: Statistic | None = None
-    valid_log_loss: Statistic | None = None
-    auc_change: float | None = None
-    log_loss_change: float | None = None
+    figures: Mapping[str, Statistic] = field(default_factory=dict)
+    valid: Statistic | None = None
+    changes: Mapping[str, float] = field(default_factory=dict)
     relative: float | None = None
-    p_auc: float | None = None
-    p_log_loss: float | None = None
-    auc_stars: str = ""
-    log_loss_stars: str = ""
+    p_values: Mapping[str, float] = field(default_factory=dict)
+    stars: Mapping[str, str] = field(default_factory=dict)
     parameters: int | None = None
     parameters_without_embeddings: int | None = None
     train_rows_per_s: float = 0.0
     predict_rows_per_s: float = 0.0
     epochs: float = 0.0
     seconds: float = 0.0
-    published: Published | None = None
+    published: Mapping[str, float] | None = None
 
 
 class Comparison(BaseModel):
-    """The runs of a comparison.
+    """The runs of a comparison: printed it is a table, and in a notebook too.
 
     source: the data's name. dataset: whose published figures stand beside, None for none. rows: by part. base, ours,
     order: names of contenders, see `contenders.Plan`. split_seed: what the split followed from, the same for all.
+    metrics: what contenders are measured by, the most telling first. monitor: the metric that the best epoch is chosen
+    by, on the validation rows.
+
+    Example:
+        >>> comparison = fw.compare("clicks.csv", label="click", models=["lr", "autoint"], seeds=3)
+        >>> print(comparison)
+        >>> comparison.to_pandas()[["name", "auc", "auc_std"]]
+        >>> comparison.summaries()[1].figures["auc"].mean
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -111,78 +144,111 @@ class Comparison(BaseModel):
     base: str
     ours: list[str]
     order: list[str]
+    metrics: tuple[MetricSpec, ...] = Field(default=BINARY, min_length=1)
+    monitor: str = "log_loss"
     runs: list[Run] = []
 
     def summaries(self) -> list[Summary]:
         """One per contender that has a run, in their order."""
         groups = {name: [run for run in self.runs if run.contender == name] for name in self.order}
-        groups = {name: runs for name, runs in groups.items() if runs}
-        summaries = {name: _summarise(name, runs, self.dataset) for name, runs in groups.items()}
+        summaries = {name: self._summarise(name, runs) for name, runs in groups.items() if runs}
         base = summaries.get(self.base)
         others = [summary for name, summary in summaries.items() if name not in self.ours]
-        best_auc = max((s.auc for s in others if s.auc), key=lambda auc: auc.mean, default=None)
-        best_loss = min((s.log_loss for s in others if s.log_loss), key=lambda loss: loss.mean, default=None)
         result = []
         for summary in summaries.values():
             changes: dict[str, Any] = {}
             if base is not None and summary.name != self.base:
-                changes |= _changes(summary, base)
+                changes |= _changes(summary, base, self.metrics)
             if summary.name in self.ours:
-                changes["p_auc"], changes["auc_stars"] = _compare(summary.auc, best_auc, sign=1)
-                changes["p_log_loss"], changes["log_loss_stars"] = _compare(summary.log_loss, best_loss, sign=-1)
-            result.append(Summary(**{**vars(summary), **changes}))
+                changes |= _compare(summary, others, self.metrics)
+            result.append(replace(summary, **changes))
         return result
+
+    def to_markdown(self) -> str:
+        """The table in Markdown, with what must be known to read it."""
+        return output.to_markdown(self)
+
+    def to_csv(self) -> str:
+        """A line per contender with all figures at full precision."""
+        return output.to_csv(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The columns of `to_csv` as a data frame, a row per contender.
+
+        Raises:
+            SettingsError: where pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise SettingsError("to_pandas needs pandas; install it with: pip install pandas") from None
+        return pd.DataFrame(output.to_records(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Summaries and every single run, ready for JSON."""
+        return output.to_dict(self)
+
+    def to_json(self) -> str:
+        """The same as JSON."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
+
+    def to_section(self) -> Section:
+        """The table as the command line prints it; printed by `str` it leaves out costs and published figures."""
+        return output.to_section(self)
+
+    def __str__(self) -> str:
+        return str(output.to_section(self, short=True))
+
+    def __repr__(self) -> str:
+        return f"Comparison({self.source!r}, {', '.join(self.order)}; {len(self.runs)} runs)"
+
+    def _repr_html_(self) -> str:
+        return output.to_html(self)
+
+    def _summarise(self, name: str, runs: Sequence[Run]) -> Summary:
+        good = [run for run in runs if run.error is None]
+        model = runs[0].model
+        known = None if self.dataset is None or name != model else published(self.dataset, model)
+        if not good:
+            return Summary(name, model, len(runs), len(runs), published=known)
+        figures = {metric.name: _statistic(good, "test", metric.name) for metric in self.metrics}
+        return Summary(
+            name,
+            model,
+            seeds=len(runs),
+            failed=len(runs) - len(good),
+            figures={metric: statistic for metric, statistic in figures.items() if statistic is not None},
+            valid=_statistic(good, "valid", self.monitor),
+            parameters=good[0].parameters.get("all"),
+            parameters_without_embeddings=good[0].parameters.get("without_embeddings"),
+            train_rows_per_s=statistics.median(run.train_rows_per_s for run in good),
+            predict_rows_per_s=statistics.median(run.predict_rows_per_s for run in good),
+            epochs=statistics.mean(run.epochs for run in good),
+            seconds=statistics.mean(run.seconds for run in good),
+            published=known,
+        )
 
 
 def average_changes(comparisons: Sequence[Comparison], pairs: Mapping[str, str] = JOINT) -> list[dict[str, Any]]:
     """How much joint models add to their single ones, on average over data sets (AutoInt, table 5).
 
-    pairs: joint model -> single model, by contender name. A pair counts on the data sets that have both.
+    pairs: joint model -> single model, by contender name. A pair counts on the data sets that have both, and all
+    metrics of the first comparison.
     """
+    metrics = comparisons[0].metrics if comparisons else ()
     rows = []
     for joint, single in pairs.items():
-        changes = []
+        found: list[Mapping[str, float]] = []
         for comparison in comparisons:
             by_name = {summary.name: summary for summary in comparison.summaries()}
             if joint in by_name and single in by_name:
-                change = _changes(by_name[joint], by_name[single])
-                if change["auc_change"] is not None and change["log_loss_change"] is not None:
-                    changes.append((change["auc_change"], change["log_loss_change"]))
-        if changes:
-            rows.append(
-                {
-                    "model": joint,
-                    "base": single,
-                    "data_sets": len(changes),
-                    "auc_change": statistics.mean(auc for auc, _ in changes),
-                    "log_loss_change": statistics.mean(loss for _, loss in changes),
-                }
-            )
+                changes = _changes(by_name[joint], by_name[single], metrics)["changes"]
+                if len(changes) == len(metrics):
+                    found.append(changes)
+        if found:
+            averages = {f"{m.name}_change": statistics.mean(changes[m.name] for changes in found) for m in metrics}
+            rows.append({"model": joint, "base": single, "data_sets": len(found), **averages})
     return rows
-
-
-def _summarise(name: str, runs: Sequence[Run], dataset: str | None) -> Summary:
-    good = [run for run in runs if run.error is None]
-    model = runs[0].model
-    figures = None if dataset is None or name != model else published(dataset, model)
-    if not good:
-        return Summary(name, model, len(runs), len(runs), published=figures)
-    return Summary(
-        name,
-        model,
-        seeds=len(runs),
-        failed=len(runs) - len(good),
-        auc=_statistic(good, "test", "auc"),
-        log_loss=_statistic(good, "test", "log_loss"),
-        valid_log_loss=_statistic(good, "valid", "log_loss"),
-        parameters=good[0].parameters.get("all"),
-        parameters_without_embeddings=good[0].parameters.get("without_embeddings"),
-        train_rows_per_s=statistics.median(run.train_rows_per_s for run in good),
-        predict_rows_per_s=statistics.median(run.predict_rows_per_s for run in good),
-        epochs=statistics.mean(run.epochs for run in good),
-        seconds=statistics.mean(run.seconds for run in good),
-        published=figures,
-    )
 
 
 def _statistic(runs: Sequence[Run], part: str, name: str) -> Statistic | None:
@@ -190,27 +256,42 @@ def _statistic(runs: Sequence[Run], part: str, name: str) -> Statistic | None:
     return Statistic.of(values) if values else None
 
 
-def _changes(summary: Summary, base: Summary) -> dict[str, float | None]:
-    changes: dict[str, float | None] = {"auc_change": None, "log_loss_change": None, "relative": None}
-    if summary.auc is not None and base.auc is not None:
-        changes["auc_change"] = summary.auc.mean - base.auc.mean
-        changes["relative"] = summary.auc.mean / base.auc.mean - 1.0
-    if summary.log_loss is not None and base.log_loss is not None:
-        changes["log_loss_change"] = summary.log_loss.mean - base.log_loss.mean
-    return changes
+def _changes(summary: Summary, base: Summary, metrics: Sequence[MetricSpec]) -> dict[str, Any]:
+    """The fields `changes` and `relative`."""
+    both = [m.name for m in metrics if m.name in summary.figures and m.name in base.figures]
+    changes = {name: summary.figures[name].mean - base.figures[name].mean for name in both}
+    first = metrics[0].name
+    relative = None
+    if first in changes and base.figures[first].mean != 0.0:
+        relative = summary.figures[first].mean / base.figures[first].mean - 1.0
+    return {"changes": changes, "relative": relative}
 
 
-def _compare(mine: Statistic | None, best: Statistic | None, *, sign: int) -> tuple[float | None, str]:
-    """The p-value against the best of the others, and the stars where mine is better; sign: +1 if larger is better."""
-    if mine is None or best is None or len(mine.values) < 2 or len(best.values) < 2:
-        return None, ""
+def _compare(summary: Summary, others: Sequence[Summary], metrics: Sequence[MetricSpec]) -> dict[str, Any]:
+    """The fields `p_values` and `stars`: against the best of the others, by each metric."""
+    p_values, stars = {}, {}
+    for metric in metrics:
+        rivals = [other.figures[metric.name] for other in others if metric.name in other.figures]
+        mine, choose = summary.figures.get(metric.name), max if metric.better == "max" else min
+        best = choose(rivals, key=lambda rival: rival.mean, default=None)
+        p = None if mine is None or best is None else _p_value(mine, best)
+        if mine is None or best is None or p is None:
+            continue
+        p_values[metric.name] = p
+        is_better = mine.mean > best.mean if metric.better == "max" else mine.mean < best.mean
+        if is_better and p < 0.05:
+            stars[metric.name] = "**" if p < 0.01 else "*"
+    return {"p_values": p_values, "stars": stars}
+
+
+def _p_value(mine: Statistic, best: Statistic) -> float | None:
+    """Of the unpaired two-sided t-test (Welch), None where there is nothing to tell."""
+    if len(mine.values) < 2 or len(best.values) < 2:
+        return None
     from scipy import stats
 
     with warnings.catch_warnings():
-        # Equal values have no variance; the p-value is then not a number, which means "nothing to tell".
+        # Equal values have no variance; the p-value is then not a number.
         warnings.simplefilter("ignore")
         p = float(stats.ttest_ind(mine.values, best.values, equal_var=False).pvalue)
-    if math.isnan(p):
-        return None, ""
-    better = sign * (mine.mean - best.mean) > 0
-    return p, "" if not better else "**" if p < 0.01 else "*" if p < 0.05 else ""
+    return None if math.isnan(p) else p

@@ -17,16 +17,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fieldwise.comparison.results import Run
-from fieldwise.errors import FieldwiseError, SettingsError, TrainingError
+from fieldwise.errors import FieldwiseError, SettingsError
 from fieldwise.preparation import Prepared
 from fieldwise.recipes import RunDirectory
 from fieldwise.recipes.run_directory import binding_settings
 from fieldwise.schema import Schema
 from fieldwise.settings import DataSettings, Settings
+from fieldwise.storage import lock
+from fieldwise.storage.atomic import is_leftover, make_folder, write_text
+from fieldwise.validation import describe_any
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -55,28 +57,22 @@ class Storage:
     def held(self, *, overwrite: bool) -> Iterator[None]:
         """Hold the directory for this process; `overwrite` empties it of an earlier comparison first.
 
-        Raises TrainingError where another process holds it, and SettingsError where it holds something else.
+        Raises StorageError where another process holds it or it cannot be written to, and SettingsError where it holds
+        something else.
         """
         rows = self.path / "rows.json"
-        if self.path.exists() and not rows.exists() and any(p.name != "lock" for p in self.path.iterdir()):
+        if (
+            self.path.exists()
+            and not rows.exists()
+            and any(p.name != lock.NAME and not is_leftover(p) for p in self.path.iterdir())
+        ):
             raise SettingsError(f"{self.path} holds something that is no comparison; choose another place")
-        try:
-            self._runs.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / "lock", timeout=0)
-            lock.acquire()
-        except Timeout:
-            raise TrainingError(f"another process works in {self.path}; wait for it or choose another place") from None
-        except OSError as error:
-            raise SettingsError(f"cannot write to {self.path}: {error.strerror or error}") from error
-        try:
+        with lock.hold(self.path):
             if overwrite:
                 rows.unlink(missing_ok=True)
                 for folder in (self._runs, self.path / "tuning"):
                     shutil.rmtree(folder, ignore_errors=True)
-                self._runs.mkdir()
             yield
-        finally:
-            lock.release()
 
     def require_same_rows(self, prepared: Prepared, data: DataSettings, seed: int) -> None:
         """Write down which rows are compared on, or check that they are as before. Raises SettingsError."""
@@ -108,8 +104,7 @@ class Storage:
     def tuning(self, contender: str) -> Path:
         """The folder of a contender's trials."""
         path = self.path / "tuning" / _file_name(contender)
-        path.mkdir(parents=True, exist_ok=True)
-        return path
+        return make_folder(path)
 
     def run_directory(self, contender: str, seed: int) -> RunDirectory:
         """Where the run under way keeps its checkpoint."""
@@ -178,21 +173,16 @@ def _read(path: Path, kind: type[Record]) -> Record:
         return kind.model_validate_json(path.read_bytes())
     except (OSError, ValidationError, FieldwiseError) as error:
         raise SettingsError(
-            f"{path} cannot be read: {str(error).splitlines()[0]}; remove it to go on without"
+            f"{path} cannot be read: {describe_any(error, kind)}; remove it to go on without"
         ) from error
 
 
 def _holds(record: Path, settings: Settings) -> bool:
     try:
         return Settings.model_validate_json(record.read_bytes()) == settings
-    except (OSError, ValidationError):
+    except (OSError, FieldwiseError):
         return False
 
 
 def _write(path: Path, record: BaseModel) -> None:
-    work = path.with_name(f".{path.name}.new")
-    try:
-        work.write_text(record.model_dump_json(indent=1), encoding="utf-8")
-        work.replace(path)
-    except OSError as error:
-        raise SettingsError(f"cannot write {path}: {error.strerror or error}") from error
+    write_text(path, record.model_dump_json(indent=1))

@@ -30,12 +30,10 @@ import hashlib
 import http.client
 import os
 import random
-import tempfile
 import urllib.request
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +44,7 @@ from fieldwise.data.splits import Split
 from fieldwise.datasets.base import NamedDataset
 from fieldwise.errors import DataError
 from fieldwise.schema import Categorical, FieldSpec, MultiValued, Numeric, Schema
+from fieldwise.storage.atomic import new_directory, open_new, write_bytes
 
 SITE = "https://grouplens.org/datasets/movielens/1m/"
 URL = "https://files.grouplens.org/datasets/movielens/ml-1m.zip"
@@ -103,44 +102,46 @@ def fetch(
     """Download the archive, check its MD5 sum and unpack it as `base`/ml-1m, which appears complete or not at all.
 
     timeout: seconds that the server may stay silent. Raises DataError where the archive cannot be had, is not the
-    published one, or a folder of that name is in the way.
+    published one, or a folder of that name is in the way; StorageError where it cannot be written.
     """
     target = base / "ml-1m"
     if target.exists():
         raise DataError(f"{target} exists but lacks some of {', '.join(FILES)}; move it away and try again")
-    try:
-        base.mkdir(parents=True, exist_ok=True)
-        # Everything happens in a folder beside the target, so that the last step is a rename in one file system.
-        with tempfile.TemporaryDirectory(dir=base, prefix=".ml-1m-") as name:
-            archive, unpacked = Path(name, "ml-1m.zip"), Path(name, "ml-1m")
-            with urllib.request.urlopen(url, timeout=timeout) as response, archive.open("wb") as file:
-                length = response.headers.get("Content-Length")
-                digest = _copy(response, file, None if length is None else int(length), progress)
-            if digest != md5:
-                raise DataError(
-                    f"{url} gave a file with the MD5 sum {digest}, expected {md5}; it is damaged or was changed "
-                    f"and was thrown away; try again, or get it by hand from {SITE}"
-                )
-            unpacked.mkdir()
+    with new_directory(target) as work:
+        archive, digest = work / "ml-1m.zip", hashlib.md5(usedforsecurity=False)
+        with open_new(archive) as file:
+            for piece in _download(url, timeout, progress):
+                file.write(piece)
+                digest.update(piece)
+        if digest.hexdigest() != md5:
+            raise DataError(
+                f"{url} gave a file with the MD5 sum {digest.hexdigest()}, expected {md5}; it is damaged or was "
+                f"changed and was thrown away; try again, or get it by hand from {SITE}"
+            )
+        try:
             with zipfile.ZipFile(archive) as content:
                 # Only members of these exact names are read, so no path inside the archive can lead elsewhere.
                 for member in (*FILES, "README"):
-                    (unpacked / member).write_bytes(content.read(f"ml-1m/{member}"))
-            unpacked.rename(target)
-    except (OSError, http.client.HTTPException, zipfile.BadZipFile, KeyError) as error:
-        raise DataError(f"cannot download {url} to {base}: {error}; get it by hand from {SITE}") from error
+                    write_bytes(work / member, content.read(f"ml-1m/{member}"))
+        except (zipfile.BadZipFile, KeyError) as error:
+            raise DataError(f"cannot unpack {url}: {error}; get it by hand from {SITE}") from error
+        archive.unlink()
     return target
 
 
-def _copy(source: BinaryIO, target: BinaryIO, length: int | None, progress: Progress | None) -> str:
-    digest, received = hashlib.md5(usedforsecurity=False), 0
-    while piece := source.read(1 << 18):
-        target.write(piece)
-        digest.update(piece)
-        received += len(piece)
-        if progress is not None:
-            progress(received, length)
-    return digest.hexdigest()
+def _download(url: str, timeout: float, progress: Progress | None) -> Iterator[bytes]:
+    """The pieces of a file on the web. Raises DataError where it cannot be had."""
+    received = 0
+    try:
+        with urllib.request.urlopen(url, timeout=timeout) as response:
+            length = response.headers.get("Content-Length")
+            while piece := response.read(1 << 18):
+                received += len(piece)
+                yield piece
+                if progress is not None:
+                    progress(received, None if length is None else int(length))
+    except (OSError, http.client.HTTPException) as error:
+        raise DataError(f"cannot download {url}: {error}; get it by hand from {SITE}") from error
 
 
 def _base(directory: Path | None) -> Path | None:

@@ -8,14 +8,14 @@ A tuple is the same whatever the order of its fields in the two data sets.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from fieldwise.architecture import Architecture
 from fieldwise.errors import SettingsError
 from fieldwise.explain.summary import name_tuple, summarise
+from fieldwise.metrics import rank_correlation
 from fieldwise.reporting.tables import Section, to_markdown
 
 Fields = tuple[str, ...]
@@ -201,18 +201,6 @@ def compare_architectures(a: Architecture, b: Architecture) -> Difference:
         fields_only_a=tuple(name for name in a.fields if name not in b.fields),
         fields_only_b=tuple(name for name in b.fields if name not in a.fields),
     )
-
-
-def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
-    """Spearman's rank correlation in [-1, 1], equal numbers sharing a rank; None where one side is all the same."""
-    if len(set(a)) < 2 or len(set(b)) < 2:
-        return None
-    from scipy import stats
-
-    with warnings.catch_warnings():
-        # Two points have no p-value, which nobody asks for here.
-        warnings.simplefilter("ignore")
-        return float(stats.spearmanr(a, b).statistic)
 
 
 def _gates(architecture: Architecture, place: Mapping[str, int]) -> dict[Pair, float]:

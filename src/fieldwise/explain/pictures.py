@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +11,10 @@ import numpy as np
 
 from fieldwise.architecture import Architecture, num_tuples
 from fieldwise.errors import SettingsError, suggest
-from fieldwise.explain.difference import rank_correlation
 from fieldwise.explain.summary import FieldSize, name_tuple, summarise
-from fieldwise.reporting.figures import place_labels
+from fieldwise.metrics import rank_correlation
+from fieldwise.reporting.figures import can_draw, new_figure, save_figure
+from fieldwise.reporting.labels import place_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,14 +48,15 @@ def draw(architecture: Architecture, directory: Path, *, statistics: Statistics 
         statistics: Of tuples that are kept and of tuples that are not; of what is left out nothing is drawn.
 
     Raises:
-        SettingsError: For a tuple of unknown fields, and where the directory cannot be written to.
+        SettingsError: For a tuple of unknown fields.
+        StorageError: Where the directory cannot be written to.
 
     >>> fields = {name: {"kind": "categorical", "size": 9} for name in ("user", "movie")}
     >>> draw(Architecture.model_validate({"embedding_dim": 4, "fields": fields}), Path("pictures"))  # nothing is kept
     []
     """
     statistics = _in_schema_order(architecture, statistics or {})
-    if importlib.util.find_spec("matplotlib") is None:
+    if not can_draw():
         return []
     figures: dict[str, Figure] = {}
     if architecture.interactions:
@@ -65,18 +66,7 @@ def draw(architecture: Architecture, directory: Path, *, statistics: Statistics 
         figures["gates"] = _draw_gates(architecture, statistics)
     if 2 in architecture.orders:
         figures["pairs"] = _draw_pairs(architecture)
-    if not figures:
-        return []
-    written = []
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, figure in figures.items():
-            for kind in ("png", "svg"):
-                written.append(directory / f"{name}.{kind}")
-                figure.savefig(written[-1], dpi=150)
-    except OSError as error:
-        raise SettingsError(f"cannot write to {directory}: {error.strerror or error}") from error
-    return written
+    return [path for name, figure in figures.items() for path in save_figure(figure, directory / name)]
 
 
 def _in_schema_order(architecture: Architecture, statistics: Statistics) -> dict[Fields, float]:
@@ -283,9 +273,7 @@ def _draw_pairs(architecture: Architecture) -> Figure:
 
 def _panels(rows: int, columns: int, *, width: float, height: float) -> tuple[Figure, list[list[Axes]]]:
     """A figure of panels that are width by height inches each."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    figure = new_figure(width * columns, height * rows)
     return figure, [list(line) for line in figure.subplots(rows, columns, squeeze=False)]
 
 

@@ -22,6 +22,7 @@ from fieldwise.errors import SettingsError, suggest
 from fieldwise.layout import Layout
 from fieldwise.models.base import CTRModel
 from fieldwise.models.searchable import SearchHooks
+from fieldwise.validation import describe
 
 ModelClass = TypeVar("ModelClass", bound=type[CTRModel])
 
@@ -228,16 +229,8 @@ def _validate(name: str, entry: _Entry, settings: Mapping[str, Any], *, may_read
     try:
         return entry.settings.model_validate(dict(settings), context={"may_read_files": may_read_files})
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = str(first["loc"][0])
-        if first["type"] == "extra_forbidden":
-            hint = suggest(key, entry.settings.model_fields)
-            raise SettingsError(f"model '{name}' has no setting '{key}'; {hint}") from None
-        got = repr(settings[key])
-        got = got if len(got) <= 200 else f"{got[:200]} ..."
-        message = first["msg"].removeprefix("Value error, ")
-        message = message[0].lower() + message[1:]  # only the first letter: names in it are as they are
-        raise SettingsError(f"model '{name}': setting '{key}' cannot be {got}: {message}") from None
+        sentence = describe(error, entry.settings, owner=f"model '{name}'", what="setting")
+        raise SettingsError(sentence) from None
 
 
 def _derive_settings(name: str, cls: type[CTRModel], defaults: Mapping[str, Any]) -> type[BaseModel]:

@@ -18,6 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from fieldwise.storage.atomic import write_bytes
+
 FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC")
 COMPILERS = ("c++", "g++", "clang++")
 PATIENCE = 300.0
@@ -119,9 +121,7 @@ def _compile(source: Path, library: Path, compiler: list[str], flags: tuple[str,
         made = Path(folder) / "made.so"
         _run([*compiler, *FLAGS, *flags, str(source), "-o", str(made)])
         content = made.read_bytes()
-        made.write_bytes(content + hashlib.sha256(content).digest())
-        made.chmod(0o700)
-        made.replace(library)
+    write_bytes(library, content + hashlib.sha256(content).digest(), mode=0o700)
 
 
 def _run(command: list[str]) -> str:

@@ -5,12 +5,9 @@ docs/predictor-files.md says what each file holds and what is checked.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -36,6 +33,7 @@ from fieldwise.recipes.fitted import FittedModel
 from fieldwise.recipes.network import FittedNetwork
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
+from fieldwise.storage.atomic import new_directory, open_new, write_bytes, write_tensors
 from fieldwise.storage.untrusted import (
     MOST_JSON,
     blaming,
@@ -96,20 +94,13 @@ class _Manifest(BaseModel):
 def write_predictor(path: Path, model: FittedModel, settings: Settings, card: ModelCard, *, overwrite: bool) -> Path:
     """Write all files into a new directory beside `path`, then rename it to `path`.
 
-    Raises PredictorFormatError where `path` exists and `overwrite` is False, where writing fails (a full disk), and
-    for what could not be read back; nothing is then left behind, and what stood at `path` still stands there.
+    Raises PredictorFormatError where `path` exists and `overwrite` is False, and for what could not be read back;
+    StorageError where it cannot be written. Nothing is then left behind, and what stood at `path` still stands there.
     """
-    from safetensors import SafetensorError
-
     require_free(path, overwrite=overwrite)
-    try:
-        with _beside(path) as work:
-            _write_files(work, model, settings, card)
-            require_free(path, overwrite=overwrite)  # again, for another writer may have been quicker
-            _put_in_place(work, path, overwrite=overwrite)
-    except (OSError, pa.ArrowException, SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise PredictorFormatError(f"cannot save to {path}: {reason}; nothing was written") from error
+    with new_directory(path, replace=overwrite) as work:
+        _write_files(work, model, settings, card)
+        require_free(path, overwrite=overwrite)  # again, for another writer may have been quicker
     return path
 
 
@@ -200,7 +191,7 @@ def _read_manifest(path: Path) -> _Manifest:
 
 def _read_whole(path: Path, record: _FileRecord) -> bytearray:
     """The content of a file, once its size and hash are found to be the recorded ones."""
-    with open_regular(path) as file:
+    with open_regular(path, hashed=True) as file:
         _require_size(file.size, record)
         content = file.read(file.size)
         file.require(record.sha256)
@@ -218,7 +209,7 @@ def _read_network(path: Path, record: _FileRecord, settings: Settings, sketch: C
     sketch: the same model without weights, which takes no memory: the real one is built only when the file
         is known to have as many bytes as its tensors.
     """
-    with open_regular(path) as file:
+    with open_regular(path, hashed=True) as file:
         _require_size(file.size, record)
         order = read_tensor_order(file, sketch.state_dict())
         with torch.device("cpu"), torch.random.fork_rng(devices=[]):
@@ -228,25 +219,6 @@ def _read_network(path: Path, record: _FileRecord, settings: Settings, sketch: C
         file.require(record.sha256)
     require_finite(weights)
     return model
-
-
-@contextlib.contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A new directory beside `path`, gone afterwards, as are parents made for it where the block fails."""
-    absent = [parent for parent in path.parents if not parent.exists()]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        try:
-            work.chmod(0o755)  # mkdtemp hides its directories from everybody else
-            yield work
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    except BaseException:
-        for parent in absent:
-            with contextlib.suppress(OSError):
-                parent.rmdir()
-        raise
 
 
 def _write_files(work: Path, model: FittedModel, settings: Settings, card: ModelCard) -> None:
@@ -262,10 +234,10 @@ def _write_files(work: Path, model: FittedModel, settings: Settings, card: Model
             state, vocabularies, data = model.state()
             kind = "trees"
             _write_json(work / TREES, state.model_dump_json(indent=2))
-            (work / TREES_DATA).write_bytes(data)
+            write_bytes(work / TREES_DATA, data)
         case _:
             raise PredictorFormatError(f"a {type(model).__name__} has no form on disk")
-    with pa.ipc.new_file(str(work / VOCABULARIES), vocabularies.schema) as writer:
+    with open_new(work / VOCABULARIES) as file, pa.ipc.new_file(file, vocabularies.schema) as writer:
         writer.write_table(vocabularies)
     manifest = _Manifest(
         format=FORMAT,
@@ -275,15 +247,10 @@ def _write_files(work: Path, model: FittedModel, settings: Settings, card: Model
         files={name: _record(work / name) for name in FILES[kind]},
     )
     _write_json(work / MANIFEST, manifest.model_dump_json(indent=2))
-    for name in (*FILES[kind], MANIFEST):
-        with (work / name).open("r+b") as file:
-            os.fsync(file.fileno())
 
 
 def _write_network(work: Path, model: FittedNetwork, settings: Settings) -> pa.Table:
     """Write what a network consists of, but for the vocabularies, which are returned."""
-    from safetensors.torch import save_file
-
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
     require_finite(weights)
     if settings.model_settings.get("architecture") is not None:
@@ -292,8 +259,7 @@ def _write_network(work: Path, model: FittedNetwork, settings: Settings) -> pa.T
         _write_json(work / ARCHITECTURE, architecture.to_json())
     state, vocabularies = model.encoder.state()
     _write_json(work / ENCODER, state.model_dump_json(indent=2))
-    save_file(weights, work / WEIGHTS)
-    (work / WEIGHTS).chmod((work / CARD).stat().st_mode)  # safetensors hides its files from everybody else
+    write_tensors(work / WEIGHTS, weights)
     return vocabularies
 
 
@@ -301,28 +267,10 @@ def _write_json(path: Path, text: str) -> None:
     data = text.encode("utf-8")
     if len(data) > MOST_JSON:
         raise PredictorFormatError(f"cannot save: {path.name} would have {len(data):,} bytes, {MOST_JSON:,} are read")
-    path.write_bytes(data)
+    write_bytes(path, data)
 
 
 def _record(path: Path) -> _FileRecord:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return _FileRecord(size=path.stat().st_size, sha256=digest)
-
-
-def _put_in_place(work: Path, path: Path, *, overwrite: bool) -> None:
-    """Rename `work` to `path`. A directory cannot be renamed over another, so an old one steps aside first."""
-    old = work.with_name(f"{work.name}.old")
-    if overwrite:
-        with contextlib.suppress(FileNotFoundError):
-            path.rename(old)
-    try:
-        work.rename(path)
-    except OSError:
-        # Back to where it stood; where another writer's predictor stands there by now, that one replaces it.
-        with contextlib.suppress(OSError):
-            old.rename(path)
-        raise
-    finally:
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)

@@ -174,7 +174,8 @@ class Predictor:
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the predictor as a directory, all or nothing.
 
-        Raises PredictorFormatError where something is there already, unless `overwrite` replaces it.
+        Raises PredictorFormatError where something is there already, unless `overwrite` replaces it, and StorageError
+        where it cannot be written.
         """
         return write_predictor(Path(path), self.model, self.settings, self.card, overwrite=overwrite)
 

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from fieldwise.environment import Environment
@@ -24,6 +23,9 @@ from fieldwise.errors import FieldwiseError, TrainingError
 from fieldwise.preparation.records import ColumnRecord
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
+from fieldwise.storage import lock
+from fieldwise.storage.atomic import write_text
+from fieldwise.validation import describe_any
 
 
 class RunRecord(BaseModel):
@@ -72,37 +74,32 @@ class RunDirectory:
 
     @contextmanager
     def held(self, *, resume: bool, overwrite: bool) -> Iterator[None]:
-        """Hold the run for this process. Raises TrainingError where another one does, or where its state differs
-        from what is wanted: an unfinished run is neither forgotten nor taken up without being asked.
+        """Hold the run for this process.
+
+        Raises StorageError where another process holds it, and TrainingError where its state differs from what is
+        wanted: an unfinished run is neither forgotten nor taken up without being asked.
         """
         existed = self._record.exists()
         if resume and not existed:
             raise TrainingError(
                 f"there is no unfinished run beside {self.model} ({self.path} is missing); train without --resume"
             )
-        if existed and not resume and not overwrite and not self._is_locked():
+        if existed and not resume and not overwrite and not lock.is_held(self.path):
             raise TrainingError(
                 f"an unfinished run lies in {self.path}: go on with it (fieldwise train --resume {self.model}), "
                 "or start anew with --overwrite"
             )
+        busy = f"{self.model} is being written by another process; wait for it or choose another name"
+        began = False
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / "lock", timeout=0)
-            lock.acquire()
-        except Timeout:
-            raise TrainingError(
-                f"{self.model} is being written by another process; wait for it or choose another name"
-            ) from None
-        except OSError as error:
-            raise TrainingError(f"cannot write beside {self.model}: {error.strerror or error}") from error
-        try:
-            if existed and not resume:
-                self._clear()
-            yield
+            with lock.hold(self.path, busy=busy):
+                began = True
+                if existed and not resume:
+                    self._clear()
+                yield
         finally:
-            lock.release()
             # A run that never came to its first record has nothing to go on from.
-            if not self._record.exists():
+            if began and not self._record.exists():
                 self.remove()
 
     def begin_or_go_on(self, record: RunRecord) -> None:
@@ -111,17 +108,11 @@ class RunDirectory:
             require_same(self.read(), record)
         except TrainingError:
             self._clear()
-        self.path.mkdir(parents=True, exist_ok=True)
         self.write(record)
 
     def write(self, record: RunRecord) -> None:
-        """Write down what was asked. Raises TrainingError where it cannot be written."""
-        work = self._record.with_name(".run.json.new")
-        try:
-            work.write_text(record.model_dump_json(indent=2), encoding="utf-8")
-            work.replace(self._record)
-        except OSError as error:
-            raise TrainingError(f"cannot write {self._record}: {error.strerror or error}") from error
+        """Write down what was asked. Raises StorageError where it cannot be written."""
+        write_text(self._record, record.model_dump_json(indent=2))
 
     def read(self) -> RunRecord:
         """What was asked. Raises TrainingError where the record is missing or not whole."""
@@ -130,7 +121,7 @@ class RunDirectory:
         except FileNotFoundError:
             raise TrainingError(f"there is no unfinished run beside {self.model} ({self.path} is missing)") from None
         except (OSError, ValidationError, FieldwiseError) as error:
-            raise TrainingError(f"{self._record} cannot be read: {str(error).splitlines()[0]}") from error
+            raise TrainingError(f"{self._record} cannot be read: {describe_any(error, RunRecord)}") from error
 
     def remove(self) -> None:
         """Remove the directory: the run is done."""
@@ -140,17 +131,6 @@ class RunDirectory:
         self.checkpoint.unlink(missing_ok=True)
         shutil.rmtree(self.search, ignore_errors=True)
         self._record.unlink(missing_ok=True)
-
-    def _is_locked(self) -> bool:
-        lock = FileLock(self.path / "lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            return True
-        except OSError:
-            return False
-        lock.release()
-        return False
 
 
 def require_same(then: RunRecord, now: RunRecord) -> None:

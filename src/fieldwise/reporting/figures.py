@@ -1,76 +1,80 @@
-"""Labels of points in a picture, placed where there is room for them."""
+"""Figures: made without pyplot, whose state belongs to the user, and saved in one way.
+
+Drawing is optional: `can_draw` tells whether it is possible, and everything else says what to install.
+"""
 
 from __future__ import annotations
 
-import math
+import importlib.util
+import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import numpy.typing as npt
+from fieldwise.errors import SettingsError
+from fieldwise.storage.atomic import write_bytes
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Boxes = npt.NDArray[np.float64]
-"""Rows of left, low, right, high, in pixels."""
+Kind = Literal["png", "svg"]
 
-_DISTANCES = (6.0, 12.0, 20.0, 30.0, 42.0, 56.0)
-_ANGLES = np.linspace(0.0, 2 * math.pi, 16, endpoint=False)
-_AROUND = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
-"""Where a label is tried: in so many points of distance, in each of these directions."""
+_DPI = 150
+_METADATA: dict[Kind, dict[str, str | None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+"""What would differ from day to day or from one version to the next is left out."""
 
 
-def place_labels(
-    figure: Figure,
-    axes: Axes,
-    labels: Sequence[tuple[float, float, str]],
-    points: Sequence[tuple[float, float]],
-) -> None:
-    """Write the text of each (x, y, text) at the nearest place where it covers neither another text nor a point.
+def can_draw() -> bool:
+    """Whether matplotlib is installed."""
+    try:
+        return importlib.util.find_spec("matplotlib") is not None
+    except ValueError:  # a module that was taken away has no spec
+        return False
 
-    Where a text stands away from its point, a line joins them; where there is no room for it, it is left out.
+
+def require_matplotlib() -> None:
+    """Say what to install where nothing can be drawn.
+
+    Raises:
+        SettingsError: where matplotlib is not installed.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    # Without a canvas that can draw, a figure would make one at every question of how large a text is.
-    FigureCanvasAgg(figure)
-    figure.draw_without_rendering()  # only then is it known what lies where
-    unit = figure.dpi / 72.0
-    frame = np.array(axes.get_window_extent().extents)
-    dots = axes.transData.transform(np.reshape(points, (-1, 2)))
-    taken = np.hstack([dots - 4 * unit, dots + 4 * unit])
-    if (legend := axes.get_legend()) is not None:
-        taken = np.vstack([taken, legend.get_window_extent().extents])
-    for x, y, text in labels:
-        point = axes.transData.transform((x, y))
-        label = axes.annotate(
-            text, (x, y), (0, 0), textcoords="offset points", va="bottom", fontsize="small", parse_math=False
-        )
-        label.set_in_layout(False)
-        extent = label.get_window_extent()
-        size = np.array([extent.width, extent.height])
-        # Where the text's lower left corner may lie: nearest first, its edge `distance` away from the point.
-        corners = np.concatenate([point + _AROUND * (distance * unit + size / 2) - size / 2 for distance in _DISTANCES])
-        places = np.hstack([corners, corners + size])
-        outside = size.prod() - _overlaps(places, frame[None])
-        free = _overlaps(places, taken) + outside < 1.0
-        if not free.any():
-            label.remove()
-            continue
-        best = int(np.argmax(free))
-        label.set_position(tuple((corners[best] - point) / unit))
-        taken = np.vstack([taken, places[best]])
-        if best >= 2 * len(_AROUND):
-            nearest = np.clip(point, corners[best], corners[best] + size)
-            ends = axes.transData.inverted().transform([point, nearest])
-            axes.plot(ends[:, 0], ends[:, 1], color="0.6", lw=0.6, zorder=0.5)
+    if not can_draw():
+        raise SettingsError("pictures need matplotlib; install it with: pip install 'fieldwise[plots]'")
 
 
-def _overlaps(places: Boxes, others: Boxes) -> npt.NDArray[np.float64]:
-    """The area of each place that others cover."""
-    lower = np.maximum(places[:, None, :2], others[None, :, :2])
-    upper = np.minimum(places[:, None, 2:], others[None, :, 2:])
-    areas: npt.NDArray[np.float64] = np.clip(upper - lower, 0.0, None).prod(axis=2).sum(axis=1)
-    return areas
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, whose layout follows what is drawn.
+
+    Raises:
+        SettingsError: where matplotlib is not installed.
+    """
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: Figure, path: Path, *, kinds: Sequence[Kind] = ("png", "svg"), dpi: float = _DPI) -> list[Path]:
+    """Save a figure once per kind of file; the same figure gives the same bytes, whenever it is saved.
+
+    Args:
+        figure: what `new_figure` made.
+        path: the file without its ending. Its folder is made where it is missing.
+        kinds: the endings.
+        dpi: dots per inch, of PNG and of images within SVG.
+
+    Returns:
+        The files.
+
+    Raises:
+        StorageError: where a file cannot be written.
+    """
+    import matplotlib as mpl
+
+    written = []
+    for kind in kinds:
+        picture = io.BytesIO()
+        with mpl.rc_context({"svg.hashsalt": "fieldwise"}):  # else ids in an SVG are random
+            figure.savefig(picture, format=kind, dpi=dpi, metadata=_METADATA[kind])
+        written.append(write_bytes(path.with_name(f"{path.name}.{kind}"), picture.getvalue()))
+    return written

@@ -1,90 +1,113 @@
-"""Reporter: what the library says while it works. One place decides where it goes and whether bars move."""
+"""Reporter: what the library says while it works, through `logging`, and the bars that it shows.
+
+    fw.train("clicks.csv", label="click", progress=False)   # nothing on the screen
+    logging.getLogger("fieldwise").setLevel("WARNING")      # only warnings
+    logging.basicConfig(filename="run.log", level="INFO")   # all of it in a file, also with progress=False
+
+See `fieldwise.reporting.console` for what happens where handlers of one's own are there.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TextIO
+from types import TracebackType
+from typing import Self, TextIO
 
-from rich.markup import escape
-from tqdm.std import tqdm
-
-
-class Progress(Protocol):
-    """A bar in motion."""
-
-    def update(self, n: float = 1) -> object:
-        """Say that `n` more rows are done."""
-
-
-class _NoProgress:
-    def update(self, n: float = 1) -> None:
-        pass
+from fieldwise.reporting.console import LOGGER, SAID_ON, ConsoleHandler, close_console, open_console
+from fieldwise.reporting.progress import NoProgress, Progress, has_bars, is_notebook
+from fieldwise.reporting.tables import Section
 
 
 class Reporter:
-    """Says things on a stream, and shows bars where the stream is a terminal or a notebook cell.
+    """Says things through the logger `fieldwise`, and shows them, and bars, on a stream.
 
-    stream: None is standard output in a notebook and standard error elsewhere, so that figures which a command
-        prints on standard output stay clean. enabled: False says nothing at all.
+    As a context manager it also shows what else comes through that logger and those below it, until the block ends.
+
+    Args:
+        stream: None is standard output in a notebook and standard error elsewhere, so that figures which a command
+            prints on standard output stay clean. Bars move where it is a terminal or a notebook cell.
+        enabled: False shows nothing at all; what is said still goes to `logging`.
+
+    Example:
+        >>> with Reporter(sys.stdout) as reporter:
+        ...     reporter.say("8 fields are categorical")
+        ...     with reporter.rows(1_000, "encoding") as progress:
+        ...         progress.update(1_000)
+        8 fields are categorical
     """
 
     def __init__(self, stream: TextIO | None = None, *, enabled: bool = True) -> None:
         self.enabled = enabled
-        self.stream = stream or (sys.stdout if _is_notebook(sys.stdout) else sys.stderr)
-        self.shows_bars = enabled and (self.stream.isatty() or _is_notebook(self.stream))
+        self.stream = stream or (sys.stdout if is_notebook(sys.stdout) else sys.stderr)
+        self.shows_bars = enabled and has_bars(self.stream)
+        self._is_detail = False
+        self._consoles: list[ConsoleHandler | None] = []
+
+    @classmethod
+    def of(cls, progress: bool | Reporter) -> Reporter:
+        """What an argument `progress` means: a Reporter of the caller's own, or whether to show anything."""
+        return progress if isinstance(progress, Reporter) else cls(enabled=progress)
+
+    def __enter__(self) -> Self:
+        shown = self.enabled or self.shows_bars
+        self._consoles.append(open_console(self.stream, speaks=self.enabled) if shown else None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        console = self._consoles.pop()
+        if console is not None:
+            close_console(console, speaks=self.enabled)
 
     def bars_only(self) -> Reporter:
-        """The same without words: for work of which the caller says what there is to say."""
+        """The same bars without words, for work of which the caller says what there is to say.
+
+        What is said there is logged at DEBUG.
+        """
         quiet = Reporter(self.stream, enabled=False)
         quiet.shows_bars = self.shows_bars
+        quiet._is_detail = True
         return quiet
 
     def say(self, text: str = "") -> None:
-        """Print a line, above the bar if one is shown."""
-        if self.enabled:
-            tqdm.write(text, file=self.stream)
+        """Log a line at INFO; it is shown above the bar if there is one."""
+        self._log(logging.INFO, text)
+
+    def warn(self, text: str) -> None:
+        """Log a line at WARNING: something that may not be what the user wants."""
+        self._log(logging.WARNING, text)
+
+    def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Log a table at INFO, without a header line where all its names are empty."""
+        self._log(logging.INFO, Section(title, tuple(header), [tuple(row) for row in rows]))
 
     @contextmanager
     def rows(self, total: int | None, what: str, *, done: int = 0) -> Iterator[Progress]:
         """A bar over rows with rows per second and the time left; it vanishes when it is done.
 
-        total: rows in all, None where unknown. done: rows that were done before (after a resume).
+        Args:
+            total: rows in all, None where unknown.
+            what: its name.
+            done: rows that were done before (after a resume).
         """
         if not self.shows_bars:
-            yield _NoProgress()
+            yield NoProgress()
             return
-        with tqdm(
-            total=total,
-            initial=done,
-            desc=what,
-            unit=" rows",
-            unit_scale=True,
-            leave=False,
-            file=self.stream,
-            dynamic_ncols=True,
-        ) as bar:
-            yield bar
+        with self:
+            console = self._consoles[-1]
+            assert console is not None
+            with console.screen.bar(total, what, done=done) as bar:
+                yield bar
 
-    def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table, without a header line where all its names are empty; long cells are wrapped."""
-        if not self.enabled:
-            return
-        from rich.box import SIMPLE_HEAD
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, show_header=any(header))
-        for name in header:
-            table.add_column(name, overflow="fold")
-        for row in rows:
-            table.add_row(*map(escape, row))
-        # Where no terminal tells its width, 80 columns would fold every cell.
-        width = None if self.stream.isatty() else 140
-        Console(file=self.stream, width=width, force_jupyter=False).print(table)
-
-
-def _is_notebook(stream: TextIO) -> bool:
-    # A notebook's stream is no terminal, but it draws bars all the same.
-    return type(stream).__module__.startswith("ipykernel.")
+    def _log(self, level: int, message: str | Section) -> None:
+        with self:
+            LOGGER.log(
+                logging.DEBUG if self._is_detail else level,
+                message,
+                stacklevel=3,
+                extra={SAID_ON: id(self.stream) if self.enabled else 0},
+            )

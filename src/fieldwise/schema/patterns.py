@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from fieldwise.columns.numbers import MISSING_WORDS
 from fieldwise.columns.tokens import BLANKS, plain_column
+from fieldwise.metrics import rank_correlation
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -295,8 +296,10 @@ def _count(values: Floats, counts: Counts) -> str | None:
     if not -3 <= values[0] <= 1 or values[9] - values[0] > 9 or values[-1] < 2 * distinct:
         return None
     mode = values[np.argmax(counts)]
-    falling = rank_correlation(counts)
-    if mode > values[4] or falling > -0.8:
+    if mode > values[4]:
+        return None
+    falling = rank_correlation(np.arange(distinct), counts)
+    if falling is None or falling > -0.8:
         return None
     return (
         f"{distinct:,} different values from {values[0]:,.0f} to {values[-1]:,.0f}, most often {mode:,.0f} and "
@@ -317,15 +320,6 @@ def _price(values: Floats, counts: Counts) -> str | None:
         f"{distinct:,} different values from {values[0]:,.0f} to {values[-1]:,.0f}, {share:.0%} of the rows with "
         "a multiple of 5 or a last digit 9, as prices have"
     )
-
-
-def rank_correlation(counts: Counts) -> float:
-    """Spearman's correlation between distinct ascending values and their counts; ties take their mean rank."""
-    _, tie, size = np.unique(counts, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(size) - (size - 1) / 2)[tie]
-    if len(size) == 1:
-        return 0.0
-    return float(np.corrcoef(np.arange(len(counts)), ranks)[0, 1])
 
 
 def heavy_tail(values: Floats, counts: Counts) -> bool:

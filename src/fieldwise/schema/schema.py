@@ -11,17 +11,20 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from fieldwise.columns.dates import CalendarPart
-from fieldwise.errors import SchemaError, suggest
+from fieldwise.errors import FieldwiseError, SchemaError, suggest
+from fieldwise.storage.atomic import write_text
+from fieldwise.validation import Document, describe
 
 Transform = Literal["standard", "minmax", "log_squared", "log", "none"]
 
 
-class _FieldSpec(BaseModel):
+class _FieldSpec(Document):
+    raises: ClassVar[type[FieldwiseError]] = SchemaError
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     column: str | None = None
@@ -72,10 +75,11 @@ class MultiValued(_FieldSpec):
 FieldSpec = Annotated[Categorical | Numeric | MultiValued, Field(discriminator="kind")]
 IGNORE = ("ignore", "ignored")
 """Words that leave a column out."""
+_FIELD_SPEC: TypeAdapter[Categorical | Numeric | MultiValued] = TypeAdapter(FieldSpec)
 FIELD_KINDS: tuple[str, ...] = ("categorical", "numeric", "multi_valued")
 
 
-class Schema(BaseModel):
+class Schema(Document):
     """The fields of a table in order, and the columns with a role.
 
     fields: name -> `Categorical`, `Numeric` or `MultiValued`; the name of a kind stands for its defaults.
@@ -83,9 +87,10 @@ class Schema(BaseModel):
     weight: a column with the weight of each row, at least 0. group: the column that GAUC groups by.
     time: the column that a time-ordered split sorts by.
 
-    Raises SchemaError where a field is the label, or no field is left.
+    Raises SchemaError where a field is the label, or no field is left, and for an unknown or a wrong entry.
     """
 
+    raises: ClassVar[type[FieldwiseError]] = SchemaError
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     fields: dict[str, FieldSpec]
@@ -156,8 +161,8 @@ class Schema(BaseModel):
         return self if changed == self.fields else Schema.model_validate({**dict(self), "fields": changed})
 
     def save(self, path: str | Path) -> None:
-        """Write the schema as JSON, in the form that `load` reads."""
-        Path(path).write_text(self.to_json(), encoding="utf-8")
+        """Write the schema as JSON, in the form that `load` reads. Raises StorageError where it cannot be written."""
+        write_text(path, self.to_json())
 
     def to_json(self) -> str:
         """The schema as JSON text; what is at its default is left out."""
@@ -183,8 +188,6 @@ class Schema(BaseModel):
             raise SchemaError(f"{path} is neither JSON nor TOML (by its ending): {error}") from error
         try:
             return cls.model_validate(data)
-        except ValidationError as error:
-            raise SchemaError(f"{path}: {describe_validation(error, cls)}") from error
         except SchemaError as error:
             raise SchemaError(f"{path}: {error}") from error
 
@@ -207,21 +210,6 @@ def parse_spec(name: str, spec: Any) -> Categorical | Numeric | MultiValued:
     if isinstance(spec, Categorical | Numeric | MultiValued):
         return spec
     try:
-        probe = Schema.model_validate({"fields": {name: spec}, "label": ""})
+        return _FIELD_SPEC.validate_python(expand_spec(name, spec))
     except ValidationError as error:
-        raise SchemaError(f"field '{name}': {describe_validation(error, Schema)}") from error
-    return probe.fields[name]
-
-
-def describe_validation(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first complaint of a pydantic error as one sentence that names the entry."""
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the whole"
-    if first["type"] == "extra_forbidden":
-        known: Iterable[str] = model.model_fields
-        for part in first["loc"]:
-            for kind in (Categorical, Numeric, MultiValued):
-                if part == kind.model_fields["kind"].default:
-                    known = kind.model_fields
-        return f"unknown entry '{where}'; {suggest(str(first['loc'][-1]), known)}"
-    return f"'{where}': {first['msg']}"
+        raise SchemaError(f"field '{name}': {describe(error, FieldSpec)}") from error

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from fieldwise.data.splits import SplitMethod
 from fieldwise.settings.names import with_new_names
+from fieldwise.validation import Document
 
 
-class DataSettings(BaseModel):
+class DataSettings(Document):
     """How rows become training, validation and test rows, and tokens become ids.
 
     min_count: tokens seen less often in training share their field's OTHER id with tokens never seen. At the
@@ -20,6 +21,8 @@ class DataSettings(BaseModel):
     valid_fraction, test_fraction: shares of the rows, where no validation or test file is given.
     """
 
+    entries: ClassVar[str] = "setting"
+    section: ClassVar[str] = "data"
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     min_count: int = Field(default=2, ge=1)
@@ -28,7 +31,7 @@ class DataSettings(BaseModel):
     test_fraction: float = Field(default=0.1, ge=0, lt=1)
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(Document):
     """How a network is trained.
 
     epochs: passes over the training rows at most; early stopping usually ends sooner.
@@ -57,6 +60,8 @@ class TrainingSettings(BaseModel):
     `auto` follows the written rule of `fieldwise.training.execution`, never a timing.
     """
 
+    entries: ClassVar[str] = "setting"
+    section: ClassVar[str] = "training"
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: int = Field(default=20, ge=1)
@@ -79,7 +84,7 @@ class TrainingSettings(BaseModel):
     device: str = "auto"
 
 
-class SearchSettings(BaseModel):
+class SearchSettings(Document):
     """How interactions are searched (`fieldwise.recipes.search`; AIM, arXiv 2111.03318).
 
     Args:
@@ -110,6 +115,8 @@ class SearchSettings(BaseModel):
     0.8
     """
 
+    entries: ClassVar[str] = "setting"
+    section: ClassVar[str] = "search"
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     orders: tuple[int, ...] = (2,)
@@ -147,7 +154,7 @@ class SearchSettings(BaseModel):
         return orders
 
 
-class Settings(BaseModel):
+class Settings(Document):
     """All settings of a run, complete: what is not said stands at its default.
 
     model: a registered network, or `lightgbm` or `catboost`, for which `training` plays no part. preset: a named set of
@@ -157,6 +164,7 @@ class Settings(BaseModel):
     seed: decides split, initial weights, order of rows and dropout.
     """
 
+    entries: ClassVar[str] = "setting"
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str

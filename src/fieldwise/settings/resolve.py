@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from fieldwise.errors import SettingsError, suggest
 from fieldwise.objectives import objective_class
 from fieldwise.settings import trees
@@ -97,25 +95,19 @@ def resolve_settings(
         for name in sections[section]:
             _require_known(f"{section}.{name}", name, names[section])
     preset = sections["model"].pop("preset", None)
-    try:
-        return Settings(
-            model=model,
-            preset=preset,
-            model_settings=(
-                trees.resolve(model, sections["model"])
-                if is_trees
-                else registry.resolve(model, preset=preset, settings=sections["model"])
-            ),
-            training=TrainingSettings(**sections.get("training", {})),
-            data=DataSettings(**sections["data"]),
-            search=None if search_defaults is None else SearchSettings(**{**search_defaults, **sections["search"]}),
-            **top,
-        )
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = f"{error.title.removesuffix('Settings').lower()}.{'.'.join(map(str, first['loc']))}".lstrip(".")
-        message = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"setting '{where}': got {first['input']!r}; {message}") from error
+    return Settings(
+        model=model,
+        preset=preset,
+        model_settings=(
+            trees.resolve(model, sections["model"])
+            if is_trees
+            else registry.resolve(model, preset=preset, settings=sections["model"])
+        ),
+        training=TrainingSettings(**sections.get("training", {})),
+        data=DataSettings(**sections["data"]),
+        search=None if search_defaults is None else SearchSettings(**{**search_defaults, **sections["search"]}),
+        **top,
+    )
 
 
 def parse_override(text: str) -> tuple[str, Any]:

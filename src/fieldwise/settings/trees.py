@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fieldwise.errors import SettingsError, suggest
+from fieldwise.validation import describe
 
 NAMES = ("catboost", "lightgbm")
 """The models of this room; each is also the name of the library that it needs."""
@@ -100,13 +101,7 @@ def validated(name: str, settings: Mapping[str, Any] | None = None) -> BoostingS
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = str(first["loc"][0])
-        if first["type"] == "extra_forbidden":
-            raise SettingsError(f"model '{name}' has no setting '{key}'; {suggest(key, model.model_fields)}") from None
-        raise SettingsError(
-            f"model '{name}': setting '{key}' cannot be {given[key]!r}: {first['msg'].lower()}"
-        ) from None
+        raise SettingsError(describe(error, model, owner=f"model '{name}'", what="setting")) from None
 
 
 def resolve(name: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:

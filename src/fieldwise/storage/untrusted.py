@@ -6,6 +6,7 @@ every reader here takes its input for hostile: nothing is allocated because a fi
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -16,16 +17,16 @@ import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import pyarrow as pa
-import pyarrow.ipc
-import torch
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from torch import Tensor
 
 from fieldwise.errors import FieldwiseError, PredictorFormatError
-from fieldwise.schema import describe_validation
+from fieldwise.validation import describe
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from torch import Tensor
 
 MOST_JSON = 8 * 2**20
 """Bytes that a JSON file may have. As Python objects they may need sixty times as much."""
@@ -33,15 +34,18 @@ MOST_JSON = 8 * 2**20
 _PIECE = 2**22
 _ARROW_MAGIC = b"ARROW1"
 _DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
+    "F64": ("float64", 8),
+    "F32": ("float32", 4),
+    "F16": ("float16", 2),
+    "BF16": ("bfloat16", 2),
+    "I64": ("int64", 8),
+    "I32": ("int32", 4),
+    "I16": ("int16", 2),
+    "I8": ("int8", 1),
+    "U8": ("uint8", 1),
+    "BOOL": ("bool", 1),
 }
+"""What safetensors calls the dtypes of torch, and the bytes of a number."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -73,11 +77,14 @@ def _shortened(text: str) -> str:
 
 
 class CheckedFile:
-    """An open file that hashes what is read from it. size: in bytes, of the file itself, not of its path."""
+    """An open file that hashes what is read from it, if wanted. size: in bytes, of the file itself, not of
+    its path. position: bytes read so far.
+    """
 
-    def __init__(self, file: io.FileIO) -> None:
+    def __init__(self, file: io.FileIO, *, hashed: bool) -> None:
         self._file = file
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.sha256() if hashed else None
+        self.position = 0
         self.size = os.fstat(file.fileno()).st_size
 
     def read(self, count: int) -> bytearray:
@@ -92,39 +99,69 @@ class CheckedFile:
             count = self._file.readinto(target[:_PIECE])
             if not count:
                 raise PredictorFormatError("it became shorter while it was read")
-            self._digest.update(target[:count])
+            if self._digest is not None:
+                self._digest.update(target[:count])
+            self.position += count
             target = target[count:]
 
     def require(self, sha256: str) -> None:
         """Compare the hash of all that was read. Raises PredictorFormatError where it differs."""
+        assert self._digest is not None
         if self._digest.hexdigest() != sha256:
             raise PredictorFormatError("it is not as it was written (its SHA-256 differs)")
 
 
 @contextmanager
-def open_regular(path: Path) -> Iterator[CheckedFile]:
-    """Open a regular file once, following no link. Raises PredictorFormatError for anything else, OSError."""
-    named = path.lstat()
-    if not stat.S_ISREG(named.st_mode):
-        raise PredictorFormatError("expected a regular file, not a link, a directory or a device")
-    with io.FileIO(path, opener=_open_without_following) as file:
-        # Where the platform cannot refuse links while opening, the comparison tells that one came in between.
+def open_regular(path: Path, *, hashed: bool = False) -> Iterator[CheckedFile]:
+    """Open a regular file, or one that a link leads to, once: what is read is of the file that was looked at.
+
+    Args:
+        path: of the file. Caches of downloads, data versioning and mounted volumes put links where files are meant, and
+            whoever could lead one astray could as well put another file there.
+        hashed: whether what is read is hashed, for `CheckedFile.require`.
+
+    Raises:
+        PredictorFormatError: it is no regular file, or was exchanged while it was opened.
+        OSError: it is not there, or cannot be opened.
+    """
+    named = _kind_checked(path)
+    with io.FileIO(path, opener=_open_at_once) as file:
+        # The file or the link may have been exchanged since it was looked at, for a device even.
         if not os.path.samestat(named, os.fstat(file.fileno())):
             raise PredictorFormatError("it was exchanged while it was opened")
-        yield CheckedFile(file)
+        yield CheckedFile(file, hashed=hashed)
 
 
-def _open_without_following(path: str, flags: int) -> int:
-    # O_NONBLOCK: a pipe put there since the look at it would otherwise wait for a writer for ever.
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+def _kind_checked(path: Path) -> os.stat_result:
+    link = "a link to " if path.is_symlink() else ""
+    try:
+        named = path.stat()
+    except FileNotFoundError:
+        if link:
+            raise PredictorFormatError("expected a regular file, not a link that leads nowhere") from None
+        raise
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise PredictorFormatError("expected a regular file, not a link that leads back to itself") from None
+        raise
+    if stat.S_ISDIR(named.st_mode):
+        raise PredictorFormatError(f"expected a regular file, not {link}a directory")
+    if not stat.S_ISREG(named.st_mode):
+        raise PredictorFormatError(f"expected a regular file, not {link}a device or a pipe")
+    return named
 
 
-def parse_json(data: bytearray) -> Any:
-    """JSON in UTF-8, strictly: no key twice, no NaN or infinity, no number beyond 64 bits, no half characters.
+def _open_at_once(path: str, flags: int) -> int:
+    # A pipe put there since the look at it would otherwise wait for a writer for ever.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def parse_json(data: bytes | bytearray | str) -> Any:
+    """JSON, strictly: no key twice, no NaN or infinity, no number beyond 64 bits, no half characters; bytes are UTF-8.
 
     Raises ValueError and PredictorFormatError.
     """
-    text = data.decode("utf-8")
+    text = data if isinstance(data, str) else data.decode("utf-8")
     result = json.loads(
         text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_whole, parse_float=_fraction
     )
@@ -163,7 +200,9 @@ def validate(model: type[Model], data: Any) -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise PredictorFormatError(describe_validation(error, model)) from error
+        raise PredictorFormatError(describe(error, model)) from error
+    except FieldwiseError as error:  # of a document of ours
+        raise PredictorFormatError(str(error)) from error
 
 
 def parse_table(data: bytearray, schema: pa.Schema) -> pa.Table:
@@ -171,6 +210,9 @@ def parse_table(data: bytearray, schema: pa.Schema) -> pa.Table:
 
     Raises PredictorFormatError and Arrow's errors.
     """
+    import pyarrow as pa
+    import pyarrow.ipc
+
     if not (data.startswith(_ARROW_MAGIC) and data.endswith(_ARROW_MAGIC)):
         raise PredictorFormatError("this is not an Arrow file")
     # Behind its magic, filled up to 8 bytes, an Arrow file is an Arrow stream; the index at its end is not needed.
@@ -223,35 +265,67 @@ def read_tensor_order(file: CheckedFile, expected: Mapping[str, Tensor]) -> list
     expected: what must be there, no more and no less, by shape and dtype; the tensors may be on the meta device.
     Raises PredictorFormatError where it is not, and where the tensors do not fill the file without gaps.
     """
-    length = int.from_bytes(file.read(8), "little")
-    if length > min(MOST_JSON, file.size - 8):
-        raise PredictorFormatError(f"its header cannot have {length:,} bytes")
-    header = parse_json(file.read(length))
-    if isinstance(header, dict):
-        header.pop("__metadata__", None)
-    records = TypeAdapter(dict[str, _TensorRecord]).validate_python(header)
+    _, records = _read_header(file)
     for name in sorted(expected.keys() ^ records.keys()):
         raise PredictorFormatError(f"tensor '{name}' is {'missing' if name in expected else 'not one of the model'}")
-    order = sorted(records, key=lambda name: records[name].data_offsets)
-    position = 0
-    for name in order:
-        record, tensor = records[name], expected[name]
-        if _DTYPES.get(record.dtype) != tensor.dtype or record.shape != list(tensor.shape):
+    for name, record in records.items():
+        tensor = expected[name]
+        dtype, _ = _DTYPES.get(record.dtype, ("", 0))
+        if f"torch.{dtype}" != str(tensor.dtype) or record.shape != list(tensor.shape):
             raise PredictorFormatError(
                 f"tensor '{name}' is {record.dtype} {record.shape}, but the model needs {tensor.dtype} "
                 f"{list(tensor.shape)}"
             )
-        end = position + tensor.numel() * tensor.element_size()
+    return _require_no_gaps(file, records)
+
+
+def read_all_tensors(file: CheckedFile) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """The texts in a safetensors file's header, and its tensors, whichever they are.
+
+    Raises PredictorFormatError where the tensors do not fill the file without gaps.
+    """
+    import torch
+
+    texts, records = _read_header(file)
+    for name, record in records.items():
+        if record.dtype not in _DTYPES or any(size < 0 for size in record.shape):
+            raise PredictorFormatError(f"tensor '{name}' is {record.dtype} {record.shape}, which is not known")
+    order = _require_no_gaps(file, records)
+    # Only now is there room for them: the file is known to hold as much.
+    tensors = {n: torch.empty(r.shape, dtype=getattr(torch, _DTYPES[r.dtype][0])) for n, r in records.items()}
+    read_tensors(file, tensors, order)
+    return texts, tensors
+
+
+def _read_header(file: CheckedFile) -> tuple[dict[str, str], dict[str, _TensorRecord]]:
+    length = int.from_bytes(file.read(8), "little")
+    if length > min(MOST_JSON, file.size - 8):
+        raise PredictorFormatError(f"its header cannot have {length:,} bytes")
+    header = parse_json(file.read(length))
+    texts = header.pop("__metadata__", None) if isinstance(header, dict) else None
+    records = TypeAdapter(dict[str, _TensorRecord]).validate_python(header)
+    return TypeAdapter(dict[str, str]).validate_python({} if texts is None else texts), records
+
+
+def _require_no_gaps(file: CheckedFile, records: Mapping[str, _TensorRecord]) -> list[str]:
+    """The names of tensors as they lie in a file, whose header has just been read."""
+    order = sorted(records, key=lambda name: records[name].data_offsets)
+    position = 0
+    for name in order:
+        record = records[name]
+        end = position + math.prod(record.shape) * _DTYPES[record.dtype][1]
         if record.data_offsets != (position, end):
             raise PredictorFormatError(f"tensor '{name}' does not lie where the one before it ends")
         position = end
-    if 8 + length + position != file.size:
+    if file.position + position != file.size:
         raise PredictorFormatError("it goes on behind the last tensor, or ends before it")
     return order
 
 
 def read_tensors(file: CheckedFile, tensors: Mapping[str, Tensor], order: list[str]) -> None:
     """Fill contiguous CPU tensors, in the order in which they lie in the file, without a copy in between."""
+    import torch
+
     for name in order:
         # A tensor of no dimension cannot be seen as bytes, and bfloat16 cannot go to NumPy.
         numbers = tensors[name].view(-1).view(torch.uint8).numpy()
@@ -262,6 +336,8 @@ def read_tensors(file: CheckedFile, tensors: Mapping[str, Tensor], order: list[s
 
 def require_finite(tensors: Mapping[str, Tensor]) -> None:
     """Refuse NaN and infinity: predictions would be NaN without a word. Raises PredictorFormatError."""
+    import torch
+
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and tensor.numel() and not torch.stack(tensor.aminmax()).isfinite().all():
             raise PredictorFormatError(f"tensor '{name}' holds numbers that are not finite")

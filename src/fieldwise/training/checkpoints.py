@@ -8,16 +8,19 @@ written under another name, flushed and renamed, so there is always a whole one,
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from fieldwise.errors import PredictorFormatError, TrainingError
-from fieldwise.storage.untrusted import open_regular, read_tensor_order, read_tensors
+from fieldwise.errors import TrainingError
+from fieldwise.storage.atomic import write_tensors
+from fieldwise.storage.untrusted import open_regular, read_all_tensors, read_tensor_order, read_tensors
 from fieldwise.training.history import History
+from fieldwise.validation import describe_any
 
 FORMAT = "fieldwise checkpoint 3"
 
@@ -50,29 +53,31 @@ class _Header(BaseModel):
 def write_checkpoint(path: Path, state: TrainingState, tensors: dict[str, Tensor]) -> None:
     """Write a checkpoint in place of the one that may be there, all or nothing.
 
-    Raises TrainingError where it cannot be written; what was there before is then untouched.
+    Raises StorageError where it cannot be written; what was there before is then untouched.
     """
-    _write(path, tensors, {"format": FORMAT, "state": state.model_dump_json()})
+    write_tensors(path, tensors, {"format": FORMAT, "state": state.model_dump_json()})
 
 
 def read_checkpoint(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
     """Read a checkpoint. Raises TrainingError where it is missing or not whole."""
-    metadata, tensors = _read(path)
-    try:
+    with _blaming(path):
+        with open_regular(path) as file:
+            metadata, tensors = read_all_tensors(file)
         header = _Header.model_validate(metadata)
-        state = json.loads(header.state)
-        if header.format == "fieldwise checkpoint 2":
-            _upgrade(state)
-        return TrainingState.model_validate(state), tensors
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise TrainingError(f"the checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from error
+        if header.format == FORMAT:
+            return TrainingState.model_validate_json(header.state), tensors
+        return TrainingState.model_validate(_upgrade(json.loads(header.state))), tensors
 
 
-def _upgrade(state: Any) -> None:
-    """Format 2 recorded the metrics of clicks by fixed names."""
-    for record in state["history"]["records"]:
-        valid = {"log_loss": record.pop("valid_log_loss"), "auc": record.pop("valid_auc")}
-        record["valid"] = {} if valid["log_loss"] is None else valid
+def _upgrade(state: Any) -> Any:
+    """The state of format 2, which recorded the metrics of clicks by fixed names; what looks different is refused."""
+    history = state.get("history") if isinstance(state, dict) else None
+    records = history.get("records") if isinstance(history, dict) else None
+    for record in records if isinstance(records, list) else []:
+        if isinstance(record, dict) and "valid_log_loss" in record and "valid_auc" in record:
+            valid = {"log_loss": record.pop("valid_log_loss"), "auc": record.pop("valid_auc")}
+            record["valid"] = {} if valid["log_loss"] is None else valid
+    return state
 
 
 class BestWeights:
@@ -86,11 +91,11 @@ class BestWeights:
         self._held: dict[str, Tensor] = {}
 
     def keep(self, epoch: int, weights: dict[str, Tensor]) -> None:
-        """Keep a copy. Raises TrainingError where it cannot be written."""
+        """Keep a copy. Raises StorageError where it cannot be written."""
         if self._checkpoint is None:
             self._held = {name: weight.detach().clone() for name, weight in weights.items()}
         else:
-            _write(self._path(epoch), weights, {})
+            write_tensors(self._path(epoch), weights)
 
     def restore(self, epoch: int, weights: dict[str, Tensor]) -> None:
         """Fill `weights` with what was kept, straight from the file: a large table is not held twice.
@@ -102,12 +107,9 @@ class BestWeights:
                 weight.copy_(self._held[name])
             return
         path = self._path(epoch)
-        try:
-            with open_regular(path) as file:
-                read = {name: weight.cpu() for name, weight in weights.items()}  # the same tensor on the CPU
-                read_tensors(file, read, read_tensor_order(file, read))
-        except (OSError, PredictorFormatError, ValidationError) as error:
-            raise TrainingError(f"the checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from error
+        with _blaming(path), open_regular(path) as file:
+            read = {name: weight.cpu() for name, weight in weights.items()}  # the same tensor on the CPU
+            read_tensors(file, read, read_tensor_order(file, read))
         for name, weight in weights.items():
             if read[name] is not weight:
                 weight.copy_(read[name])
@@ -124,28 +126,12 @@ class BestWeights:
         return self._checkpoint.with_name(f"best-{epoch}.safetensors")
 
 
-def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    work = path.with_name(f".{path.name}.new")
+@contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Says whatever is wrong with a checkpoint as a TrainingError that names it."""
     try:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, work, metadata)
-        with work.open("rb") as file:
-            os.fsync(file.fileno())
-        work.replace(path)
-    except (OSError, SafetensorError) as error:
-        work.unlink(missing_ok=True)
-        raise TrainingError(f"cannot write the checkpoint {path}: {error}") from error
-
-
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        yield
     except FileNotFoundError:
         raise TrainingError(f"there is no checkpoint {path}") from None
-    except (OSError, SafetensorError) as error:
-        raise TrainingError(f"the checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from error
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"the checkpoint {path} cannot be read: {describe_any(error)}") from error

@@ -118,7 +118,7 @@ class Trainer:
         return history
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint of the run as it stands. Raises TrainingError where it cannot be written."""
+        """Write a checkpoint of the run as it stands. Raises StorageError where it cannot be written."""
         tensors = {f"model.{name}": weight for name, weight in self.model.state_dict().items()}
         for owner, optimizer in self.optimizers.items():
             for i, moments in optimizer.state_dict()["state"].items():

@@ -10,17 +10,18 @@ import json
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, StrictFloat, StrictInt, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, StrictFloat, StrictInt, field_validator, model_validator
 
 from fieldwise.errors import SettingsError
 from fieldwise.models import registry
 from fieldwise.recipes import boosting
 from fieldwise.settings import TrainingSettings
+from fieldwise.validation import Document
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Choice(BaseModel):
+class Choice(Document):
     """One of several values, in no order. Raises SettingsError where there is none, or one is there twice."""
 
     model_config = _CONFIG
@@ -43,7 +44,7 @@ class Choice(BaseModel):
         return [json.loads(key) for key in keys]
 
 
-class Range(BaseModel):
+class Range(Document):
     """Numbers between two ends, both included; whole ones where both ends are. log: small ones are drawn as often.
 
     Raises SettingsError where the ends are not in order, or with `log` where the lower one is not above 0.
@@ -84,15 +85,6 @@ def parse_range(name: str, value: Any) -> Choice | Range:
             return Choice(choices=list(value))
         if isinstance(value, Mapping):
             return Range.model_validate(dict(value))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        entry = first["loc"][0] if first["loc"] else "range"
-        what = {"missing": "is missing", "extra_forbidden": "is unknown"}.get(
-            first["type"], f"cannot be {first['input']!r:.60}"
-        )
-        raise SettingsError(
-            f"range of '{name}': '{entry}' {what}; expected low and high, two numbers, and if wanted log = true"
-        ) from None
     except SettingsError as error:
         raise SettingsError(f"range of '{name}': {error}") from None
     raise SettingsError(

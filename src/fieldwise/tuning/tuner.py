@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,12 +20,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fieldwise.errors import FieldwiseError, SettingsError, TrainingError
+from fieldwise.errors import FieldwiseError, SettingsError, StorageError, TrainingError
 from fieldwise.reporting import Reporter
+from fieldwise.storage import lock
+from fieldwise.storage.atomic import write_text
 from fieldwise.tuning.search_space import Choice, Range, Ranges
+from fieldwise.validation import describe_any
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -98,7 +99,8 @@ def tune(
         as `evaluate` gives the same losses.
 
     Raises SettingsError where `place` holds a search over other ranges or from another seed, or where Optuna is not
-    installed; TrainingError where every trial failed, another process writes there, or it cannot be written.
+    installed; TrainingError where every trial failed; StorageError where another process writes there, or it cannot be
+    written.
     """
     if trials < 1:
         raise SettingsError(f"a search needs at least one trial, got trials = {trials}")
@@ -106,7 +108,8 @@ def tune(
         raise SettingsError("a search needs at least one range, got none")
     reporter = reporter or Reporter(enabled=False)
     path = place / "trials.json"
-    with _held(place), _quiet_optuna() as optuna:
+    busy = f"another process searches in {place}; wait for it or choose another place"
+    with lock.hold(place, busy=busy), _quiet_optuna() as optuna:
         done = _read(path, ranges, seed)
         if done:
             reporter.say(f"going on after {len(done)} trials in {path}")
@@ -116,7 +119,7 @@ def tune(
                 reporter.say(f"nothing new to try after {len(done)} trials")
                 break
             done.append(_try(evaluate, settings, len(done), metric))
-            _write(path, _Record(seed=seed, ranges=dict(ranges), trials=done))
+            write_text(path, _Record(seed=seed, ranges=dict(ranges), trials=done).model_dump_json(indent=2) + "\n")
             reporter.say(_told(done, trials, metric))
     good = [trial for trial in done if trial.loss is not None]
     if not good:
@@ -136,6 +139,8 @@ def _try(evaluate: Callable[[dict[str, Any], int], float], settings: dict[str, A
         loss = float(evaluate(dict(settings), number))
         if not math.isfinite(loss):
             error, loss = f"the validation {metric} is {loss}", None
+    except StorageError:
+        raise  # not because of these settings, and no other ones would help
     except FieldwiseError as failure:
         error = str(failure)
     return Trial(number=number, settings=settings, loss=loss, seconds=time.perf_counter() - begin, error=error)
@@ -223,22 +228,6 @@ def _from_optuna(chosen: Choice | Range, value: Any) -> Any:
 # ---- on disk
 
 
-@contextmanager
-def _held(place: Path) -> Iterator[None]:
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(place / "lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise TrainingError(f"another process searches in {place}; wait for it or choose another place") from None
-    except OSError as error:
-        raise TrainingError(f"cannot write to {place}: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _read(path: Path, ranges: Ranges, seed: int) -> list[Trial]:
     """The trials of an earlier call; none where there was none."""
     try:
@@ -246,7 +235,7 @@ def _read(path: Path, ranges: Ranges, seed: int) -> list[Trial]:
     except FileNotFoundError:
         return []
     except (OSError, ValidationError, FieldwiseError) as error:
-        raise SettingsError(f"{path} cannot be read as a record of trials: {str(error).splitlines()[0]}") from error
+        raise SettingsError(f"{path} cannot be read as a record of trials: {describe_any(error, _Record)}") from error
     for name in dict.fromkeys([*record.ranges, *ranges]):
         before, now = _range_text(record.ranges.get(name)), _range_text(ranges.get(name))
         if before != now:
@@ -263,15 +252,3 @@ def _read(path: Path, ranges: Ranges, seed: int) -> list[Trial]:
 
 def _range_text(chosen: Choice | Range | None) -> str:
     return "not there" if chosen is None else chosen.model_dump_json()
-
-
-def _write(path: Path, record: _Record) -> None:
-    work = path.with_name(f".{path.name}.new")
-    try:
-        with work.open("w", encoding="utf-8") as file:
-            file.write(record.model_dump_json(indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        work.replace(path)
-    except OSError as error:
-        raise TrainingError(f"cannot write {path}: {error.strerror or error}") from error

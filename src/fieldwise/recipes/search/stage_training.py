@@ -19,6 +19,7 @@ from fieldwise.recipes.search.budget import affordable_rows
 from fieldwise.recipes.search.stages import SearchNetwork, Stage, search_settings
 from fieldwise.reporting import Reporter
 from fieldwise.settings import SearchSettings, Settings, TrainingSettings
+from fieldwise.storage.atomic import write_text
 from fieldwise.training.evaluation import evaluate_model
 from fieldwise.training.execution import apply_process_settings
 from fieldwise.training.optimizers import GateTraining
@@ -67,7 +68,7 @@ class StageFiles:
     """What a stage keeps in the folder of a search, under its name: its result, its checkpoint and its sample's size.
 
     Args:
-        folder: Of the search; is made. What lies there under the stage's old name is given its new one.
+        folder: Of the search. What lies there under the stage's old name is given its new one.
         stage: Which.
     """
 
@@ -75,7 +76,6 @@ class StageFiles:
         self.result, self.checkpoint, self.sample = (
             folder / f"{stage.file_name}.{kind}" for kind in ("json", "safetensors", "rows")
         )
-        folder.mkdir(parents=True, exist_ok=True)
         if stage.old_file_name is not None:
             for path in (self.result, self.checkpoint, self.sample):
                 old = path.with_stem(stage.old_file_name)
@@ -228,7 +228,7 @@ class StageTraining:
             )
             rows = min(len(train), max(batch_size, affordable_rows(trainer, train, seconds)))
             if sample is not None:
-                sample.write_text(str(rows), encoding="utf-8")
+                write_text(sample, str(rows))
         if rows == len(train):
             return train
         self._say(f"{rows:,} of {len(train):,} training rows, for {seconds:,.0f} s are left to this stage")

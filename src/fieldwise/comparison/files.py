@@ -1,0 +1,46 @@
+"""The files of a comparison: comparison.json, .csv and .md, and pictures where matplotlib is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from fieldwise.comparison.pictures import draw
+from fieldwise.comparison.results import Comparison
+from fieldwise.errors import SettingsError
+from fieldwise.storage.atomic import write_text
+from fieldwise.validation import describe_any
+
+
+def write(comparison: Comparison, directory: str | Path) -> list[Path]:
+    """Write tables and pictures.
+
+    Returns:
+        The files.
+
+    Raises:
+        StorageError: where the directory cannot be written to.
+    """
+    directory = Path(directory)
+    texts = {
+        "comparison.json": comparison.to_json() + "\n",
+        "comparison.csv": comparison.to_csv(),
+        "comparison.md": comparison.to_markdown(),
+    }
+    written = [write_text(directory / name, text) for name, text in texts.items()]
+    return [*written, *draw(comparison, directory)]
+
+
+def read(directory: str | Path) -> Comparison:
+    """The comparison that `write`, or `fieldwise.compare(out=...)`, has written into a directory.
+
+    Raises:
+        SettingsError: where there is none, or it cannot be read.
+    """
+    path = Path(directory) / "comparison.json"
+    try:
+        return Comparison.model_validate(json.loads(path.read_text(encoding="utf-8"))["comparison"])
+    except FileNotFoundError:
+        raise SettingsError(f"{directory} holds no comparison ({path.name} is missing)") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"{path} cannot be read: {describe_any(error, Comparison)}") from error

@@ -1,0 +1,60 @@
+"""A comparison as pictures: the first of its metrics against what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fieldwise.comparison.results import Comparison, Summary
+from fieldwise.reporting.figures import can_draw, new_figure, save_figure
+from fieldwise.reporting.labels import place_labels
+
+
+def draw(comparison: Comparison, directory: Path) -> list[Path]:
+    """Draw the first metric on the test rows against parameters and against training time, as PNG and SVG.
+
+    Returns:
+        The files, none without matplotlib.
+
+    Raises:
+        SettingsError: where the directory cannot be written to.
+    """
+    if not can_draw():
+        return []
+    metric = comparison.metrics[0]
+    shown: dict[str, tuple[str, Callable[[Summary], float | None]]] = {
+        "parameters": ("parameters without embeddings", lambda s: s.parameters_without_embeddings),
+        "time": ("seconds of training", lambda s: s.seconds),
+    }
+    written = []
+    for name, (label, value) in shown.items():
+        points = [
+            (summary, x, figure)
+            for summary in comparison.summaries()
+            if (figure := summary.figures.get(metric.name)) is not None and (x := value(summary))
+        ]
+        if not points:
+            continue
+        picture = new_figure(8, 5)
+        axes = picture.subplots()
+        for summary, x, figure in points:
+            ours = summary.name in comparison.ours
+            axes.errorbar(
+                [x], [figure.mean], yerr=[figure.std or 0.0], fmt="o", color="C3" if ours else "C0", capsize=3
+            )
+        axes.set_xscale("log")
+        axes.margins(x=0.12)
+        axes.set_xlabel(label)
+        axes.set_ylabel(f"test {metric.label}")
+        axes.set_title(comparison.source)
+        axes.grid(alpha=0.3)
+        # Ours come first, for what finds no room has no label.
+        points.sort(key=lambda point: point[0].name not in comparison.ours)
+        place_labels(
+            picture,
+            axes,
+            [(x, figure.mean, summary.name) for summary, x, figure in points],
+            [(x, figure.mean) for _, x, figure in points],
+        )
+        written += save_figure(picture, directory / f"{metric.name.replace('_', '-')}-against-{name}")
+    return written

@@ -1,0 +1,325 @@
+"""The only writer of files: under another name in the same folder, flushed to disk, then renamed to its own.
+
+So a file is there whole or not at all, and so is a directory; what stood there before stays until the new one is
+complete, also where the process is killed or the machine loses its power on the way. A link that stands in the place
+is replaced; what it leads to is never written to. Whatever the system refuses is a `StorageError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from fieldwise.errors import FieldwiseError, StorageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_PREFIX = ".new-"
+_NO_SYNC_OF_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write a text file in UTF-8, with the line ends as they are in `text`.
+
+    Args:
+        path: where; missing folders are made.
+        text: what.
+
+    Returns:
+        The path.
+
+    Raises:
+        StorageError: it cannot be written; what stood there before is untouched.
+    """
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | Path, data: bytes | bytearray | memoryview, *, mode: int = 0o666) -> Path:
+    """Write a file of these bytes.
+
+    Args:
+        path: where; missing folders are made.
+        data: what.
+        mode: who may do what with it, less what the umask takes away.
+
+    Returns:
+        The path.
+
+    Raises:
+        StorageError: it cannot be written; what stood there before is untouched.
+    """
+    with open_new(path, mode=mode) as file:
+        file.write(data)
+    return Path(path)
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> Path:
+    """Write a safetensors file.
+
+    Args:
+        path: where; missing folders are made.
+        tensors: by name, on any device.
+        metadata: texts for the file's header.
+
+    Returns:
+        The path.
+
+    Raises:
+        StorageError: it cannot be written; what stood there before is untouched.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    with new_file(path) as work:
+        try:
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, work, metadata)
+        except SafetensorError as error:
+            # The system's error is told in its text only.
+            code = re.search(r"os error (\d+)|code: (\d+)", str(error))
+            number = int(code[1] or code[2]) if code else errno.EIO
+            raise OSError(number, os.strerror(number) if code else str(error)) from error
+    return Path(path)
+
+
+@contextmanager
+def open_new(path: str | Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """An open file to write to, which takes its place when the block ends without an error.
+
+    Args:
+        path: the place; missing folders are made.
+        mode: who may do what with it, less what the umask takes away.
+
+    Raises:
+        StorageError: it cannot be written, or the block raised an OSError of its own; what stood there before is
+            untouched, and nothing is left behind.
+    """
+    with new_file(path, mode=mode) as work, work.open("r+b") as file:
+        yield file
+
+
+@contextmanager
+def new_file(path: str | Path, *, mode: int = 0o666) -> Iterator[Path]:
+    """A name to write a file under, which takes its place when the block ends without an error.
+
+    For writers that want a name of a file, such as matplotlib's. Under it lies an empty file, which may be replaced; it
+    ends as `path` ends, for the sake of writers that look there for the format.
+
+    Args:
+        path: the place; missing folders are made.
+        mode: who may do what with the file, less what the umask takes away.
+
+    Raises:
+        StorageError: it cannot be written, or the block raised an OSError of its own; what stood there before is
+            untouched, and nothing is left behind.
+    """
+    path = Path(path)
+    with _storage_errors(path), _made_parents(path):
+        _refuse_devices(path)
+        work = _beside(path)
+        # Exclusively: not even a link that somebody has put there is followed.
+        os.close(os.open(work, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), mode))
+        try:
+            wanted = stat.S_IMODE(work.stat().st_mode)
+            yield work
+            if stat.S_IMODE(work.stat().st_mode) != wanted:
+                work.chmod(wanted)  # safetensors hides its files from everybody else
+            _sync_file(work)
+            work.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                work.unlink()
+            raise
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def new_directory(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
+    """An empty directory to fill, which takes its place when the block ends without an error.
+
+    Errors of the block pass unchanged, apart from a `StorageError` over something in the directory, which then names
+    `path`. Where another process puts something in the place meanwhile, one of the two wins as a whole.
+
+    Args:
+        path: the place; missing folders are made.
+        replace: whether what stands there, a directory or a link to one, may give way.
+
+    Raises:
+        StorageError: it cannot be written, or something stands there that may not give way; it is then untouched, and
+            nothing is left behind.
+    """
+    path = Path(path)
+    with _made_parents(path):
+        with _storage_errors(path):
+            work = _beside(path)
+            work.mkdir()
+        try:
+            try:
+                yield work
+            except StorageError as error:
+                if error.filename is None or not Path(error.filename).is_relative_to(work):
+                    raise
+                raise storage_error(path, error) from error
+            with _storage_errors(path):
+                _sync_tree(work)
+                _put_in_place(work, path, replace=replace)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        with _storage_errors(path):
+            _sync_folder(path.parent)
+
+
+def make_folder(path: str | Path) -> Path:
+    """Make a folder, and those that it lies in, where they are missing.
+
+    Args:
+        path: the folder.
+
+    Returns:
+        The path.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    with _storage_errors(Path(path)):
+        _make(Path(path))
+    return Path(path)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a path is what a writer writes under, so that where none is at work it is what one has left."""
+    return re.match(rf"{re.escape(_PREFIX)}[0-9a-f]{{8}}\.", path.name) is not None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writers that were killed have left in a folder and below. Nobody else may be writing there."""
+    for left in filter(is_leftover, list(folder.rglob(f"{_PREFIX}*"))):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                left.unlink()
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """What the system says of a path that cannot be written, as the error to raise."""
+    reason = error.strerror or str(error)
+    if error.errno == errno.EISDIR:
+        return StorageError(f"cannot write {path}: it is a directory; name a file in it", error.errno, str(path))
+    return StorageError(f"cannot write {path}: {reason}; nothing was written", error.errno, str(path))
+
+
+# ---- how
+
+
+@contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    """Says every OSError of a block as a StorageError over a path."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, FieldwiseError):
+            raise
+        raise storage_error(path, error) from error
+
+
+@contextmanager
+def _made_parents(path: Path) -> Iterator[None]:
+    """The folders that a path lies in, made where they are missing; gone again where the block fails."""
+    absent: list[Path] = []
+    try:
+        with _storage_errors(path):
+            absent += [parent for parent in path.parents if not parent.exists()]
+            _make(path.parent)
+            for parent in absent:
+                _sync_folder(parent.parent)
+        yield
+    except BaseException:
+        for parent in absent:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
+
+
+def _beside(path: Path) -> Path:
+    """A new name in the same folder. Its end is that of `path`, cut where both together would be too long."""
+    return path.with_name(f"{_PREFIX}{secrets.token_hex(4)}.{path.name[-50:]}")
+
+
+def _refuse_devices(path: Path) -> None:
+    """Refuse to put a file in place of a directory, or of something like /dev/null, which many others need."""
+    try:
+        kind = path.stat().st_mode
+    except OSError:
+        return  # nothing is there, or a link that leads nowhere
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(kind):
+        raise OSError(errno.EEXIST, "it is a device or a pipe, not a file")
+
+
+def _put_in_place(work: Path, path: Path, *, replace: bool) -> None:
+    """Rename `work` to `path`. A directory cannot be renamed over another, so an old one steps aside first."""
+    if not replace and os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    old = work.with_name(f"{work.name}.old")
+    if replace:
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(old)
+    try:
+        work.rename(path)
+    except OSError:
+        # Back to where it stood; where another writer's directory stands there by now, that one replaces it.
+        with contextlib.suppress(OSError):
+            old.rename(path)
+        raise
+    finally:
+        if path.exists():
+            if old.is_symlink() or old.is_file():
+                old.unlink()
+            else:
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    """Have the names in a folder written to disk. Not every system can, and one may write where one cannot look."""
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_SYNC_OF_FOLDERS:
+            raise
+    finally:
+        os.close(handle)
+
+
+def _sync_tree(folder: Path) -> None:
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if not Path(place, name).is_symlink():
+                _sync_file(Path(place, name))
+        _sync_folder(Path(place))
