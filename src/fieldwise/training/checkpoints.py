@@ -64,17 +64,20 @@ def read_checkpoint(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
         with open_regular(path) as file:
             metadata, tensors = read_all_tensors(file)
         header = _Header.model_validate(metadata)
-        state = json.loads(header.state)
-        if header.format == "fieldwise checkpoint 2":
-            _upgrade(state)
-        return TrainingState.model_validate(state), tensors
+        if header.format == FORMAT:
+            return TrainingState.model_validate_json(header.state), tensors
+        return TrainingState.model_validate(_upgrade(json.loads(header.state))), tensors
 
 
-def _upgrade(state: Any) -> None:
-    """Format 2 recorded the metrics of clicks by fixed names."""
-    for record in state["history"]["records"]:
-        valid = {"log_loss": record.pop("valid_log_loss"), "auc": record.pop("valid_auc")}
-        record["valid"] = {} if valid["log_loss"] is None else valid
+def _upgrade(state: Any) -> Any:
+    """The state of format 2, which recorded the metrics of clicks by fixed names; what looks different is refused."""
+    history = state.get("history") if isinstance(state, dict) else None
+    records = history.get("records") if isinstance(history, dict) else None
+    for record in records if isinstance(records, list) else []:
+        if isinstance(record, dict) and "valid_log_loss" in record and "valid_auc" in record:
+            valid = {"log_loss": record.pop("valid_log_loss"), "auc": record.pop("valid_auc")}
+            record["valid"] = {} if valid["log_loss"] is None else valid
+    return state
 
 
 class BestWeights:
