@@ -17,7 +17,6 @@ import pytest
 import fieldwise as fw
 from fieldwise import cli
 from fieldwise.comparison.contenders import plan
-from fieldwise.layout import FieldLayout, Layout
 from fieldwise.models import registry
 from fieldwise.settings import resolve_settings
 
@@ -82,16 +81,10 @@ def test_the_links_of_the_documents() -> None:
 
 def test_the_model_of_the_contributing_guide() -> None:
     (code,) = blocks(ROOT / "CONTRIBUTING.md", "python")
-    head = (
-        "from typing import Annotated\nfrom pydantic import Field\nfrom torch import Tensor, nn\n"
-        "from fieldwise.data.batch import Batch\nfrom fieldwise.layers.embeddings import FieldEmbedding\n"
-        "from fieldwise.layout import FieldLayout, Layout\nfrom fieldwise.models.base import CTRModel\n"
-        "from fieldwise.models.registry import register\n"
-    )
     with registry.temporary():
-        exec(compile(head + code, "CONTRIBUTING.md", "exec"), {"__name__": "example"})  # noqa: S102
+        exec(compile(code, "CONTRIBUTING.md", "exec"), {"__name__": "example"})  # noqa: S102
         assert registry.resolve("mean") == {"embedding_dim": 16}
-        layout = Layout((FieldLayout("a", "categorical", 4),))
+        layout = fw.Layout((fw.FieldLayout("a", "categorical", 4),))
         assert registry.build("mean", layout, {"embedding_dim": 3}).layout is layout
 
 
@@ -127,7 +120,7 @@ class TestYourOwnModel:
 
     @pytest.fixture
     def module(self, in_folder_with_clicks: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        code, _ = blocks(self.PAGE, "python")
+        code, *_ = blocks(self.PAGE, "python")
         assert len(code.splitlines()) <= 45
         (in_folder_with_clicks / "gated_fm.py").write_text(code)
         monkeypatch.syspath_prepend(str(in_folder_with_clicks))
@@ -136,12 +129,14 @@ class TestYourOwnModel:
         sys.modules.pop("gated_fm", None)
 
     def test_python(self, module: Path) -> None:
-        _, usage = blocks(self.PAGE, "python")
+        _, usage, exporting = blocks(self.PAGE, "python")
         usage = usage.replace("seeds=3", "seeds=1, settings={'epochs': 1}")
         namespace: dict[str, object] = {}
         exec(compile(usage, "your-own-model.md", "exec"), namespace)  # noqa: S102
         assert [run.contender for run in namespace["comparison"].runs] == ["fm", "gated_fm"]
         assert fw.load("model").settings.model == "gated_fm"
+        exec(compile(exporting, "your-own-model.md", "exec"), namespace)  # noqa: S102
+        assert namespace["program"].module() is not None
 
     def test_commands(self, module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for command in blocks(self.PAGE, "bash")[0].strip().splitlines():

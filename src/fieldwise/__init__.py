@@ -17,23 +17,32 @@ from typing import TYPE_CHECKING, Any
 from fieldwise._version import __version__
 
 if TYPE_CHECKING:
+    from fieldwise import layers, models, optim
     from fieldwise.api import compare, load, resume, search, train
     from fieldwise.architecture import Architecture
+    from fieldwise.data.batch import Batch
     from fieldwise.errors import FieldwiseError
+    from fieldwise.layout import FieldLayout, Layout
     from fieldwise.predictor import Predictor
     from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
 
 __all__ = [
     "Architecture",
+    "Batch",
     "Categorical",
+    "FieldLayout",
     "FieldwiseError",
+    "Layout",
     "MultiValued",
     "Numeric",
     "Predictor",
     "Schema",
     "__version__",
     "compare",
+    "layers",
     "load",
+    "models",
+    "optim",
     "resume",
     "search",
     "train",
@@ -41,8 +50,11 @@ __all__ = [
 
 _HOMES = {
     "Architecture": "fieldwise.architecture",
+    "Batch": "fieldwise.data.batch",
     "Categorical": "fieldwise.schema",
+    "FieldLayout": "fieldwise.layout",
     "FieldwiseError": "fieldwise.errors",
+    "Layout": "fieldwise.layout",
     "MultiValued": "fieldwise.schema",
     "Numeric": "fieldwise.schema",
     "Predictor": "fieldwise.predictor",
@@ -56,9 +68,13 @@ _HOMES = {
 
 # What the library says is shown by whoever wants it: see fieldwise.reporting.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+_PACKAGES = ("layers", "models", "optim")
+"""For models of one's own."""
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"fieldwise.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'fieldwise' has no attribute '{name}'")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -3,7 +3,7 @@
 Row ids within a field are the same for every kind of field:
 
     0   missing
-    1   other: tokens that were rare in training or are unseen (categorical, multi-valued);
+    1   out-of-vocabulary (OOV): tokens that were rare in training or are unseen (categorical, multi-valued);
         the field's one value vector (numeric)
     2…  the vocabulary, most frequent token first (categorical, multi-valued)
 """
@@ -18,7 +18,7 @@ from typing import Literal
 Kind = Literal["categorical", "numeric", "multi_valued"]
 
 MISSING = 0
-OTHER = 1
+OOV = 1
 FIRST_TOKEN = 2
 
 

@@ -83,7 +83,7 @@ def test_rows_are_skewed_and_within_their_fields() -> None:
     assert 0.2 < label.mean() < 0.3
     assert sizes[0] > FIRST_TOKEN
     workload = Workload(Case("autoint", 3, 3000, 16, {"num_layers": 1}, {"precision": "float32"}))
-    before = workload.trainer.tables[0].detach().clone()
+    before = workload.trainer.step.tables[0].detach().clone()
     workload.train_step()
-    assert not (workload.trainer.tables[0] == before).all()
+    assert not (workload.trainer.step.tables[0] == before).all()
     assert len(workload) == 8 * 16

@@ -239,3 +239,12 @@ def test_a_reader_may_stop_early_whatever_happens_to_the_file(tmp_path: Path) ->
     next(pieces)
     path.write_bytes(CSV * 2)
     pieces.close()  # type: ignore[attr-defined]
+
+
+def test_lists_of_mixed_types_are_lists_of_tokens() -> None:
+    table = read_table([{"tags": ["1", 2]}, {"tags": None}, {"tags": (True, None, 2.0)}, {"tags": {7}}])
+    assert table.to_pydict() == {"tags": [["1", "2"], None, ["true", None, "2"], ["7"]]}
+    with pytest.raises(DataError, match="column 'tags': expected one text, number, boolean or date, got list"):
+        read_table([{"tags": ["1", [2]]}])
+    with pytest.raises(DataError, match="column 'tags': expected one text, number, boolean or date, got list"):
+        read_table([{"tags": ["1", 2]}, {"tags": 3}])

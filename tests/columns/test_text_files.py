@@ -118,3 +118,21 @@ def test_a_byte_order_mark_within_the_file_is_part_of_its_cell(
     monkeypatch.setattr(text_files, "SEGMENT_BYTES", size)
     table = read(tmp_path / "a.csv", "\ufeffa,b\n1,2\n\ufeff3,4\n".encode())
     assert table == {"a": ["1", "\ufeff3"], "b": ["2", "4"]}
+
+
+@pytest.mark.parametrize("size", [1, 3, 1 << 20])
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["a,b", "1,2", "3"], "line 3 has 1 columns where 2 were expected"),
+        (["a,b", '"1', '",2', "3,4,5"], "line 4 has 3 columns where 2 were expected"),
+        (["a,b", "1,2", '3,"4'], "a quote that opens in line 3 is not closed"),
+    ],
+)
+def test_a_bad_line_has_its_number_whatever_the_line_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, end: str, lines: list[str], message: str
+) -> None:
+    monkeypatch.setattr(text_files, "SEGMENT_BYTES", size)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / "a.csv", end.join([*lines, ""]).encode())

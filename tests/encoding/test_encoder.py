@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fieldwise.columns.tables import read_table
 from fieldwise.encoding.encoded import EncodedRows, EncodingReport, Ragged
 from fieldwise.encoding.encoder import Encoder, EncoderState
 from fieldwise.errors import DataError, PredictorFormatError
-from fieldwise.layout import FIRST_TOKEN, MISSING, OTHER
+from fieldwise.layout import FIRST_TOKEN, MISSING, OOV
 from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
 
 SCHEMA = Schema(
@@ -102,7 +103,7 @@ def test_unseen_values_are_counted_and_shown() -> None:
     assert encoded.report.unseen == {"u": 3, "t": 3}
     assert encoded.report.examples == {"u": ["new", "x" * 39 + "…"], "t": ["z"]}
     assert encoded.report.lines()[0].startswith("u: 3 of 4 values are not in the vocabulary (for example new, xxx")
-    assert encoded.categorical.ravel().tolist() == [FIRST_TOKEN, OTHER, OTHER, OTHER]
+    assert encoded.categorical.ravel().tolist() == [FIRST_TOKEN, OOV, OOV, OOV]
 
 
 def test_reports_add_up() -> None:
@@ -177,8 +178,8 @@ def test_text_needs_a_separator_to_be_multi_valued() -> None:
         (["7", "a"], [2, 3]),
         (7, [2]),
         (7.0, [2]),
-        (-7, [OTHER]),
-        (datetime.date(2026, 1, 31), [OTHER]),
+        (-7, [OOV]),
+        (datetime.date(2026, 1, 31), [OOV]),
         (math.nan, [MISSING]),
         (None, [MISSING]),
     ],
@@ -189,6 +190,21 @@ def test_one_value_of_any_type_is_a_list_of_one(value: Any, ids: list[int]) -> N
     table = pa.table({"t": pa.array([value], from_pandas=True)})
     for encoded in (encoder.encode(table), encoder.encode_rows([{"t": value}])):
         assert encoded.multi_valued[0].values.tolist() == ids
+
+
+def test_lists_of_mixed_types_are_read_alike_in_tables_and_dicts() -> None:
+    schema = Schema(label="y", fields={"t": MultiValued()})
+    encoder = Encoder.fit(pa.table({"t": [["1", "2"], ["2"]]}), schema)
+    rows = [{"t": ["1", 2]}, {"t": (2.0, None, "new")}, {"t": {1}}, {"t": None}]
+    assert_same(encoder.encode(read_table(rows)), encoder.encode_rows(rows))
+
+
+def test_a_float_that_is_not_a_number_is_missing_as_a_list_too() -> None:
+    schema = Schema(label="y", fields={"t": MultiValued(separator="|")})
+    encoder = Encoder.fit(pa.table({"t": pa.array([7.0, math.nan])}), schema)
+    table = pa.table({"t": pa.array([math.nan, 7.0])})
+    assert encoder.layout.fields[0].size == FIRST_TOKEN + 1
+    assert_same(encoder.encode(table), encoder.encode_rows(table.to_pylist()))
 
 
 @pytest.mark.parametrize(

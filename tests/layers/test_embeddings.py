@@ -1,4 +1,4 @@
-"""FieldEmbedding against a float64 loop over rows and fields, and its promises about rows, gradients and `OTHER`."""
+"""FieldEmbedding against a float64 loop over rows and fields, and its promises about rows, gradients and `OOV`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from fieldwise.data.batch import PADDING, Batch
 from fieldwise.errors import DataError, SettingsError
 from fieldwise.layers.embeddings import FieldEmbedding
-from fieldwise.layout import MISSING, OTHER, FieldLayout, Kind, Layout
+from fieldwise.layout import MISSING, OOV, FieldLayout, Kind, Layout
 
 KINDS: tuple[Kind, ...] = ("categorical", "numeric", "multi_valued")
 NAN = math.nan
@@ -59,7 +59,7 @@ def reference(layer: FieldEmbedding, batch: Batch) -> Tensor:
                 result[row, position] = vector(int(batch.categorical[row, column]))
             elif field.kind == "numeric":
                 x = float(batch.numeric[row, layout.numeric.index(position)])
-                result[row, position] = missing if math.isnan(x) else x * table[start + OTHER]
+                result[row, position] = missing if math.isnan(x) else x * table[start + OOV]
             else:
                 ids = batch.multi_valued[layout.multi_valued.index(position)][row].tolist()
                 vectors = [vector(token) for token in ids if token != PADDING]
@@ -163,7 +163,7 @@ class TestFillOther:
         layer = FieldEmbedding(self.layout, 1)
         with torch.no_grad():
             layer.table.weight.copy_(torch.arange(15.0).unsqueeze(-1))
-        positions = layer.fill_other(torch.tensor(counts), **arguments)
+        positions = layer.fill_oov(torch.tensor(counts), **arguments)
         assert layer.table.weight.requires_grad
         assert layer.table.weight.grad_fn is None
         return positions, layer.table.weight.flatten().tolist()
@@ -189,7 +189,7 @@ class TestFillOther:
 
     def test_counts_of_another_shape_are_refused(self):
         with pytest.raises(DataError, match=r"\(15,\), got \(3,\)"):
-            FieldEmbedding(self.layout, 1).fill_other(torch.zeros(3, dtype=torch.int64))
+            FieldEmbedding(self.layout, 1).fill_oov(torch.zeros(3, dtype=torch.int64))
 
 
 @pytest.mark.parametrize(
@@ -276,16 +276,16 @@ class TestSomeFields:
         (whole[:, fields] * counts).sum().backward()  # type: ignore[no-untyped-call]
         torch.testing.assert_close(some.table.weight.grad[1:], every.table.weight.grad[self.rows(fields)])
 
-    def test_fill_other_reads_the_counts_of_the_whole_layout(self) -> None:
+    def test_fill_oov_reads_the_counts_of_the_whole_layout(self) -> None:
         fields = (1, 2, 4)  # in the whole layout: 5-6, 7-10, 13-16; here: 1-2, 3-6, 7-10
         some, every = self.pair(fields, "learned")
         counts = torch.tensor([0, 0, 0, 5, 5, 0, 0, 0, 40, 1, 1, 0, 0, 0, 2, 1, 3, 0, 0, 9, 9])
-        assert every.fill_other(counts) == [0, 4, 5]
-        assert some.fill_other(counts) == [4]
+        assert every.fill_oov(counts) == [0, 4, 5]
+        assert some.fill_oov(counts) == [4]
         torch.testing.assert_close(some.table.weight[1:], every.table.weight[self.rows(fields)])
-        assert some.fill_other(counts, min_occurrences=50) == [2, 4]
+        assert some.fill_oov(counts, min_occurrences=50) == [2, 4]
         with pytest.raises(DataError, match=r"shape \(21,\), got \(11,\)"):
-            some.fill_other(torch.zeros(11, dtype=torch.int64))
+            some.fill_oov(torch.zeros(11, dtype=torch.int64))
 
     def test_batches_without_the_columns_of_the_whole_are_refused(self) -> None:
         some = FieldEmbedding(self.layout, 3, fields=(0, 1, 2))

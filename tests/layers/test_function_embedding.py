@@ -12,9 +12,9 @@ from torch import Tensor
 from fieldwise.data.batch import PADDING, Batch
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layers.function_embedding import Dimensions, FunctionEmbedding
-from fieldwise.layout import FIRST_TOKEN, OTHER, FieldLayout, Kind, Layout
+from fieldwise.layout import FIRST_TOKEN, OOV, FieldLayout, Kind, Layout
 from fieldwise.models import build
-from fieldwise.training.trainer import fill_other
+from fieldwise.training.trainer import fill_oov
 
 KINDS: tuple[Kind, ...] = ("numeric", "categorical", "multi_valued", "categorical", "numeric", "multi_valued")
 LAYOUT = Layout(tuple(FieldLayout(f"f{i}", kind, 2 if kind == "numeric" else 6) for i, kind in enumerate(KINDS)))
@@ -209,7 +209,7 @@ def test_unseen_tokens_get_a_meaning_in_every_table() -> None:
     for f in (*LAYOUT.categorical, *LAYOUT.multi_valued):
         start = LAYOUT.offsets[f]
         counts[start + FIRST_TOKEN : start + LAYOUT.fields[f].size] = torch.tensor([4, 3, 2, 1])
-    assert fill_other(layer, counts) == (1, 2, 3, 5)
+    assert fill_oov(layer, counts) == (1, 2, 3, 5)
     for table in tables_of(layer):
         for local, f in enumerate(table.fields):
             if f in LAYOUT.numeric:
@@ -217,4 +217,4 @@ def test_unseen_tokens_get_a_meaning_in_every_table() -> None:
             start, weight = table.layout.offsets[local], table.table.weight
             tokens = weight[start + FIRST_TOKEN : start + LAYOUT.fields[f].size]
             mean = (tokens * torch.tensor([0.4, 0.3, 0.2, 0.1], dtype=torch.float64).unsqueeze(1)).sum(dim=0)
-            torch.testing.assert_close(weight[start + OTHER], mean)
+            torch.testing.assert_close(weight[start + OOV], mean)

@@ -11,7 +11,7 @@ import torch
 from fieldwise.data.batch import PADDING, Batch
 from fieldwise.errors import SettingsError
 from fieldwise.layers.interacting import InteractingLayer
-from fieldwise.layout import MISSING, OTHER, FieldLayout, Layout
+from fieldwise.layout import MISSING, OOV, FieldLayout, Layout
 from fieldwise.models import CTRModel, build, count_parameters, presets, resolve
 from fieldwise.models.autoint import AutoInt
 
@@ -42,7 +42,7 @@ def index_and_value(layout: Layout, batch: Batch, row: int) -> list[list[tuple[i
         column = columns[position]
         if field.kind == "numeric":
             x = float(batch.numeric[row, column])
-            pairs.append([(start + OTHER, 0.0 if math.isnan(x) else x)])
+            pairs.append([(start + OOV, 0.0 if math.isnan(x) else x)])
             continue
         ids = [int(batch.categorical[row, column])]
         if field.kind == "multi_valued":

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fieldwise.columns.counting import TableProfile
 from fieldwise.errors import DataError, SchemaError
 from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
 from fieldwise.schema.inference import ColumnDecision, Inference, infer_schema, remarks
@@ -577,13 +578,13 @@ def test_remarks_name_the_columns_of_a_given_schema_that_tell_nothing() -> None:
     kinds = dict.fromkeys(("none", "one", "gap", "key"), "categorical")
     kinds |= {"number": "numeric", "empty": "multi_valued", "list": "multi_valued", "elsewhere": "categorical"}
     schema = Schema.model_validate({"label": "y", "fields": kinds})
-    assert remarks(table, schema) == [
+    assert remarks(TableProfile(table), schema) == [
         "column 'none' has no values: it tells the model nothing",
         "column 'one' has one value only: it tells the model nothing",
         "column 'key' has a different value in each row: it tells the model nothing",
         "column 'empty' has no values: it tells the model nothing",
     ]
-    assert len(remarks(table.slice(0, 99), schema)) == 3  # fewer than 100 different values are no row key
+    assert len(remarks(TableProfile(table.slice(0, 99)), schema)) == 3  # fewer than 100 different values are no row key
 
 
 def test_rows_for_a_printed_table() -> None:

@@ -1,4 +1,4 @@
-"""The questions that schema inference asks: names, shapes of quantities, heavy tails, separators."""
+"""The questions that schema inference asks: shapes of quantities, heavy tails, separators."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
+from fieldwise.columns.counting import profile_column
 from fieldwise.schema.patterns import (
     find_separator,
     heavy_tail,
-    meaning_of,
     shape_of_quantity,
-    split_name,
     tally,
 )
 
@@ -23,54 +22,6 @@ ROWS = 10_000
 
 def draw(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
-
-
-# ---- names
-
-
-@pytest.mark.parametrize(
-    ("name", "meaning"),
-    [
-        ("user_age", "quantity"),
-        ("userAge", "quantity"),
-        ("price-usd", "quantity"),
-        ("clicks7d", "quantity"),
-        ("num_items", "quantity"),
-        ("numberOfUsers", "quantity"),
-        ("number", "quantity"),
-        ("count_of_ads", "quantity"),
-        ("clicks per hour", "quantity"),
-        ("days.since.visit", "quantity"),
-        ("category_count", "quantity"),
-        ("banner_size", "scale"),
-        ("price_id", "identity"),
-        ("max_item_id", "identity"),
-        ("ageGroup", "identity"),
-        ("weight_class", "identity"),
-        ("hour", "identity"),
-        ("birth_year", "identity"),
-        ("item", "identity"),
-        ("order_no", "identity"),
-        ("zip", "identity"),
-        ("n", None),
-        ("n1", None),
-        ("I1", None),
-        ("account_number", "identity"),
-        ("phone_number", "identity"),
-        ("discounted", None),
-        ("pricey", None),
-        ("", None),
-        ("größe", None),
-    ],
-)
-def test_the_last_telling_word_of_a_name_decides(name: str, meaning: str | None) -> None:
-    found = meaning_of(name)
-    assert (found[0] if found else None) == meaning
-
-
-def test_names_are_split_into_whole_words() -> None:
-    assert split_name("userAge_v2.XMLCount-by day") == ["user", "age", "v", "2", "xml", "count", "by", "day"]
-    assert meaning_of("accounts") is None
 
 
 # ---- shapes: one condition at a time
@@ -256,7 +207,7 @@ def test_samples_with_and_without_a_heavy_tail() -> None:
 
 
 def separator_of(texts: Sequence[str]) -> str | None:
-    found = tally(pa.chunked_array([pa.array(texts)]))
+    found = tally(profile_column(pa.array(texts)))
     assert found is not None
     return find_separator(found)
 

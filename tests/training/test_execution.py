@@ -306,3 +306,19 @@ def test_the_padding_row_never_moves(optimizer: Any) -> None:
     # Row 0 is padding; the fields begin at rows 1 and 7.
     assert moved == [1 + 2, 1 + 3, 7 + 2, 7 + 3, 7 + 4]
     assert not trainer.step.tables[0][0].any()
+
+
+def test_what_is_process_wide_is_set_by_a_function_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(plan, "keep_freed_memory", lambda: calls.append("keep"))
+    for allocator in ("auto", "system"):
+        plan.apply_process_settings(TrainingSettings(allocator=allocator))  # type: ignore[arg-type]
+    assert calls == []
+    plan.apply_process_settings(TrainingSettings(allocator="keep"))
+    assert calls == ["keep"]
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_a_sketch_is_settled_as_the_model_is(name: str) -> None:
+    asked = TrainingSettings(batch_size=9000)
+    assert settle(asked, registry.sketch(name, LAYOUT)) == settle(asked, model_of(name=name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,14 @@ from fieldwise.preparation import encode_table
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Categorical, Numeric, Schema
 from fieldwise.settings import TrainingSettings
+from fieldwise.training import execution
 from fieldwise.training import step as step_module
 from fieldwise.training.evaluation import evaluate_model, predict_logits
 from fieldwise.training.execution import resolve_device
 from fieldwise.training.history import header
 from fieldwise.training.optimizers import GateTraining
-from fieldwise.training.schedule import learning_rate
 from fieldwise.training.step import Step
-from fieldwise.training.trainer import Trainer, fill_other
+from fieldwise.training.trainer import Trainer, fill_oov
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,16 @@ def test_the_same_seed_gives_the_same_weights(parts: tuple[Dataset, Dataset]) ->
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
+def test_a_trainer_sets_nothing_for_the_whole_process(
+    parts: tuple[Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "keep_freed_memory", lambda: pytest.fail("the allocator was set"))
+    trainer = Trainer(build(parts), settings=TrainingSettings(epochs=1, allocator="keep"))
+    before = signal.getsignal(signal.SIGINT)
+    trainer.fit(*parts)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_training_leaves_the_global_generator_alone(parts: tuple[Dataset, Dataset]) -> None:
     before = torch.get_rng_state()
     Trainer(small_autoint(parts), settings=TrainingSettings(epochs=1)).fit(*parts)
@@ -100,7 +111,7 @@ def test_one_step_is_adam_on_the_mean_log_loss(parts: tuple[Dataset, Dataset]) -
     assert batch.label is not None
     torch.nn.functional.binary_cross_entropy_with_logits(theirs(batch), batch.label).backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-    fill_other(theirs, train.id_counts())
+    fill_oov(theirs, train.id_counts())
     for name, weight in theirs.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name], weight)
 
@@ -120,21 +131,6 @@ def test_auc_can_pick_the_epoch(parts: tuple[Dataset, Dataset]) -> None:
     history = Trainer(build(parts), settings=settings).fit(*parts)
     aucs = [record.valid["auc"] or 0.0 for record in history.records]
     assert history.best_epoch == 1 + int(np.argmax(aucs))
-
-
-@pytest.mark.parametrize(
-    ("schedule", "warmup", "expected"),
-    [
-        ("constant", 0, [1, 1, 1, 1, 1]),
-        ("constant", 2, [0.5, 1, 1, 1, 1]),
-        ("linear", 0, [1, 0.8, 0.6, 0.4, 0.2]),
-        ("linear", 1, [1, 1, 0.75, 0.5, 0.25]),
-        ("cosine", 1, [1, 1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2]),
-    ],
-)
-def test_schedules_by_hand(schedule: Any, warmup: int, expected: list[float]) -> None:
-    settings = TrainingSettings(learning_rate=1.0, schedule=schedule, warmup_steps=warmup)
-    assert [learning_rate(settings, step, 5) for step in range(5)] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "row_adam"])
@@ -312,7 +308,7 @@ def test_gates_move_by_grda_and_all_else_by_adam_in_the_same_steps(parts: tuple[
             with torch.no_grad():
                 by_hand.copy_(v.sign() * (v.abs() - threshold).clamp(min=0))
             step += 1
-        fill_other(theirs, train.id_counts())
+        fill_oov(theirs, train.id_counts())
     assert step == trainer.state.step == 10
     state = trainer.optimizers["gates"].state[gates]
     assert float(state["threshold"]) == pytest.approx(threshold, rel=1e-9)

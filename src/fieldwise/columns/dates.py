@@ -50,10 +50,21 @@ def part_of(value: Any, part: CalendarPart) -> str | None:
     return str(when.weekday() if part == "weekday" else getattr(when, part))
 
 
-def part_column(column: pa.ChunkedArray, part: CalendarPart) -> pa.ChunkedArray:
+def part_column(
+    column: pa.ChunkedArray, part: CalendarPart, *, rows: npt.NDArray[np.int64] | None = None
+) -> pa.ChunkedArray:
     """The calendar part of each row of a date column, or of a text column in ISO form, as integers; null: missing.
 
-    Raises DataError with the row (the first is 1) of the first value that is no date.
+    Args:
+        column: N values.
+        part: which part.
+        rows: the rows that the values come from, int64 [N], the first is 0; None: each from its own place.
+
+    Returns:
+        The parts.
+
+    Raises:
+        DataError: a value is no date; the message has its row (the first is 1).
     """
     times = column = plain_column(column)
     if not _is_date(column.type):
@@ -62,7 +73,7 @@ def part_column(column: pa.ChunkedArray, part: CalendarPart) -> pa.ChunkedArray:
             texts = pc.utf8_trim(column.cast(pa.string()), characters=BLANKS)
             times = pc.if_else(pc.equal(texts, ""), None, texts).cast(pa.timestamp("us"))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            return _part_column_by_value(column, part)
+            return _part_column_by_value(column, part, rows)
     if part == "hour" and pa.types.is_date(times.type):
         times = times.cast(pa.timestamp("us"))
     return _ARROW_PARTS[part](times)
@@ -118,12 +129,14 @@ def _is_date(kind: pa.DataType) -> bool:
     return bool(pa.types.is_date(kind) or pa.types.is_timestamp(kind))
 
 
-def _part_column_by_value(column: pa.ChunkedArray, part: CalendarPart) -> pa.ChunkedArray:
+def _part_column_by_value(
+    column: pa.ChunkedArray, part: CalendarPart, rows: npt.NDArray[np.int64] | None
+) -> pa.ChunkedArray:
     parts: list[int | None] = []
-    for row, value in enumerate(column):
+    for i, value in enumerate(column):
         try:
             text = part_of(value.as_py(), part)
         except DataError as error:
-            raise DataError(f"row {row + 1}: {error}") from None
+            raise DataError(f"row {(i if rows is None else rows[i]) + 1}: {error}") from None
         parts.append(None if text is None else int(text))
     return pa.chunked_array([pa.array(parts, pa.int64())])

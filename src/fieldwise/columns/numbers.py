@@ -45,10 +45,18 @@ def number(value: Any) -> float:
         raise DataError(f"expected a number, got {type(value).__name__}: {value!r:.60}") from None
 
 
-def number_column(column: pa.ChunkedArray) -> Numbers:
+def number_column(column: pa.ChunkedArray, *, rows: npt.NDArray[np.int64] | None = None) -> Numbers:
     """A whole column as float64 [N], NaN where missing; text is parsed.
 
-    Raises DataError with the row (the first is 1) and the value of the first cell that is no number.
+    Args:
+        column: N values.
+        rows: the rows that they come from, int64 [N], the first is 0; None: each from its own place.
+
+    Returns:
+        The numbers.
+
+    Raises:
+        DataError: a cell is no number; the message has its row (the first is 1) and its value.
     """
     column = plain_column(column)
     kind = column.type
@@ -64,9 +72,9 @@ def number_column(column: pa.ChunkedArray) -> Numbers:
         except pa.ArrowInvalid:
             pass  # a form that Arrow does not parse, or no number: the slow path tells which
     result = np.empty(len(column))
-    for row, value in enumerate(column):
+    for i, value in enumerate(column):
         try:
-            result[row] = number(value.as_py())
+            result[i] = number(value.as_py())
         except DataError as error:
-            raise DataError(f"row {row + 1}: {error}") from None
+            raise DataError(f"row {(i if rows is None else rows[i]) + 1}: {error}") from None
     return result

@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
 from fieldwise.columns.text_files import bad_line, require_distinct, text_tables
-from fieldwise.columns.tokens import plain_column, token
+from fieldwise.columns.tokens import is_missing, plain_column, token
 from fieldwise.errors import DataError, suggest
 
 Source = Any
@@ -29,6 +30,7 @@ interface), an Arrow table, a dict of columns, or a list of dicts."""
 
 CHUNK_ROWS = 65_536
 
+_LISTS = (list, tuple, set, frozenset, np.ndarray)
 _NOT_A_TABLE = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
 
@@ -177,6 +179,9 @@ def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
     except _NOT_A_TABLE:
         pass  # mixed types, or whole numbers beyond 64 bits: tokens hold them
     try:
+        if all(isinstance(value, _LISTS) or is_missing(value) for value in values):
+            lists = [None if is_missing(value) else [token(element) for element in value] for value in values]
+            return pa.array(lists, pa.list_(pa.string()))
         return pa.array([token(value) for value in values], pa.string())
     except (DataError, *_NOT_A_TABLE) as error:
         raise DataError(f"column '{name}': {error}") from error

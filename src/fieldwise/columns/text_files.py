@@ -79,7 +79,7 @@ def bad_line(file: io.BufferedReader) -> str | None:
     header = _read_header(file)
 
     def lines() -> Iterator[str]:
-        for number, line in enumerate(_decompressed(file), start=1):
+        for number, line in enumerate(_lines(_decompressed(file)), start=1):
             try:
                 yield line.decode()
             except UnicodeDecodeError:
@@ -95,6 +95,17 @@ def bad_line(file: io.BufferedReader) -> str | None:
     except csv.Error as error:  # else Python's reader has limits that Arrow's has not
         return f"a quote that opens in line {before + 1} is not closed" if "end of data" in str(error) else None
     return None
+
+
+def _lines(text: Any) -> Iterator[bytes]:
+    """The lines of a text with line ends of any system, which a file itself would only cut at line feeds."""
+    rest = b""
+    while data := text.read(SEGMENT_BYTES):
+        lines = (rest + data).splitlines(keepends=True)
+        rest = lines.pop()  # perhaps half a line, or half a line end
+        yield from lines
+    if rest:
+        yield rest
 
 
 def require_distinct(columns: Sequence[str]) -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from fieldwise.columns.access import get_column
 from fieldwise.columns.numbers import number_column
 from fieldwise.columns.tokens import token_column
-from fieldwise.errors import DataError, suggest
+from fieldwise.errors import DataError
 from fieldwise.schema import Schema
 
 
@@ -17,7 +18,7 @@ def read_weight(table: pa.Table, schema: Schema) -> npt.NDArray[np.float32] | No
     if schema.weight is None:
         return None
     try:
-        weight = number_column(role_column(table, schema.weight, "weight"))
+        weight = number_column(get_column(table, schema.weight, role="weight"))
     except DataError as error:
         raise DataError(f"weight column '{schema.weight}': {error}") from error
     bad = ~np.isfinite(weight) | (weight < 0)
@@ -35,11 +36,4 @@ def read_group(table: pa.Table, schema: Schema) -> npt.NDArray[np.int32] | None:
     """The group of each row as a number: int32 [N], -1 where it has none; None without a column."""
     if schema.group is None:
         return None
-    return token_column(role_column(table, schema.group, "group")).codes
-
-
-def role_column(table: pa.Table, name: str, role: str) -> pa.ChunkedArray:
-    """The column with a role. Raises DataError where it is missing."""
-    if name not in table.column_names:
-        raise DataError(f"the {role} column '{name}' is missing; {suggest(name, table.column_names)}")
-    return table.column(name)
+    return token_column(get_column(table, schema.group, role="group")).codes

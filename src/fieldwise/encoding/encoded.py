@@ -41,7 +41,7 @@ class Ragged:
 class EncodingReport:
     """What the encoder met in `rows` rows; counts per field name, fields without any left out.
 
-    unseen: values outside the vocabulary, with up to five `examples`; they take the field's OTHER id.
+    unseen: values outside the vocabulary, with up to five `examples`; they take the field's out-of-vocabulary (OOV) id.
     missing: rows without a value. infinite: infinite numbers, which count as missing too.
     """
 

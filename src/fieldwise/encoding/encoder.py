@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -12,6 +11,9 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from fieldwise.columns.access import get_column, naming, require_column
+from fieldwise.columns.counting import TableProfile
+from fieldwise.columns.profile import ColumnProfile
 from fieldwise.encoding.encoded import EncodedRows, EncodingReport, Ragged
 from fieldwise.encoding.fields import (
     BucketEncoding,
@@ -74,14 +76,43 @@ class Encoder:
     def fit(cls, table: pa.Table, schema: Schema, *, min_count: int = 1) -> Encoder:
         """Learn vocabularies and scalings from a table of training rows.
 
-        min_count: tokens seen less often share one id per field, unless the field has its own `min_count`.
-        Raises DataError, naming the column, where it is missing or not of the field's kind.
+        Args:
+            table: the training rows.
+            schema: the fields.
+            min_count: tokens seen less often share one id per field, unless the field has its own `min_count`.
+
+        Returns:
+            The encoder.
+
+        Raises:
+            DataError: a column is missing or not of the field's kind; the message names it.
+        """
+        return cls.from_profiles(TableProfile(table), schema, min_count=min_count)
+
+    @classmethod
+    def from_profiles(
+        cls, profiles: Mapping[str, ColumnProfile], schema: Schema, *, part: str | None = None, min_count: int = 1
+    ) -> Encoder:
+        """Learn vocabularies and scalings from the profiles of columns, whoever has counted them.
+
+        Args:
+            profiles: by column name; of columns that no field reads, none is needed.
+            schema: the fields.
+            part: learn from this part of the rows alone; None: from all.
+            min_count: tokens seen less often share one id per field, unless the field has its own `min_count`.
+
+        Returns:
+            The encoder.
+
+        Raises:
+            DataError: a column is missing or not of the field's kind; the message names it.
         """
         encodings = []
         for name, spec in schema.fields.items():
-            column = _column(table, schema.column_of(name))
-            with _naming(schema.column_of(name)):
-                encodings.append(fit_field(name, spec, column, min_count=min_count))
+            column = schema.column_of(name)
+            require_column(profiles, column)
+            with naming(column):
+                encodings.append(fit_field(name, spec, profiles[column].only(part), min_count=min_count))
         return cls(schema, encodings)
 
     @cached_property
@@ -101,8 +132,8 @@ class Encoder:
         c = m = 0
         for encoding in self.encodings:
             name = self.schema.column_of(encoding.name)
-            column = _column(table, name)
-            with _naming(name):
+            column = get_column(table, name)
+            with naming(name):
                 if isinstance(encoding, MultiValuedEncoding):
                     multi_valued.append(encoding.encode(column, report))
                 elif isinstance(encoding, NumericEncoding):
@@ -126,7 +157,7 @@ class Encoder:
         for encoding in self.encodings:
             name = self.schema.column_of(encoding.name)
             values = [_value(row, name, i) for i, row in enumerate(rows)]
-            with _naming(name):
+            with naming(name):
                 if isinstance(encoding, MultiValuedEncoding):
                     lists.append([encoding.encode_value(value, report) for value in values])
                 elif isinstance(encoding, NumericEncoding):
@@ -187,23 +218,8 @@ class Encoder:
         return cls(schema, encodings)
 
 
-def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
-    if name not in table.column_names:
-        raise DataError(f"column '{name}' is missing; {suggest(name, table.column_names)}")
-    return table.column(name)
-
-
 def _value(row: Mapping[str, Any], name: str, i: int) -> Any:
     try:
         return row[name]
     except KeyError:
         raise DataError(f"row {i + 1} has no '{name}'; give None for a missing value ({suggest(name, row)})") from None
-
-
-@contextmanager
-def _naming(column: str) -> Iterator[None]:
-    """Adds the column's name to the errors of a block."""
-    try:
-        yield
-    except DataError as error:
-        raise DataError(f"column '{column}': {error}") from error

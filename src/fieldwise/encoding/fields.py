@@ -1,8 +1,8 @@
 """One field's encoding: what was learned from the training values, and how a value becomes an id or a number.
 
-Every class offers the same four things: `fit` (from the training column), `encode` (a column), `encode_value`
-(one Python value) and `size` (rows that the field needs in an embedding table). `encode` and `encode_value`
-give the same result; a property test holds them to it.
+Every class offers the same four things: `fit` (from the profile of the training column), `encode` (a column),
+`encode_value` (one Python value) and `size` (rows that the field needs in an embedding table). `encode` and
+`encode_value` give the same result; a property test holds them to it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import pyarrow.compute as pc
 
 from fieldwise.columns import numbers
 from fieldwise.columns.dates import CalendarPart, part_column, part_of
+from fieldwise.columns.profile import ColumnProfile, is_list
 from fieldwise.columns.tokens import Tokens, is_missing, plain_column, token, token_column
 from fieldwise.encoding.encoded import EncodingReport, Ragged
 from fieldwise.encoding.scaling import Scaling, bucket_ids, fit_bounds, fit_scaling, scale
 from fieldwise.encoding.vocabulary import Vocabulary, count_tokens
 from fieldwise.errors import DataError
-from fieldwise.layout import FIRST_TOKEN, MISSING, OTHER, Kind
+from fieldwise.layout import FIRST_TOKEN, MISSING, OOV, Kind
 from fieldwise.schema import Categorical, MultiValued, Numeric
 
 Ids = npt.NDArray[np.int32]
@@ -39,11 +40,15 @@ class CategoricalEncoding:
     kind: ClassVar[Kind] = "categorical"
 
     @classmethod
-    def fit(cls, name: str, spec: Categorical, column: pa.ChunkedArray, *, min_count: int) -> CategoricalEncoding:
-        """Count the column's tokens and give ids to those seen often enough."""
-        tokens = token_column(part_column(column, spec.part) if spec.part else column)
-        threshold = spec.min_count or min_count
-        return cls(name, Vocabulary.assign(tokens.values, count_tokens(tokens), min_count=threshold), spec.part)
+    def fit(cls, name: str, spec: Categorical, profile: ColumnProfile, *, min_count: int) -> CategoricalEncoding:
+        """Give ids to the column's tokens that were seen often enough."""
+        if profile.is_list or not profile.countable:
+            raise DataError(f"expected single values, got a column of type {profile.kind}")
+        column = profile.column
+        tokens = token_column(part_column(column, spec.part, rows=profile.first) if spec.part else column)
+        counts = count_tokens(tokens, profile.counts)
+        vocabulary = Vocabulary.assign(tokens.values, counts, min_count=spec.min_count or min_count)
+        return cls(name, vocabulary, spec.part)
 
     @property
     def size(self) -> int:
@@ -55,7 +60,7 @@ class CategoricalEncoding:
         tokens = token_column(part_column(column, self.part) if self.part else column)
         ids = self.vocabulary.ids(tokens)
         _count_missing(report, self.name, int(np.count_nonzero(ids == MISSING)))
-        _report_unseen(report, self.name, tokens, tokens.codes[ids == OTHER])
+        _report_unseen(report, self.name, tokens, tokens.codes[ids == OOV])
         return ids
 
     def encode_value(self, value: Any, report: EncodingReport) -> int:
@@ -63,7 +68,7 @@ class CategoricalEncoding:
         text = part_of(value, self.part) if self.part else token(value)
         ident = self.vocabulary.id_of(text)
         _count_missing(report, self.name, int(ident == MISSING))
-        if ident == OTHER and text is not None:
+        if ident == OOV and text is not None:
             _add_unseen(report, self.name, 1, [text])
         return ident
 
@@ -78,11 +83,19 @@ class MultiValuedEncoding:
     kind: ClassVar[Kind] = "multi_valued"
 
     @classmethod
-    def fit(cls, name: str, spec: MultiValued, column: pa.ChunkedArray, *, min_count: int) -> MultiValuedEncoding:
-        """Count the tokens in all lists and give ids to those seen often enough."""
-        tokens, _ = _split_column(column, spec.separator)
-        threshold = spec.min_count or min_count
-        vocabulary = Vocabulary.assign(tokens.values, count_tokens(tokens), min_count=threshold)
+    def fit(cls, name: str, spec: MultiValued, profile: ColumnProfile, *, min_count: int) -> MultiValuedEncoding:
+        """Give ids to the tokens that were seen often enough in all lists."""
+        if profile.is_list:
+            if not profile.countable:
+                raise DataError(f"expected single values, got a column of type {profile.value_type}")
+            tokens, times = token_column(profile.column), profile.counts
+        elif not profile.countable:
+            raise DataError(f"expected text or lists of values, got a column of type {profile.kind}")
+        else:
+            tokens, offsets = _split_column(profile.column, spec.separator)
+            times = np.repeat(profile.counts, np.diff(offsets))
+        counts = count_tokens(tokens, times)
+        vocabulary = Vocabulary.assign(tokens.values, counts, min_count=spec.min_count or min_count)
         return cls(name, vocabulary, spec.separator)
 
     @property
@@ -94,7 +107,7 @@ class MultiValuedEncoding:
         """The ids of each row's tokens, in their order; [MISSING] for a row without any."""
         tokens, offsets = _split_column(column, self.separator)
         ids = self.vocabulary.ids(tokens)
-        _report_unseen(report, self.name, tokens, tokens.codes[ids == OTHER])
+        _report_unseen(report, self.name, tokens, tokens.codes[ids == OOV])
         present = ids != MISSING
         kept_before = np.concatenate([[0], np.cumsum(present)])
         lengths = np.diff(kept_before[offsets])
@@ -108,7 +121,7 @@ class MultiValuedEncoding:
     def encode_value(self, value: Any, report: EncodingReport) -> list[int]:
         """The ids of one value's tokens."""
         texts = [t for t in map(token, _split_value(value, self.separator)) if t is not None]
-        unseen = [t for t in texts if self.vocabulary.id_of(t) == OTHER]
+        unseen = [t for t in texts if self.vocabulary.id_of(t) == OOV]
         if unseen:
             _add_unseen(report, self.name, len(unseen), unseen)
         _count_missing(report, self.name, int(not texts))
@@ -125,9 +138,9 @@ class NumericEncoding:
     size: ClassVar[int] = FIRST_TOKEN  # the missing vector and the value vector
 
     @classmethod
-    def fit(cls, name: str, spec: Numeric, column: pa.ChunkedArray) -> NumericEncoding:
-        """Take the scaling's figures from the column."""
-        return cls(name, fit_scaling(spec, numbers.number_column(column)))
+    def fit(cls, name: str, spec: Numeric, profile: ColumnProfile) -> NumericEncoding:
+        """Take the scaling's figures from the column's numbers."""
+        return cls(name, fit_scaling(spec, _numbers(profile), profile.counts))
 
     def encode(self, column: pa.ChunkedArray, report: EncodingReport) -> npt.NDArray[np.float32]:
         """The scaled number of each row: float32 [N]."""
@@ -149,10 +162,10 @@ class BucketEncoding:
     kind: ClassVar[Kind] = "categorical"
 
     @classmethod
-    def fit(cls, name: str, spec: Numeric, column: pa.ChunkedArray) -> BucketEncoding:
+    def fit(cls, name: str, spec: Numeric, profile: ColumnProfile) -> BucketEncoding:
         """Find the bounds between equally filled buckets."""
         assert spec.buckets is not None
-        return cls(name, fit_bounds(spec.buckets, numbers.number_column(column)))
+        return cls(name, fit_bounds(spec.buckets, _numbers(profile), profile.counts))
 
     @property
     def size(self) -> int:
@@ -174,23 +187,30 @@ FieldEncoding = CategoricalEncoding | MultiValuedEncoding | NumericEncoding | Bu
 
 
 def fit_field(
-    name: str, spec: Categorical | Numeric | MultiValued, column: pa.ChunkedArray, *, min_count: int
+    name: str, spec: Categorical | Numeric | MultiValued, profile: ColumnProfile, *, min_count: int
 ) -> FieldEncoding:
-    """Learn a field's encoding from its training column."""
+    """Learn a field's encoding from the profile of its training column."""
     if isinstance(spec, Categorical):
-        return CategoricalEncoding.fit(name, spec, column, min_count=min_count)
+        return CategoricalEncoding.fit(name, spec, profile, min_count=min_count)
     if isinstance(spec, MultiValued):
-        return MultiValuedEncoding.fit(name, spec, column, min_count=min_count)
+        return MultiValuedEncoding.fit(name, spec, profile, min_count=min_count)
     if spec.buckets is not None:
-        return BucketEncoding.fit(name, spec, column)
-    return NumericEncoding.fit(name, spec, column)
+        return BucketEncoding.fit(name, spec, profile)
+    return NumericEncoding.fit(name, spec, profile)
+
+
+def _numbers(profile: ColumnProfile) -> numbers.Numbers:
+    """The distinct values as numbers: float64 [values], NaN for texts that stand for a missing one."""
+    if profile.is_list or not profile.countable:
+        raise DataError(f"expected numbers, got a column of type {profile.kind}")
+    return numbers.number_column(profile.column, rows=profile.first)
 
 
 def _split_column(column: pa.ChunkedArray, separator: str | None) -> tuple[Tokens, npt.NDArray[np.int64]]:
     """All list members as one token column, and where each row's members begin: int64 [N + 1]."""
     column = plain_column(column)
     kind = column.type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    if is_list(kind):
         lengths = pc.list_value_length(column).fill_null(0).to_numpy()
         members = pc.list_flatten(column)
     elif pa.types.is_null(kind):
@@ -198,6 +218,8 @@ def _split_column(column: pa.ChunkedArray, separator: str | None) -> tuple[Token
     elif separator is None:
         raise DataError(f"expected a list column, got {kind}; for text, name the separator of the values")
     else:
+        if pa.types.is_floating(kind):
+            column = pc.if_else(pc.is_nan(column), None, column)  # else it were the text "nan"
         try:
             texts = column.cast(pa.string())
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # such as a struct, or bytes that are no text

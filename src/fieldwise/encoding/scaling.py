@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fieldwise.columns.numbers import Numbers
+from fieldwise.columns.profile import Counts
 from fieldwise.errors import DataError
 from fieldwise.layout import FIRST_TOKEN, MISSING
 from fieldwise.schema import Numeric
@@ -79,15 +80,24 @@ def scale(scaling: Scaling, x: Numbers) -> Numbers:
     return np.where(np.abs(scaled) > _LARGEST, np.copysign(np.inf, scaled), scaled)
 
 
-def fit_scaling(spec: Numeric, x: Numbers) -> Identity | Standard | MinMax | LogSquared:
-    """The scaling that a specification asks for, with its figures taken from the finite values of x [N].
+def fit_scaling(spec: Numeric, x: Numbers, counts: Counts) -> Identity | Standard | MinMax | LogSquared:
+    """The scaling that a specification asks for, with its figures taken from the finite numbers.
 
-    Raises DataError where the values are so large that their spread is not a float64.
+    Args:
+        spec: which transform.
+        x: numbers, float64 [N]; best distinct ones.
+        counts: how often each occurs, int64 [N].
+
+    Returns:
+        The scaling.
+
+    Raises:
+        DataError: the numbers are so large that their spread is not a float64.
     """
-    known = x[np.isfinite(x)]
+    known, times = _finite(x, counts)
     with np.errstate(over="ignore", invalid="ignore"):
         try:
-            return _fit(spec, known)
+            return _fit(spec, known, times)
         except ValidationError:
             raise DataError(
                 f"numbers up to {np.abs(known).max():.3g} are too large for the transform '{spec.transform}'; "
@@ -95,7 +105,7 @@ def fit_scaling(spec: Numeric, x: Numbers) -> Identity | Standard | MinMax | Log
             ) from None
 
 
-def _fit(spec: Numeric, known: Numbers) -> Identity | Standard | MinMax | LogSquared:
+def _fit(spec: Numeric, known: Numbers, times: Counts) -> Identity | Standard | MinMax | LogSquared:
     match spec.transform:
         case "none":
             return Identity()
@@ -106,16 +116,29 @@ def _fit(spec: Numeric, known: Numbers) -> Identity | Standard | MinMax | LogSqu
             return MinMax(low=low, width=(high - low) or 1.0)
         case "standard" | "log":
             scaled = _signed_log(known) if spec.transform == "log" else known
-            mean, deviation = (float(scaled.mean()), float(scaled.std())) if len(scaled) else (0.0, 1.0)
+            mean, deviation = _moments(scaled, times) if len(scaled) else (0.0, 1.0)
             return Standard(name=spec.transform, mean=mean, deviation=deviation or 1.0)
 
 
-def fit_bounds(buckets: int, x: Numbers) -> Numbers:
-    """The inner bounds of at most `buckets` equally filled buckets; equal bounds count once, so there may be fewer."""
-    known = x[np.isfinite(x)]
+def fit_bounds(buckets: int, x: Numbers, counts: Counts) -> Numbers:
+    """The inner bounds of at most `buckets` equally filled buckets; equal bounds count once, so there may be fewer.
+
+    Args:
+        buckets: how many at most.
+        x: numbers, float64 [N]; infinite ones and NaN are left out.
+        counts: how often each occurs, int64 [N].
+
+    Returns:
+        The bounds, ascending: float64 [buckets - 1] or fewer.
+    """
+    known, times = _finite(x, counts)
     if not len(known):
         return np.empty(0)
-    inner = np.quantile(known, np.arange(1, buckets) / buckets, method="inverted_cdf")
+    order = np.argsort(known, kind="stable")
+    up_to = np.cumsum(times[order])
+    # The quantile q of n rows is the one at place ceil(n q), the first being 1.
+    places = np.ceil(up_to[-1] * (np.arange(1, buckets) / buckets))
+    inner = known[order][np.searchsorted(up_to, np.maximum(places, 1))]
     # A bound at the smallest value would leave the bucket below it empty.
     return np.unique(inner[inner > known.min()])
 
@@ -124,6 +147,20 @@ def bucket_ids(bounds: Numbers, x: Numbers) -> npt.NDArray[np.int32]:
     """The bucket of each value as an id: `MISSING` for NaN, `FIRST_TOKEN` for values below the first bound, ..."""
     ids = np.searchsorted(bounds, x, side="right") + FIRST_TOKEN
     return np.where(np.isnan(x), MISSING, ids).astype(np.int32)
+
+
+def _finite(x: Numbers, counts: Counts) -> tuple[Numbers, Counts]:
+    known = np.isfinite(x) & (counts > 0)
+    return x[known], counts[known]
+
+
+def _moments(x: Numbers, counts: Counts) -> tuple[float, float]:
+    """The mean and the standard deviation of numbers [N] that occur so often [N]."""
+    if x.min() == x.max():  # a sum divided by its count need not give the number back
+        return float(x[0]), 0.0
+    rows = counts.sum()
+    mean = (x * counts).sum() / rows
+    return float(mean), float(np.sqrt(((x - mean) ** 2 * counts).sum() / rows))
 
 
 def _signed_log(x: Numbers) -> Numbers:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fieldwise.columns.tokens import Tokens
-from fieldwise.layout import FIRST_TOKEN, MISSING, OTHER
+from fieldwise.layout import FIRST_TOKEN, MISSING, OOV
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,21 +43,30 @@ class Vocabulary:
         return FIRST_TOKEN + len(self.tokens)
 
     def ids(self, column: Tokens) -> npt.NDArray[np.int32]:
-        """The id of each row: `MISSING`, `OTHER` for a token that has none of its own, or the token's id."""
+        """The id of each row: `MISSING`, `OOV` for a token that has none of its own, or the token's id."""
         found = pc.index_in(column.values, value_set=self.tokens)
-        ids = found.fill_null(OTHER - FIRST_TOKEN).to_numpy(zero_copy_only=False).astype(np.int32)
+        ids = found.fill_null(OOV - FIRST_TOKEN).to_numpy(zero_copy_only=False).astype(np.int32)
         return np.append(ids + np.int32(FIRST_TOKEN), np.int32(MISSING))[column.codes]
 
     def id_of(self, token: str | None) -> int:
         """The id of one token, None being missing."""
-        return MISSING if token is None else self._index.get(token, OTHER)
+        return MISSING if token is None else self._index.get(token, OOV)
 
     @cached_property
     def _index(self) -> dict[str, int]:
         return {token: i for i, token in enumerate(self.tokens.to_pylist(), start=FIRST_TOKEN)}
 
 
-def count_tokens(column: Tokens) -> npt.NDArray[np.int64]:
-    """How often each of the column's token values occurs: int64 [len(column.values)]."""
-    present = column.codes[column.codes >= 0]
-    return np.bincount(present, minlength=len(column.values)).astype(np.int64, copy=False)
+def count_tokens(column: Tokens, times: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.int64]:
+    """How often each of a column's tokens occurs.
+
+    Args:
+        column: the tokens of N values; several raw values may be one token.
+        times: how often each value occurs, int64 [N]; None: once.
+
+    Returns:
+        One count per token: int64 [len(column.values)].
+    """
+    counts = np.zeros(len(column.values) + 1, dtype=np.int64)
+    np.add.at(counts, column.codes, 1 if times is None else times)  # code -1, missing, is the last place
+    return counts[:-1]

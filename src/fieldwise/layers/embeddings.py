@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from fieldwise.data.batch import Batch
 from fieldwise.errors import DataError, SettingsError
-from fieldwise.layout import FIRST_TOKEN, MISSING, OTHER, Kind, Layout
+from fieldwise.layout import FIRST_TOKEN, MISSING, OOV, Kind, Layout
 
 ZERO_ROW = 0
 """The row of the table that belongs to no field, is zero and is never updated."""
@@ -107,7 +107,7 @@ class FieldEmbedding(nn.Module):
         categorical = torch.tensor([offsets[f] for f in layout.categorical], dtype=torch.int64)
         self.register_buffer("categorical_offsets", categorical, persistent=False)
         starts = [offsets[f] for f in layout.numeric]
-        rows = [start + OTHER for start in starts] + [start + MISSING for start in starts if missing == "learned"]
+        rows = [start + OOV for start in starts] + [start + MISSING for start in starts if missing == "learned"]
         self.register_buffer("numeric_rows", torch.tensor(rows, dtype=torch.int64), persistent=False)
 
         # Each kind is computed in one piece; the pieces are cut where the schema changes from kind to kind,
@@ -162,17 +162,17 @@ class FieldEmbedding(nn.Module):
         return torch.cat([next(taken[kind]) for kind in self._order], dim=1)
 
     @torch.no_grad()
-    def fill_other(self, counts: Tensor, *, min_occurrences: int = 32) -> list[int]:
-        """Give the row `OTHER` of a field a meaning where training gave it none, and name the fields filled.
+    def fill_oov(self, counts: Tensor, *, min_occurrences: int = 32) -> list[int]:
+        """Give a field's out-of-vocabulary row `OOV` a meaning where training gave it none; names the fields filled.
 
-        Unseen tokens read the row `OTHER`. Where training had no or hardly any rare tokens (a small vocabulary, or
+        Unseen tokens read the row `OOV`. Where training had no or hardly any rare tokens (a small vocabulary, or
         a field in which every token counts), that row is still about what it was drawn as, and a prediction
         for a new token would rest on noise. Such a row becomes the mean of the field's token rows, weighted by
         their counts: the vector that a row of the training data has on average. Trainer calls it before every
         evaluation.
 
         counts: int64, how often training read each row of a table of the whole layout (`Layout.offsets`).
-        min_occurrences: fields whose `OTHER` was read at least that often keep what they learned.
+        min_occurrences: fields whose `OOV` was read at least that often keep what they learned.
 
         Returns positions in the whole layout, ascending. Fields without a counted token, and numeric fields, stay
         as they are. Raises DataError for counts of another shape.
@@ -185,7 +185,7 @@ class FieldEmbedding(nn.Module):
         filled = []
         for position, field, start in zip(self.fields, self.layout, self.layout.offsets, strict=True):
             counted = self._whole.offsets[position]
-            if int(counts[counted + OTHER]) >= min_occurrences:
+            if int(counts[counted + OOV]) >= min_occurrences:
                 continue
             tokens = slice(start + FIRST_TOKEN, start + field.size)  # none in a numeric field
             shares = counts[counted + FIRST_TOKEN : counted + field.size]
@@ -196,7 +196,7 @@ class FieldEmbedding(nn.Module):
             # Piece by piece: a field may have millions of rows, and float64 needs twice their memory.
             pieces = zip(*(torch.split(whole, _ROWS_AT_A_TIME) for whole in (shares, weight[tokens])), strict=True)
             mean = torch.stack([share @ rows.double() for share, rows in pieces]).sum(dim=0) / total
-            weight[start + OTHER] = mean.to(weight.dtype)
+            weight[start + OOV] = mean.to(weight.dtype)
             filled.append(position)
         return filled
 

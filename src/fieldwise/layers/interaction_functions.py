@@ -11,11 +11,13 @@ Rate Prediction", arXiv 2111.03318, section 3. For the fields q1 < ... < qp with
 
 The value is always the sum of the vector. `outer` is a product of full rank reduced to rank one; it is not symmetric.
 
-The authors draw the vector and scalar kernels, phi and s, from a normal distribution of standard deviation 1e-3, and w
-by Xavier. Here all functions start at the same scale: with vectors drawn independently with variance v, every value has
-variance D v^p. Then one scale of normalisation serves them all (see `fieldwise.layers.gates`).
+The authors draw vector and scalar kernels from a normal distribution of standard deviation 1e-3, and w by Xavier. Here
+all functions start at the same scale: with vectors drawn independently with variance v, every value has variance
+D v^p. Then one scale of normalisation serves them all (see `fieldwise.layers.gates`).
 
 A function of one's own:
+
+    from fieldwise.layers import InteractionFunction, register_function
 
     @register_function("matrix_kernel")
     class MatrixKernel(InteractionFunction):

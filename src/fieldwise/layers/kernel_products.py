@@ -1,4 +1,4 @@
-"""Kernel products: for every pair of fields a bilinear form of their vectors, each with a matrix of its own."""
+"""Products by matrix kernels: for every pair of fields a bilinear form of their vectors, by a matrix of its own."""
 
 from __future__ import annotations
 

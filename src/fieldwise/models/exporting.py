@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from fieldwise.data.batch import Batch
-from fieldwise.layout import OTHER, Layout
+from fieldwise.layout import OOV, Layout
 from fieldwise.models.base import CTRModel
 
 _ROWS, _VALUES = 5, 3
@@ -41,7 +41,7 @@ def export_program(model: CTRModel) -> ExportedProgram:
 
     Returns:
         A program of the three parts of a `Batch`: `categorical`, `numeric` and the tuple `multi_valued`. A model
-        without fields of a kind reads none of that part. `torch.export.save` keeps the program.
+        without fields of a kind reads nothing of that part. `torch.export.save` keeps the program.
 
     Shape:
         int64 [B, fields], float32 [B, fields] and a tuple of int64 [B, K] -> float32 [B].
@@ -63,9 +63,9 @@ def export_program(model: CTRModel) -> ExportedProgram:
 def _example(layout: Layout) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """Some rows of a layout."""
     return (
-        torch.full((_ROWS, len(layout.categorical)), OTHER),
+        torch.full((_ROWS, len(layout.categorical)), OOV),
         torch.zeros(_ROWS, len(layout.numeric)),
-        tuple(torch.full((_ROWS, _VALUES), OTHER) for _ in layout.multi_valued),
+        tuple(torch.full((_ROWS, _VALUES), OOV) for _ in layout.multi_valued),
     )
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from fieldwise import metrics
+from fieldwise.columns.access import get_column
 from fieldwise.columns.tokens import token, token_column
-from fieldwise.data.labels import role_column
 from fieldwise.errors import DataError
 from fieldwise.objectives.base import Direction, Floats, Labels, Objective
 from fieldwise.schema import Schema
@@ -38,7 +38,7 @@ class Binary(Objective):
     def read_label(table: pa.Table, schema: Schema) -> Labels:
         """1 for a click and 0 for none: float32 [N]. Raises DataError with the first value or row that does not fit."""
         name = schema.label
-        tokens = token_column(role_column(table, name, "label"))
+        tokens = token_column(get_column(table, name, role="label"))
         values = tokens.values.to_pylist()
         if (tokens.codes < 0).any():
             raise DataError(

@@ -12,8 +12,8 @@ from pydantic import Field
 from torch import Tensor
 
 from fieldwise import metrics
+from fieldwise.columns.access import get_column
 from fieldwise.columns.numbers import number_column
-from fieldwise.data.labels import role_column
 from fieldwise.errors import DataError, SchemaError
 from fieldwise.objectives.base import Direction, Floats, Labels, Objective, weighted_mean
 from fieldwise.schema import Schema
@@ -49,7 +49,7 @@ class Regression(Objective):
                 "every label is a number: leave it out"
             )
         try:
-            numbers = number_column(role_column(table, name, "label"))
+            numbers = number_column(get_column(table, name, role="label"))
         except DataError as error:
             if str(error).startswith("the label column"):
                 raise

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from fieldwise import datasets
+from fieldwise.columns.counting import TableProfile
 from fieldwise.columns.dates import time_keys
 from fieldwise.columns.tables import Source, read_table
 from fieldwise.data.dataset import Dataset
@@ -25,7 +26,7 @@ from fieldwise.preparation.records import ColumnRecord, DataRecord, fingerprint,
 from fieldwise.preparation.request import DataRequest
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
-from fieldwise.schema.inference import infer_schema, remarks
+from fieldwise.schema.inference import infer, remarks
 from fieldwise.settings import DataSettings
 
 
@@ -43,6 +44,15 @@ class Tables:
     schema: Schema | None = None
     split: Split | None = None
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def profiles(self) -> TableProfile:
+        """The profiles of the main table's columns.
+
+        They are counted once, although the kinds of fields are inferred before it is known which rows train: each
+        column's values are numbered on the way, and the numbers are counted again by part (see `TableProfile`).
+        """
+        return TableProfile(self.table)
 
 
 def read(request: DataRequest) -> Tables:
@@ -88,7 +98,7 @@ def settle_schema(request: DataRequest, tables: Tables, *, reporter: Reporter) -
         if roles:
             schema = Schema.model_validate({**schema.model_dump(), **roles})
         schema = schema.with_fields(fields, columns=tables.table.column_names)
-        for remark in remarks(tables.table, schema):
+        for remark in remarks(tables.profiles, schema):
             reporter.say(remark)
         return schema, []
     if "label" not in roles:
@@ -96,7 +106,7 @@ def settle_schema(request: DataRequest, tables: Tables, *, reporter: Reporter) -
             f"which column holds the label? Name it with label=... (--label on the command line); the columns "
             f"are {', '.join(tables.table.column_names)}"
         )
-    inference = infer_schema(tables.table, **roles, fields=fields)
+    inference = infer(tables.profiles, **roles, fields=fields)
     reporter.table("Columns", inference.COLUMNS, inference.rows())
     columns = [ColumnRecord(column=d.column, decision=d.decision, reason=d.reason) for d in inference.decisions]
     return inference.schema, columns
@@ -203,7 +213,9 @@ def prepare(
     method, split = _settle_split(tables, schema, kind.strata(label), settings, seed)
     weight = read_weight(tables.table, schema)
     fitted = kind.fit(label[split.train], None if weight is None else weight[split.train])
-    encoder = Encoder.fit(tables.table.take(pa.array(split.train)), schema, min_count=settings.min_count)
+    profiles = tables.profiles.by_part({"train": split.train})
+    encoder = Encoder.from_profiles(profiles, schema, part="train", min_count=settings.min_count)
+    tables.profiles.forget()
     everything = encode_table(tables.table, encoder, fitted)
     parts = {part: everything.take(getattr(split, part)) for part in ("train", "valid", "test")}
     for part, given in (("valid", tables.valid), ("test", tables.test)):

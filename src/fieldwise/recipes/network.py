@@ -33,7 +33,7 @@ from fieldwise.settings import Settings
 from fieldwise.training.evaluation import evaluate_model, predict_logits
 from fieldwise.training.execution import apply_process_settings, settle
 from fieldwise.training.history import History
-from fieldwise.training.trainer import Trainer, fill_other
+from fieldwise.training.trainer import Trainer, fill_oov
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +178,7 @@ def train_network(
         reporter.say(f"resuming in epoch {trainer.state.epoch} after {trainer.state.rows:,} of its rows")
     history = trainer.fit(parts["train"], parts["valid"])
     notes = []
-    if filled := [layout.fields[f].name for f in fill_other(network, parts["train"].id_counts())]:
+    if filled := [layout.fields[f].name for f in fill_oov(network, parts["train"].id_counts())]:
         notes.append(f"unseen tokens are predicted as the field's average token in: {', '.join(filled)}")
         reporter.say(notes[-1])
     return NetworkTraining(

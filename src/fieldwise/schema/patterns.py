@@ -1,15 +1,13 @@
-"""What the values and the name of a column look like: the questions that schema inference asks.
+"""What the values of a column look like: the questions that schema inference asks (of names: `schema.names`).
 
 The functions look at the distinct values of a column and at how often each occurs, never at its rows, and answer
 exactly (`find_separator`, which looks at no more than 20,000 distinct values, is the exception). The rules that
-are built from the answers stand in `fieldwise.schema.inference`.
+are built from the answers stand in `fieldwise.schema.rules`.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fieldwise.columns.numbers import MISSING_WORDS
-from fieldwise.columns.tokens import BLANKS, plain_column
+from fieldwise.columns.profile import ColumnProfile, Counts
+from fieldwise.columns.tokens import BLANKS
 from fieldwise.metrics import rank_correlation
 
 Floats = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
 
 _BOOLEAN = r"^(?i:true|false)$"
 # People keep a leading zero or a plus sign only where the digits are a name; such values are text.
@@ -41,10 +39,9 @@ _LARGEST_VOCABULARY = 1_000
 
 @dataclass(frozen=True)
 class Tally:
-    """The distinct values of a column in order of first appearance, how often each occurs, and the gaps.
+    """A view of a column's profile in which blank texts are gaps, and texts have no outer blanks.
 
-    values: an Arrow array without nulls, NaN and blank texts; texts without outer blanks.
-    counts: int64, one per value. missing: rows without a value.
+    values: an Arrow array, in order of first appearance. counts: int64, one per value. missing: rows without a value.
     """
 
     values: pa.Array
@@ -63,30 +60,20 @@ class Tally:
         return Tally(self.values.filter(keep), self.counts[mask], self.missing + dropped)
 
 
-def is_list(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds a list in each row."""
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+def tally(profile: ColumnProfile) -> Tally | None:
+    """A column's profile as inference reads it; None where its type holds no tokens, numbers or dates.
 
-
-def tally(column: pa.ChunkedArray) -> Tally | None:
-    """Count the values of a column; None where its type holds no tokens, numbers or dates (structs, durations)."""
-    column = plain_column(column)
-    kind = column.type
-    if pa.types.is_nested(kind) or pa.types.is_duration(kind):
+    Those are structs, maps, lists of lists and durations.
+    """
+    kind = profile.values.type
+    if not profile.countable or pa.types.is_duration(kind) or pa.types.is_interval(kind):
         return None
-    counted = pc.value_counts(column)
-    values, counts = counted.field("values"), counted.field("counts").to_numpy()
     plain = (pa.types.is_null, pa.types.is_boolean, is_number, pa.types.is_date, pa.types.is_timestamp)
-    if not any(is_kind(kind) for is_kind in plain):
-        return _tally_texts(values, counts)
-    return Tally(values, counts, missing=0).where(pc.invert(pc.is_null(values, nan_is_null=True)))
-
-
-def tally_elements(column: pa.ChunkedArray) -> Tally | None:
-    """Count the elements of a list column; `missing` are the rows whose list is absent or empty."""
-    filled = pc.sum(pc.greater(pc.list_value_length(column), 0)).as_py() or 0
-    elements = tally(pc.list_flatten(column))
-    return elements and Tally(elements.values, elements.counts, len(column) - filled)
+    if any(is_kind(kind) for is_kind in plain):
+        return Tally(profile.values, profile.counts, profile.missing)
+    found = _tally_texts(profile)
+    # What a list is made of may be blank; the row has a list all the same.
+    return found and (replace(found, missing=profile.missing) if profile.is_list else found)
 
 
 def is_number(kind: pa.DataType) -> bool:
@@ -174,10 +161,11 @@ def _splits_well(texts: list[str], separator: str) -> bool:
     return sum(part in either for part in named) >= 0.25 * len(named)
 
 
-def _tally_texts(values: pa.Array, counts: Counts) -> Tally | None:
+def _tally_texts(profile: ColumnProfile) -> Tally | None:
     """Values of any other type as trimmed texts; None for bytes that are not UTF-8."""
+    counts = profile.counts
     try:
-        texts = values.cast(pa.large_string())
+        texts = profile.values.cast(pa.large_string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
     trimmed = pc.utf8_trim(texts, characters=BLANKS)
@@ -185,7 +173,7 @@ def _tally_texts(values: pa.Array, counts: Counts) -> Tally | None:
         merged = trimmed.dictionary_encode("encode")
         trimmed = merged.dictionary
         counts = np.bincount(merged.indices.to_numpy(), weights=counts).astype(np.int64)
-    return Tally(trimmed, counts, missing=0).where(pc.fill_null(pc.not_equal(trimmed, ""), False))
+    return Tally(trimmed, counts, profile.missing).where(pc.not_equal(trimmed, ""))
 
 
 def _all_match(values: pa.Array, pattern: str) -> bool:
@@ -202,69 +190,6 @@ def _spread(values: pa.Array, at_most: int) -> pa.Array:
     if len(values) <= at_most:
         return values
     return values.take(pa.array(np.linspace(0, len(values) - 1, at_most).astype(np.int64)))
-
-
-# ---- names
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_QUANTITY_WORDS = _words(
-    """
-    price prices cost costs amount amt fee fees tax salary income revenue sales spend spent budget bid balance
-    count counts cnt qty quantity total totals sum avg average mean median percent percentage pct ratio rate
-    age ages duration seconds secs sec minutes mins hours days weeks months years ms millis since elapsed delay
-    latency dwell recency gap lag frequency freq clicks views impressions imps visits orders purchases likes
-    shares followers friends installs points population distance weight volume speed temperature bytes delta diff
-    """
-)
-_SCALE_WORDS = _words("size width height length depth rating score level discount")
-_IDENTITY_WORDS = _words(
-    """
-    id ids key keys code codes zip zipcode postcode uuid guid hash no nr index version flag
-    type category group bucket band bin class segment range
-    """
-)
-_THING_WORDS = _words(
-    """
-    user users customer member seller author artist item product brand model movie song genre ad ads advertiser
-    campaign creative publisher position slot device phone browser os ip site app page url domain channel shop store
-    query session account city country region state language gender sex occupation color
-    hour weekday day week month quarter year date timestamp epoch
-    """
-)
-_LEADS = _words("num number n nb no count total sum avg average mean median min max")
-
-Meaning = Literal["quantity", "scale", "identity"]
-
-
-def split_name(name: str) -> list[str]:
-    """The words of a column name in lower case, split at punctuation, blanks, digits and camelCase."""
-    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+", name)]
-
-
-def meaning_of(name: str) -> tuple[Meaning, str] | None:
-    """What a column name says about whole numbers, and the word that says it; None where it says nothing.
-
-    The last word that tells a quantity or an identity decides: "user_age" is a quantity, "price_id" is none.
-    Things and calendar words ("user", "hour") tell an identity where nothing else is said.
-    """
-    words = split_name(name)
-    if not words:
-        return None
-    leads = words[0] in _LEADS and len(words) > 1 and words[1].isalpha() and words[-1] not in _IDENTITY_WORDS
-    if words in (["num"], ["number"]) or (leads and (words[0] not in ("no", "count") or words[1] == "of")):
-        return "quantity", words[0]
-    for word in reversed(words):
-        if word in _QUANTITY_WORDS:
-            return "quantity", word
-        if word in _SCALE_WORDS:
-            return "scale", word
-        if word in _IDENTITY_WORDS:
-            return "identity", word
-    return next((("identity", word) for word in reversed(words) if word in _THING_WORDS), None)
 
 
 # ---- shapes

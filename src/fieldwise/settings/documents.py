@@ -14,7 +14,7 @@ from fieldwise.validation import Document
 class DataSettings(Document):
     """How rows become training, validation and test rows, and tokens become ids.
 
-    min_count: tokens seen less often in training share their field's OTHER id with tokens never seen. At the
+    min_count: tokens seen less often in training share their field's OOV id with tokens never seen. At the
         default 2 these are the tokens seen once, which are the best evidence there is of what a new one does.
     split: `stratified` and `random` by the run's seed, `time` by the time column; the default is `time` where
         the schema has a time column, else `stratified`.

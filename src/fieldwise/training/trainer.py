@@ -38,7 +38,7 @@ class Trainer:
     """Trains with early stopping; after `fit` the model holds the weights of its best epoch.
 
     The same seed, data and settings give the same weights on the same machine. Unseen and too rare tokens get
-    their meaning before every evaluation (see `FieldEmbedding.fill_other`). Nothing is set for the whole process; see
+    their meaning before every evaluation (see `FieldEmbedding.fill_oov`). Nothing is set for the whole process; see
     `fieldwise.training.execution.apply_process_settings`.
 
     Args:
@@ -158,7 +158,7 @@ class Trainer:
         while not state.history.ended:
             with self.reporter.rows(len(train), f"epoch {state.epoch}", done=state.rows) as progress:
                 self._train_epoch(train, loader, progress, request)
-            fill_other(self.model, counts)
+            fill_oov(self.model, counts)
             metrics = None
             if valid is not None and len(valid):
                 with self.reporter.rows(len(valid), "validation") as progress:
@@ -261,10 +261,10 @@ def _set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
         torch.cuda.set_rng_state(states["cuda"], device)
 
 
-def fill_other(model: nn.Module, counts: Tensor) -> tuple[int, ...]:
-    """Give the OTHER id a meaning in every embedding table of a model; the fields where it was needed."""
+def fill_oov(model: nn.Module, counts: Tensor) -> tuple[int, ...]:
+    """Give the OOV id a meaning in every embedding table of a model; the fields where it was needed."""
     fields: set[int] = set()
     for module in model.modules():
         if isinstance(module, FieldEmbedding):
-            fields.update(module.fill_other(counts))
+            fields.update(module.fill_oov(counts))
     return tuple(sorted(fields))

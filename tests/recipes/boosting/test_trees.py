@@ -17,13 +17,9 @@ from fieldwise.encoding.encoded import EncodingReport
 from fieldwise.errors import DataError, SettingsError, TrainingError
 from fieldwise.metrics import log_loss
 from fieldwise.objectives import Binary, Regression
-from fieldwise.preparation import Prepared, Tables, prepare
 from fieldwise.recipes import boosting
 from fieldwise.recipes.boosting import NAMES, FittedTrees
-from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
-from fieldwise.settings import DataSettings, Settings
-from fieldwise.training.history import History
 
 SCHEMA = Schema.model_validate(
     {
@@ -427,54 +423,3 @@ def test_two_threads_that_predict_at_once_get_right_answers(name: str) -> None:
         for _ in range(5):
             for got, right in zip(pool.map(model.predict, parts), expected, strict=True):
                 np.testing.assert_array_equal(got, right)
-
-
-# ---- the recipe
-
-
-def prepared(source: Any, *, objective: str = "binary", **data: Any) -> Prepared:
-    tables = Tables("a log", source, None, None)
-    return prepare(tables, SCHEMA, DataSettings(**data), seed=0, objective=objective)
-
-
-def settings(name: str, **own: Any) -> Settings:
-    return Settings(model=name, model_settings=boosting.resolve(name, FEW | own), seed=3)
-
-
-@both
-def test_training_gives_the_account_of_a_run(name: str) -> None:
-    rows_by_part = prepared(table(2000))
-    result = boosting.train(rows_by_part, settings(name), reporter=Reporter(enabled=False), threads=1)
-    model = result.model
-    assert isinstance(model, FittedTrees)
-    np.testing.assert_array_equal(
-        model.predict(table(seed=2)),
-        fit(name, train=rows_by_part.raw("train"), valid=rows_by_part.raw("valid"), seed=3).predict(table(seed=2)),
-    )
-    assert result.epochs == result.best_epoch == model.rounds >= 1
-    assert result.history == History()
-    assert result.settings == settings(name)
-    assert result.rows_per_s == pytest.approx(1600 * model.rounds / result.seconds)
-    assert (result.device, result.notes) == ("cpu", [])
-    assert result.metrics == {part: model.evaluate(rows_by_part.raw(part)) for part in ("valid", "test")}
-
-
-@both
-def test_parts_without_rows_are_not_measured(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    rows_by_part = prepared(table(), valid_fraction=0.0, test_fraction=0.0)
-    result = boosting.train(rows_by_part, settings(name), reporter=Reporter(sys.stdout), threads=1)
-    assert result.metrics == {}
-    assert result.epochs == FEW["fixed_rounds"]
-    assert result.notes == [f"{name}: no validation rows to stop by, so 20 rounds are trained"]
-    said = capsys.readouterr().out
-    assert result.notes[0] in said
-    assert f"{result.model.parameters['all']:,} numbers in the trees" in said
-
-
-@both
-def test_numbers_are_measured_as_numbers(name: str) -> None:
-    result = boosting.train(
-        prepared(priced(), objective="regression"), settings(name), reporter=Reporter(enabled=False), threads=1
-    )
-    assert result.metrics["test"].to_dict()["rmse"] < 3
-    assert result.metrics["valid"].to_dict().keys() >= {"rmse", "mae"}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fieldwise.errors import PredictorFormatError, TrainingError
-from fieldwise.layout import OTHER
+from fieldwise.layout import OOV
 from fieldwise.recipes.boosting.library import Floats, LabelledRows, LibraryTrees, imported
 from fieldwise.recipes.boosting.lightgbm_text import checked, count_numbers
 from fieldwise.recipes.boosting.losses import Loss
@@ -115,5 +115,5 @@ class LightGBMTrees(LibraryTrees):
 
 def _matrix(rows: RawRows) -> Floats:
     """Codes and numbers side by side; a token that training did not see is NaN, which no split lists."""
-    codes = np.where(rows.categorical == OTHER, np.nan, rows.categorical)
+    codes = np.where(rows.categorical == OOV, np.nan, rows.categorical)
     return np.hstack([codes, rows.numbers])

@@ -7,8 +7,6 @@ missing, and which values are one token, follows the same rules as for networks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
+from fieldwise.columns.access import get_column, naming
+from fieldwise.columns.counting import profile_column
 from fieldwise.columns.numbers import number_column
 from fieldwise.encoding.encoded import EncodingReport, Ragged
 from fieldwise.encoding.fields import CategoricalEncoding, MultiValuedEncoding
 from fieldwise.encoding.vocabulary import Vocabulary
 from fieldwise.encoding.vocabulary_table import read_vocabulary_table, vocabulary_table
-from fieldwise.errors import DataError, suggest
 from fieldwise.layout import FIRST_TOKEN, MISSING
 from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
 
@@ -58,7 +57,7 @@ class TokenLists:
 class RawRows:
     """N rows.
 
-    categorical: int32 [N, C], ids as in `Vocabulary`, so that `MISSING` and `OTHER` (never seen in training) have
+    categorical: int32 [N, C], ids as in `Vocabulary`, so that `MISSING` and `OOV` (never seen in training) have
     theirs. by_field: of each numeric field float64 [N], NaN where missing, and of each multi-valued one its lists.
     """
 
@@ -81,6 +80,12 @@ class RawRows:
         stop = min(stop, len(self))
         parts = (v.slice(start, stop) if isinstance(v, TokenLists) else v[start:stop] for v in self.by_field)
         return RawRows(self.categorical[start:stop], tuple(parts))
+
+
+def missing_row(num_categorical: int, num_numbers: int) -> RawRows:
+    """A row in which everything is missing, with so many columns of tokens and of numbers."""
+    numbers = tuple(np.full(1, np.nan) for _ in range(num_numbers))
+    return RawRows(np.full((1, num_categorical), MISSING, dtype=np.int32), numbers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +126,8 @@ class RawColumns:
         """
         encodings: dict[str, CategoricalEncoding | _Lists | None] = {}
         for name, spec in schema.fields.items():
-            with _column(table, schema.column_of(name)) as column:
+            column = get_column(table, schema.column_of(name))
+            with naming(schema.column_of(name)):
                 match spec:
                     case Categorical():
                         encodings[name] = _fit_tokens(name, spec, column)
@@ -157,7 +163,8 @@ class RawColumns:
         categorical: list[npt.NDArray[np.int32]] = []
         by_field: list[npt.NDArray[np.float64] | TokenLists] = []
         for name, encoding in self.encodings.items():
-            with _column(table, self.schema.column_of(name)) as column:
+            column = get_column(table, self.schema.column_of(name))
+            with naming(self.schema.column_of(name)):
                 if isinstance(encoding, CategoricalEncoding):
                     categorical.append(encoding.encode(column, met))
                 elif isinstance(encoding, _Lists):
@@ -208,12 +215,14 @@ class RawColumns:
 
 def _fit_tokens(name: str, spec: Categorical, column: pa.ChunkedArray) -> CategoricalEncoding:
     """Every token of a column, however rare."""
-    return CategoricalEncoding.fit(name, spec.model_copy(update={"min_count": 1}), column, min_count=1)
+    return CategoricalEncoding.fit(name, spec.model_copy(update={"min_count": 1}), profile_column(column), min_count=1)
 
 
 def _fit_lists(name: str, spec: MultiValued, column: pa.ChunkedArray) -> _Lists:
     """Every token of a column of lists, and every set of tokens that a row holds."""
-    members = MultiValuedEncoding.fit(name, spec.model_copy(update={"min_count": 1}), column, min_count=1)
+    members = MultiValuedEncoding.fit(
+        name, spec.model_copy(update={"min_count": 1}), profile_column(column), min_count=1
+    )
     return _Lists(members, _fit_tokens(name, Categorical(), _sets(members.encode(column, EncodingReport()))))
 
 
@@ -238,14 +247,3 @@ def _sets(lists: Ragged) -> pa.ChunkedArray:
     offsets = np.searchsorted(row[first], np.arange(len(lists) + 1)).astype(np.int64)
     members = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(ids[first]).cast(pa.string()))
     return pa.chunked_array([pc.binary_join(members, " ")])
-
-
-@contextmanager
-def _column(table: pa.Table, name: str) -> Iterator[pa.ChunkedArray]:
-    """A column of a table; adds its name to the errors of the block."""
-    if name not in table.column_names:
-        raise DataError(f"column '{name}' is missing; {suggest(name, table.column_names)}")
-    try:
-        yield table.column(name)
-    except DataError as error:
-        raise DataError(f"column '{name}': {error}") from error

@@ -122,7 +122,7 @@ class FittedTrees(FittedModel):
 
     @classmethod
     def from_state(
-        cls, schema: Schema, objective: Objective, state: TreesState, vocabularies: pa.Table, trees: bytes
+        cls, schema: Schema, objective: Objective, state: TreesState, vocabularies: pa.Table, trees: bytes | bytearray
     ) -> FittedTrees:
         """Rebuild trees from what `state` gave; they predict the same to the last bit.
 
@@ -146,9 +146,9 @@ class FittedTrees(FittedModel):
             raise PredictorFormatError(str(error)) from error
         read: LibraryTrees
         if state.name == "lightgbm":
-            read = LightGBMTrees.from_bytes(trees, loss, num_columns=columns.num_columns)
+            read = LightGBMTrees.from_bytes(bytes(trees), loss, num_columns=columns.num_columns)
         else:
-            read = CatBoostTrees.from_bytes(trees, loss, columns.tokens(), num_columns=columns.num_columns)
+            read = CatBoostTrees.from_bytes(bytes(trees), loss, columns.tokens(), num_columns=columns.num_columns)
         for what, said, found in (
             ("rounds", state.rounds, read.rounds),
             ("parameters", state.parameters, read.parameters),

@@ -23,7 +23,7 @@ from fieldwise.storage.atomic import write_text
 from fieldwise.training.evaluation import evaluate_model
 from fieldwise.training.execution import apply_process_settings
 from fieldwise.training.optimizers import GateTraining
-from fieldwise.training.trainer import Trainer, fill_other
+from fieldwise.training.trainer import Trainer, fill_oov
 
 ENOUGH_STEPS = 400
 """Steps of a stage that `epochs = auto` gives small data."""
@@ -152,7 +152,7 @@ class StageTraining:
         history = trainer.fit(train)
         if history.ended == "interrupted":
             raise KeyboardInterrupt
-        fill_other(network.network, train.id_counts())
+        fill_oov(network.network, train.id_counts())
         metrics = None
         if valid is not None and len(valid):
             metrics = evaluate_model(network.network, valid, trainer.objective)

@@ -14,7 +14,7 @@ from fieldwise.architecture import Architecture
 from fieldwise.data.batch import PADDING, Batch
 from fieldwise.errors import SettingsError
 from fieldwise.explain.summary import embeddings_in_use
-from fieldwise.layout import OTHER, Layout
+from fieldwise.layout import OOV, Layout
 from fieldwise.models import registry
 
 _LONGEST_LIST = 3
@@ -162,7 +162,7 @@ def _random_batch(layout: Layout, rows: int) -> Batch:
     for f in layout.multi_valued:
         size = layout.fields[f].size
         # An empty list is the one id MISSING, so no id of a longer one is.
-        drawn = torch.randint(min(OTHER, size - 1), size, (rows, _LONGEST_LIST), generator=generator)
+        drawn = torch.randint(min(OOV, size - 1), size, (rows, _LONGEST_LIST), generator=generator)
         lengths = torch.randint(1, _LONGEST_LIST + 1, (rows, 1), generator=generator)
         lists.append(drawn.masked_fill(torch.arange(_LONGEST_LIST) >= lengths, PADDING))
     return Batch(

@@ -1,0 +1,287 @@
+"""Counting columns with Arrow: a piece at a time, or the columns of a table in memory.
+
+Consecutive pieces are counted one by one and their profiles merged (`ColumnCounter`), so that no column need be in
+memory as a whole. A table that is in memory is counted through `TableProfile`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fieldwise.columns.profile import ColumnProfile, Counts, PartCounts, Rows, is_list
+from fieldwise.columns.tokens import plain_column
+from fieldwise.errors import DataError
+
+Mask = npt.NDArray[np.bool_]
+
+_MERGE_FROM = 1 << 16
+
+
+def profile_column(
+    column: pa.ChunkedArray | pa.Array, parts: Mapping[str, Mask] = MappingProxyType({})
+) -> ColumnProfile:
+    """Count a column, or a piece of one.
+
+    Args:
+        column: the values of N rows.
+        parts: which rows belong to a part, by the part's name: bool [N] each.
+
+    Returns:
+        The profile.
+    """
+    return _number(column).profile(parts)
+
+
+def merge_profiles(pieces: Sequence[ColumnProfile]) -> ColumnProfile:
+    """The profile of a column from those of its pieces, in the order of the rows; the same however it was cut.
+
+    Args:
+        pieces: at least one, all of one type and counted by the same parts.
+
+    Returns:
+        The profile of all rows.
+
+    Raises:
+        DataError: the pieces are of different types.
+    """
+    if len(pieces) == 1:
+        return pieces[0]
+    if len({piece.values.type for piece in pieces}) > 1 and all(_is_bytes(piece.values.type) for piece in pieces):
+        # Bytes count as text where they are text, which one piece may be and another not.
+        pieces = [_as_bytes(piece) for piece in pieces]
+    kinds = dict.fromkeys(piece.kind for piece in pieces)
+    if len(kinds) > 1:
+        raise DataError(f"the column is of type {' in one piece and '.join(map(str, kinds))} in another")
+    values = pieces[0].values
+    codes = np.empty(0, np.int32)
+    if any(piece.distinct for piece in pieces):
+        encoded = _encode(pa.chunked_array([piece.values for piece in pieces]))
+        assert encoded is not None  # its pieces could be encoded
+        values, codes = encoded.dictionary, _codes(encoded, missing=0)
+    distinct = len(values)
+    starts = np.cumsum([0, *(piece.rows for piece in pieces)])
+    first = np.concatenate([piece.first + start for piece, start in zip(pieces, starts[:-1], strict=True)])
+    parts = {
+        part: PartCounts(
+            rows=sum(piece.parts[part].rows for piece in pieces),
+            missing=sum(piece.parts[part].missing for piece in pieces),
+            counts=_added(codes, [piece.parts[part].counts for piece in pieces], distinct),
+        )
+        for part in pieces[0].parts
+    }
+    return ColumnProfile(
+        kind=pieces[0].kind,
+        values=values,
+        counts=_added(codes, [piece.counts for piece in pieces], distinct),
+        first=first[_first_places(codes, distinct)],
+        rows=int(starts[-1]),
+        missing=sum(piece.missing for piece in pieces),
+        parts=parts,
+    )
+
+
+class ColumnCounter:
+    """Counts a column that comes in pieces. What it keeps grows with the distinct values, not with the rows.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> counter = ColumnCounter()
+        >>> for piece in (["a", "b"], ["b", None]):
+        ...     counter.add(pa.array(piece))
+        >>> counter.profile().values.to_pylist(), counter.profile().counts.tolist()
+        (['a', 'b'], [1, 2])
+    """
+
+    def __init__(self) -> None:
+        self._pieces: list[ColumnProfile] = []
+
+    def add(self, column: pa.ChunkedArray | pa.Array, parts: Mapping[str, Mask] = MappingProxyType({})) -> None:
+        """Count the next rows.
+
+        Args:
+            column: their values [n].
+            parts: which of them belong to a part, by the part's name: bool [n] each; the same names in each call.
+
+        Raises:
+            DataError: the rows are of another type than those before.
+        """
+        self._pieces.append(profile_column(column, parts))
+        # Merging only when as much has come in again keeps the work linear in the rows.
+        waiting = sum(piece.distinct for piece in self._pieces[1:])
+        if waiting > max(_MERGE_FROM, self._pieces[0].distinct):
+            self._pieces = [merge_profiles(self._pieces)]
+
+    def profile(self) -> ColumnProfile:
+        """The profile of all rows so far; there must have been some."""
+        self._pieces = [merge_profiles(self._pieces)]
+        return self._pieces[0]
+
+
+class TableProfile(Mapping[str, ColumnProfile]):
+    """The profiles of a table's columns, by name. A column is counted when it is first asked for, and only once.
+
+    What stays in memory of a counted column is which of its distinct values each row has (one to four bytes a row).
+    So a table can be counted before it is known which rows train: `by_part` gives the same profiles with the counts
+    by part, without going through the values again. `forget` lets go of it.
+
+    Example:
+        >>> import numpy as np, pyarrow as pa
+        >>> profiles = TableProfile(pa.table({"site": ["a", "b", "a"]}))
+        >>> profiles["site"].counts.tolist()
+        [2, 1]
+        >>> profiles.by_part({"train": np.array([1, 2])})["site"].parts["train"].counts.tolist()
+        [1, 1]
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+        self._masks: dict[str, Mask] = {}
+        self._counted: dict[str, _Numbered] = {}
+
+    def by_part(self, parts: Mapping[str, Rows]) -> TableProfile:
+        """The same profiles with counts by part.
+
+        Args:
+            parts: row numbers, by the part's name.
+
+        Returns:
+            The profiles; they share what was counted.
+        """
+        divided = TableProfile(self._table)
+        divided._counted = self._counted
+        for part, rows in parts.items():
+            divided._masks[part] = np.zeros(self._table.num_rows, dtype=bool)
+            divided._masks[part][rows] = True
+        return divided
+
+    def forget(self) -> None:
+        """Let go of what was counted; a column that is asked for again is counted again."""
+        self._counted.clear()
+
+    def __getitem__(self, name: str) -> ColumnProfile:
+        if name not in self._counted:
+            if name not in self._table.column_names:
+                raise KeyError(name)
+            self._counted[name] = _number(self._table[name])
+        return self._counted[name].profile(self._masks)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table.column_names)
+
+    def __len__(self) -> int:
+        return len(self._table.column_names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._table.column_names
+
+
+@dataclass(frozen=True, eq=False)
+class _Numbered:
+    """A column with a number for each of its values: `values[codes[i]]`, a code of `len(values)` is no value.
+
+    codes: unsigned, as narrow as they can be [N], or of the elements of N lists. lengths: of the lists, int64 [N].
+    """
+
+    kind: pa.DataType
+    values: pa.Array
+    codes: npt.NDArray[Any]
+    lengths: Counts | None
+
+    def profile(self, parts: Mapping[str, Mask]) -> ColumnProfile:
+        distinct = len(self.values)
+        first = _first_places(self.codes, distinct)
+        row_of = None if self.lengths is None else np.repeat(np.arange(len(self.lengths)), self.lengths)
+        every = self._count(None, row_of)
+        return ColumnProfile(
+            kind=self.kind,
+            values=self.values,
+            counts=every.counts,
+            first=first if row_of is None else row_of[first],
+            rows=every.rows,
+            missing=every.missing,
+            parts={part: self._count(mask, row_of) for part, mask in parts.items()},
+        )
+
+    def _count(self, mask: Mask | None, row_of: Rows | None) -> PartCounts:
+        lengths = self.lengths if mask is None or self.lengths is None else self.lengths[mask]
+        codes = self.codes if mask is None else self.codes[mask if row_of is None else mask[row_of]]
+        counted = np.bincount(codes, minlength=len(self.values) + 1).astype(np.int64, copy=False)
+        if lengths is None:
+            return PartCounts(len(codes), int(counted[-1]), counted[:-1])
+        return PartCounts(len(lengths), int(np.count_nonzero(lengths == 0)), counted[:-1])
+
+
+def _number(column: pa.ChunkedArray | pa.Array) -> _Numbered:
+    column = _plain(column)
+    kind, lengths = column.type, None
+    if is_list(kind):
+        lengths = pc.list_value_length(column).fill_null(0).to_numpy().astype(np.int64, copy=False)
+        column = _plain(pc.list_flatten(column))
+    if pa.types.is_null(column.type):
+        return _Numbered(kind, pa.array([], pa.null()), np.zeros(len(column), np.uint8), lengths)
+    encoded = _encode(column)
+    if encoded is None:
+        # Each row like a list of at most one element, so that what is null counts as missing.
+        lengths = column.is_valid().to_numpy().astype(np.int64) if lengths is None else lengths
+        return _Numbered(kind, pa.array([], pa.null()), np.zeros(lengths.sum(), np.uint8), lengths)
+    values = encoded.dictionary
+    codes = _codes(encoded, missing=len(values))
+    if pa.types.is_floating(values.type) and (nan := np.isnan(values.to_numpy(zero_copy_only=False))).any():
+        number = np.append(np.cumsum(~nan) - 1, len(values) - nan.sum())
+        number[:-1][nan] = number[-1]
+        values, codes = values.filter(pa.array(~nan)), number[codes]
+    return _Numbered(kind, values, codes.astype(np.min_scalar_type(len(values)), copy=False), lengths)
+
+
+def _plain(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray:
+    column = plain_column(pa.chunked_array([column]) if isinstance(column, pa.Array) else column)
+    return column.cast(pa.large_binary()) if pa.types.is_binary(column.type) else column
+
+
+def _encode(column: pa.ChunkedArray) -> pa.DictionaryArray | None:
+    """The column as a dictionary; None where Arrow cannot tell its values apart (structs, intervals)."""
+    if pa.types.is_nested(column.type):
+        return None
+    try:
+        if not len(column):  # as chunks, Arrow cannot put a dictionary together from nothing
+            return pa.array([], column.type).dictionary_encode()
+        return pc.dictionary_encode(column).unify_dictionaries().combine_chunks()
+    except pa.ArrowNotImplementedError:
+        return None
+
+
+def _codes(encoded: pa.DictionaryArray, *, missing: int) -> npt.NDArray[np.int32]:
+    indices = encoded.indices.fill_null(missing) if encoded.indices.null_count else encoded.indices
+    codes: npt.NDArray[np.int32] = indices.to_numpy(zero_copy_only=False)
+    return codes
+
+
+def _first_places(codes: npt.NDArray[Any], distinct: int) -> Rows:
+    """Where each of the codes 0, 1, ... appears first: int64 [distinct]."""
+    first = np.zeros(distinct + 1, np.int64)
+    # Of several values for one place, the last one written stays.
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
+    return first[:distinct]
+
+
+def _added(codes: npt.NDArray[np.int32], counts: Sequence[Counts], distinct: int) -> Counts:
+    total = np.zeros(distinct, np.int64)
+    np.add.at(total, codes, np.concatenate(counts))
+    return total
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return kind in (pa.large_string(), pa.large_binary())
+
+
+def _as_bytes(profile: ColumnProfile) -> ColumnProfile:
+    kind = profile.kind if profile.is_list else pa.large_binary()
+    return replace(profile, kind=kind, values=profile.values.cast(pa.large_binary()))
