@@ -21,7 +21,7 @@ import pytest
 
 import fieldwise as fw
 from fieldwise import cli
-from fieldwise.cli import demonstration
+from fieldwise.datasets import synthetic
 from fieldwise.datasets.synthetic import make_click_log
 
 QUICK = [f"--set={s}" for s in ("epochs=2", "batch_size=128", "num_layers=1", "attention_dim=8", "embedding_dim=4")]
@@ -272,7 +272,7 @@ def test_a_reader_that_has_seen_enough(folder: Path) -> None:
 
 @pytest.fixture
 def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demonstration, "make_click_log", lambda *, seed: make_click_log(2000, seed=seed))
+    monkeypatch.setattr(synthetic, "make_click_log", lambda *, seed: make_click_log(2000, seed=seed))
 
 
 def commands_of(text: str) -> list[list[str]]:

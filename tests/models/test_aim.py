@@ -547,7 +547,7 @@ def test_what_is_wrong_with_a_given_architecture_is_said(searched: Architecture,
         resolve_settings(model="aim", overrides={"architecture": 7})
     content = json.loads(searched.to_json())
     content["interactions"][0]["fields"] = ["user", "Devise"]
-    with pytest.raises(SettingsError, match=r"setting 'architecture' .* 'Devise' is not one of its fields"):
+    with pytest.raises(SettingsError, match=r"setting 'architecture'.* 'Devise' is not one of its fields"):
         resolve_settings(model="aim", overrides={"architecture": content})
     (tmp_path / "architecture.json").write_text(json.dumps(content))
     with pytest.raises(SettingsError, match=r"architecture\.json: interaction 1, .* did you mean 'device'"):

@@ -92,7 +92,7 @@ def real_way(name: str, out: Path | None = None) -> Predictor:
         "data.min_count": 1,
     }
     if registry.search_defaults(name) is not None:
-        chosen |= {"search.passes": 1, "search.threshold": 0.0}
+        chosen |= {"search.epochs": 1, "search.threshold": 0.0}
     return fw.train(table(), schema=SCHEMA, model=name, settings=chosen, out=out, progress=False)
 
 
@@ -147,6 +147,26 @@ def test_trained_saved_and_loaded_it_predicts_the_same(name, trained):
     assert len(np.unique(probability)) > 1
     assert np.array_equal(fw.load(path).predict(table()), probability)
     assert all(weight.dtype != torch.bfloat16 for weight in predictor.model.network.state_dict().values())
+
+
+def test_every_objective_trains_saves_and_predicts(name, tmp_path):
+    """Numbers far from zero, on which the device decides; clicks are what all other tests are about."""
+    rows = table()
+    label = 1000 + 50 * rows["click"].to_numpy() + np.random.default_rng(1).normal(size=ROWS)
+    rows = rows.set_column(0, "click", pa.array(label))
+    settings = {f"model.{key}": value for key, value in small(name).items()}
+    settings |= {"training.epochs": 6, "training.batch_size": 128, "training.learning_rate": 0.02}
+    if registry.search_defaults(name) is not None:
+        settings |= {"search.epochs": 1, "search.threshold": 0.0}
+    predictor = fw.train(
+        rows, schema=SCHEMA, model=name, objective="regression", settings=settings, out=tmp_path / "m", progress=False
+    )
+    metrics = predictor.evaluate(rows, rows="all")
+    assert metrics.rmse < 0.9 * np.std(label)
+    assert abs(metrics.bias) < 15
+    prediction = fw.load(tmp_path / "m").predict(rows)
+    assert np.array_equal(prediction, predictor.predict(rows))
+    assert 950 < prediction.min() < prediction.max() < 1100
 
 
 def test_the_same_seed_gives_the_same_run(name, trained):

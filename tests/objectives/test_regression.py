@@ -125,7 +125,7 @@ def test_an_unknown_objective_is_answered_with_the_nearest() -> None:
 
 
 def test_a_column_that_gives_the_label_away_is_named() -> None:
-    table = numbers()
+    table = numbers(20_000)
     table = table.append_column("invoice", pa.array(table["spend"].to_numpy() * 1.19))
     predictor = fw.train(
         table, label="spend", model="lr", objective="regression", settings={"epochs": 1}, progress=False

@@ -1,0 +1,57 @@
+"""Predictor: no state between calls, the account of a call, and which rows an evaluation measures."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import fieldwise as fw
+from fieldwise.encoding.encoded import EncodingReport
+
+
+@pytest.fixture(scope="module", params=["lr", "autoint", "lightgbm", "catboost"])
+def predictor(request: pytest.FixtureRequest, clicks: pa.Table) -> fw.Predictor:
+    settings = {"epochs": 1} if request.param in ("lr", "autoint") else {"max_rounds": 5}
+    return fw.train(clicks, label="click", model=request.param, settings=settings, progress=False)
+
+
+def test_threads_do_not_read_each_other_s_account(predictor: fw.Predictor, clicks: pa.Table) -> None:
+    """Requests with an unseen user among clean ones: each is told its own, and predicts as if it were alone."""
+    clean = clicks.slice(0, 20).drop_columns(["click"]).to_pylist()
+    odd = [{**row, "user": 10**9} for row in clean]
+    alone = {id(rows): predictor.predict_rows(rows) for rows in (clean, odd)}
+
+    def ask(number: int) -> tuple[bool, bool]:
+        rows, report = (clean, odd)[number % 2], EncodingReport()
+        if number % 3:
+            prediction = predictor.predict_rows(rows, report=report)
+        else:
+            prediction = predictor.predict(rows, report=report)
+        unseen = report.unseen.get("user", 0)
+        return bool(np.allclose(prediction, alone[id(rows)], atol=1e-6)), unseen == (20 if number % 2 else 0)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(ask, range(60)))
+    assert answers == [(True, True)] * 60
+
+
+def test_a_report_takes_in_several_calls(predictor: fw.Predictor, clicks: pa.Table) -> None:
+    rows = clicks.slice(0, 2).drop_columns(["click"]).to_pylist()
+    report = EncodingReport()
+    for _ in range(3):
+        predictor.predict([{**rows[0], "user": 10**9}, rows[1]], report=report)
+    assert (report.rows, report.unseen["user"]) == (6, 3)
+
+
+def test_an_evaluation_says_which_rows_it_measured(predictor: fw.Predictor, clicks: pa.Table) -> None:
+    test = predictor.evaluate(clicks)
+    everything = predictor.evaluate(clicks, rows="all")
+    other = predictor.evaluate(clicks.slice(0, 50))
+    assert (test.part, test.rows) == ("test", round(len(clicks) / 10))
+    assert str(test).startswith(f"{test.rows:,} test rows, ")
+    assert (everything.part, everything.rows) == ("all", len(clicks))
+    assert str(everything).startswith(f"{len(clicks):,} rows, ")
+    assert (other.part, other.rows) == ("all", 50)
