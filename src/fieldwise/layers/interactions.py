@@ -236,6 +236,9 @@ class Interactions(nn.Module):
 def interaction_gates(interactions: Interactions) -> nn.ModuleDict:
     """Gates for the values of all interactions, by order; together they begin at a small share of the logit.
 
+    Args:
+        interactions: How many, of which orders, and the scale at which their vectors are drawn.
+
     Returns:
         `Gates` by order as a string, in the order of `Interactions.of_order`.
 

@@ -29,6 +29,9 @@ def pooled_pairs(x: Tensor) -> Tensor:
     By half the difference of the squared sum and the sum of squares (Rendle, "Factorization Machines", ICDM 2010,
     lemma 3.1), O(F D) where the pairs would take O(F^2 D). In float32 at least: the difference cancels most digits.
 
+    Args:
+        x: The fields' vectors.
+
     Shape:
         [B, F, D] -> [B, D].
 

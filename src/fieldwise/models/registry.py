@@ -102,6 +102,9 @@ def names() -> list[str]:
 def summary(name: str) -> str:
     """One line about a model.
 
+    Args:
+        name: A registered model.
+
     Raises:
         SettingsError: For an unknown name.
 
@@ -114,6 +117,9 @@ def summary(name: str) -> str:
 
 def presets(name: str) -> dict[str, dict[str, Any]]:
     """A model's presets.
+
+    Args:
+        name: A registered model.
 
     Returns:
         Preset name -> the settings that it chooses; the others keep their defaults.
@@ -130,6 +136,9 @@ def presets(name: str) -> dict[str, dict[str, Any]]:
 
 def settings_model(name: str) -> type[BaseModel]:
     """A model's settings as a pydantic model that forbids other keys.
+
+    Args:
+        name: A registered model.
 
     Raises:
         SettingsError: For an unknown name.
@@ -217,6 +226,11 @@ def look_beside(file: Path, name: str, settings: Mapping[str, Any]) -> dict[str,
 
 def build_for_search(name: str, layout: Layout, settings: Mapping[str, Any]) -> CTRModel:
     """A new network to search with: as `build`, with what the model leaves out while it searches.
+
+    Args:
+        name: A registered model.
+        layout: The fields of the data.
+        settings: As for `build`; what the search itself sets (`SearchHooks.while_searching`) goes before them.
 
     Raises:
         SettingsError: As `build` does, and for a model that does not search.

@@ -135,11 +135,11 @@ class BestWeights:
             return
         path = self._path(epoch)
         with _blaming(path), open_regular(path) as file:
-            read = {name: weight.cpu() for name, weight in weights.items()}  # the same tensor on the CPU
-            read_tensors(file, read, read_tensor_order(file, read))
+            on_cpu = {name: weight.cpu() for name, weight in weights.items()}  # the same tensor on the CPU
+            read_tensors(file, on_cpu, read_tensor_order(file, on_cpu))
         for name, weight in weights.items():
-            if read[name] is not weight:
-                weight.copy_(read[name])
+            if on_cpu[name] is not weight:
+                weight.copy_(on_cpu[name])
 
     def remove_others(self, epoch: int | None) -> None:
         """Remove what no checkpoint means any more."""

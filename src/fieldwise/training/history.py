@@ -104,11 +104,11 @@ def header(monitors: Sequence[str]) -> str:
 
 def _columns(monitors: Sequence[str]) -> list[tuple[str, int]]:
     """Names and widths."""
-    shown = [f"valid {LABELS.get(name, name)}" for name in monitors]
+    titles = [f"valid {LABELS.get(name, name)}" for name in monitors]
     return [
         ("epoch", 5),
         ("train loss", 10),
-        *((name, max(9, len(name))) for name in shown),
+        *((name, max(9, len(name))) for name in titles),
         ("learning rate", 13),
         ("rows/s", 9),
         ("seconds", 7),
