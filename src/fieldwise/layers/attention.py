@@ -39,9 +39,9 @@ class FieldAttention(torch.autograd.Function):
             weights = torch.softmax(logits, dim=-1, dtype=precise).to(logits.dtype)
             saved += [query, key, value, weights]
             if dropout:
-                kept = torch.empty_like(weights).bernoulli_(1.0 - dropout).div_(1.0 - dropout)
-                saved.append(kept)
-                weights = weights * kept
+                mask = torch.empty_like(weights).bernoulli_(1.0 - dropout).div_(1.0 - dropout)
+                saved.append(mask)
+                weights = weights * mask
             _head(output, head, width // num_heads).copy_(torch.bmm(weights, value))
         if residual is not None:
             output.add_(residual)
@@ -66,12 +66,12 @@ class FieldAttention(torch.autograd.Function):
         for head in range(num_heads):
             query, key, value, weights = (next(each) for _ in range(4))
             to_query, to_key, to_value = _of_head(result, head, width, num_heads)
-            kept = next(each) if dropout else None
+            mask = next(each) if dropout else None
             mine = _head(grad, head, width // num_heads).contiguous()
-            to_value.copy_(torch.bmm((weights if kept is None else weights * kept).transpose(1, 2), mine))
+            to_value.copy_(torch.bmm((weights if mask is None else weights * mask).transpose(1, 2), mine))
             to_weights = torch.bmm(mine, value.transpose(1, 2))
-            if kept is not None:
-                to_weights.mul_(kept)
+            if mask is not None:
+                to_weights.mul_(mask)
             to_logits = torch._softmax_backward_data(to_weights, weights, -1, weights.dtype)
             to_query.copy_(torch.bmm(to_logits, key))
             to_key.copy_(torch.bmm(to_logits.transpose(1, 2), query))
@@ -90,13 +90,20 @@ def attend(
     relu: int,
     dropout: float,
 ) -> Tensor:
-    """ReLU( heads + residual ) of an interacting layer, [B, F, W].
+    """ReLU( heads + residual ) of an interacting layer.
 
-    projected: [B, F, 3 W or 4 W]: Q, K, V (each head after head; queries scaled) and, in the 4 W form, the residual.
-        It is overwritten.
-    residual: [B, F, W], added where the projections hold none; None for none.
-    width: W. num_heads: H. relu: how many of the last dimension's numbers, from the first, still want their ReLU: 0,
-        3 W or 4 W. dropout: share of the attention weights that is dropped.
+    Args:
+        projected: Q, K, V (each head after head; queries scaled) and, in the 4 W form, the residual. It is overwritten.
+        residual: Added where the projections hold none; None for none.
+        width: W.
+        num_heads: H.
+        relu: How many of the last dimension's numbers, from the first, still want their ReLU: 0, 3 W or 4 W.
+        dropout: Share of the attention weights that is dropped.
+
+    Shape:
+        projected: [B, F, 3 W or 4 W].
+        residual: [B, F, W].
+        output: [B, F, W].
     """
     output: Tensor = FieldAttention.apply(projected, residual, width, num_heads, relu, dropout)  # type: ignore[no-untyped-call]
     return output

@@ -13,7 +13,7 @@ from fieldwise.errors import SettingsError
 
 
 class CompressedInteraction(nn.Module):
-    """Weighted sums of element-wise products of field vectors, layer after layer, pooled over D: [B, F, D] -> [B, P].
+    """Weighted sums of element-wise products of field vectors, layer after layer, pooled over D.
 
     J. Lian, X. Zhou, F. Zhang, Z. Chen, X. Xie, G. Sun: "xDeepFM", KDD 2018, eq. 6 to 8. With X^0 = x, H_0 = F:
 
@@ -21,12 +21,30 @@ class CompressedInteraction(nn.Module):
         p^l_o = sum over d of X^l_{o,d}                                   [B, H_l]
         output = [p^1 ; ... ; p^L]
 
-    split_half, as in the authors' code: of every layer but the last, the first half of the rows o goes on to the next
-    layer and is not pooled, the second half is pooled and goes no further. P is then the last width and half of each
-    width before; of an odd width the pooled half is the larger one. Without it every row does both.
+    Filters are Glorot-normal, N(0, 2 / (H_{l-1} F + H_l)).
 
-    fields: F. widths: H_1 .. H_L, at least one; halved ones at least 2.
-    Filters are Glorot-normal, N(0, 2 / (H_{l-1} F + H_l)). Raises SettingsError for widths that are too small.
+    Args:
+        fields: F.
+        widths: H_1 .. H_L, at least one; halved ones at least 2.
+        split_half: As in the authors' code: of every layer but the last, the first half of the rows o goes on to the
+            next layer and is not pooled, the second half is pooled and goes no further. The output is then as wide as
+            the last width and half of each width before; of an odd width the pooled half is the larger one. Without it
+            every row does both.
+
+    Attributes:
+        kept: How many rows of each layer, from the first, go on to the next.
+        out_dim: The numbers per row of the output.
+
+    Shape:
+        [B, F, D] -> [B, out_dim].
+
+    Raises:
+        SettingsError: For widths that are too small.
+
+    Example:
+        >>> cin = CompressedInteraction(3, [4, 5])
+        >>> cin(torch.randn(2, 3, 8)).shape  # half of 4, and 5
+        torch.Size([2, 7])
     """
 
     def __init__(self, fields: int, widths: Sequence[int], *, split_half: bool = True) -> None:
@@ -40,7 +58,6 @@ class CompressedInteraction(nn.Module):
         self.split_half = split_half
         self.filters = nn.ParameterList()
         self.kept: list[int] = []
-        """How many rows of each layer, from the first, go on to the next."""
         below = fields
         for layer, width in enumerate(widths):
             std = math.sqrt(2.0 / (below * fields + width))
@@ -49,10 +66,9 @@ class CompressedInteraction(nn.Module):
             below = 0 if last else width // 2 if split_half else width
             self.kept.append(below)
         self.out_dim = sum(widths) - (sum(self.kept) if split_half else 0)
-        """P, the numbers per row."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pooled rows [B, P], layer by layer as in the paper: slow, [B, H_{l-1}, F, D] at a time."""
+        """Pooled rows [B, out_dim], layer by layer as in the paper: slow, [B, H_{l-1}, F, D] at a time."""
         state, pooled = x, []
         for filters, kept in zip(self.filters, self.kept, strict=True):
             products = torch.einsum("bhd,bfd->bhfd", state, x)
@@ -62,7 +78,7 @@ class CompressedInteraction(nn.Module):
         return torch.cat(pooled, dim=1)
 
     def read_out(self, x: Tensor, weight: Tensor) -> Tensor:
-        """The number weight . output of each row, [B], for a weight [P]: `forward(x) @ weight` at a third of the work.
+        """The number weight . output of each row: `forward(x) @ weight` at a third of the work.
 
         Rows that are only pooled need no vectors of their own: with u_{h,f} = sum over o of weight_o W_{o,h,f},
 
@@ -71,6 +87,13 @@ class CompressedInteraction(nn.Module):
         which leaves the last layer, and with split_half half of the others, next to nothing to do. The products that
         remain are outer products of [H] and [F] for each coordinate, made by a batched matrix product because its
         gradient is two more of them, where that of an element-wise product would write and sum two tensors as large.
+
+        Args:
+            x: The fields' vectors.
+            weight: Of each number of the output.
+
+        Shape:
+            [B, F, D] and [out_dim] -> [B].
         """
         precise = torch.promote_types(x.dtype, torch.float32)
         fields = x.transpose(1, 2).contiguous()  # [B, D, F]

@@ -18,16 +18,30 @@ from fieldwise.layers.mlp import init_glorot_normal
 
 
 class VectorCross(nn.Module):
-    """All cross layers of DCN, [B, N] -> [B, N].
+    """All cross layers of DCN.
 
     R. Wang, B. Fu, G. Fu, M. Wang: "Deep & Cross Network for Ad Click Predictions", ADKDD 2017, eq. 3:
 
         x_{l+1} = x_0 (w_l . x_l) + b_l + x_l        w_l, b_l [N]
 
-    The product with the number w_l . x_l comes first: the outer product x_0 x_l^T is never laid out.
+    The product with the number w_l . x_l comes first: the outer product x_0 x_l^T is never laid out. w_l is drawn from
+    N(0, 2 / (N + 1)); b_l starts at zero.
 
-    in_dim: N, at least 1. num_layers: L, may be 0.
-    w_l is drawn from N(0, 2 / (N + 1)); b_l starts at zero. Raises SettingsError for an argument out of range.
+    Args:
+        in_dim: N, at least 1.
+        num_layers: L, may be 0.
+
+    Shape:
+        [B, N] -> [B, N].
+
+    Raises:
+        SettingsError: For an argument out of range.
+
+    Example:
+        >>> cross = VectorCross(2, num_layers=1)
+        >>> _ = cross.weight.data.copy_(torch.tensor([[1.0, 0.0]]))
+        >>> cross(torch.tensor([[3.0, 5.0]])).tolist()  # x_0 * 3 + x_0
+        [[12.0, 20.0]]
     """
 
     def __init__(self, in_dim: int, num_layers: int) -> None:
@@ -47,7 +61,7 @@ class VectorCross(nn.Module):
         return state
 
     def read_out(self, x: Tensor, weight: Tensor) -> Tensor:
-        """The number weight . x_L of each row, [B], for a weight [N]: `forward(x) @ weight` without laying out a state.
+        """The number weight . x_L of each row: `forward(x) @ weight` without laying out a state.
 
         Every state is a multiple of x_0 plus a vector that is the same for all rows:
 
@@ -55,6 +69,13 @@ class VectorCross(nn.Module):
 
         so all that is needed of a row are its products with w_0 .. w_{L-1} and with `weight`: one pass over x_0, in
         the precision of x, for the numbers a_l are products of L factors and 8 bits of each would not do.
+
+        Args:
+            x: x_0.
+            weight: Of each number of x_L.
+
+        Shape:
+            [B, N] and [N] -> [B].
         """
         with torch.autocast(x.device.type, enabled=False):
             products = x @ torch.cat([self.weight, weight.unsqueeze(0)]).t()  # [B, L + 1]
@@ -71,11 +92,21 @@ class VectorCross(nn.Module):
 
 
 class MatrixCross(nn.Module):
-    """One cross layer of DCN-V2 with a full matrix, x_{l+1} = x_0 * (W x_l + b) + x_l, from two [B, N] to [B, N].
+    """One cross layer of DCN-V2 with a full matrix, x_{l+1} = x_0 * (W x_l + b) + x_l.
 
-    R. Wang et al.: "DCN V2", WWW 2021, eq. 1. With W = 1 w^T and no bias it is DCN's layer.
+    R. Wang et al.: "DCN V2", WWW 2021, eq. 1. With W = 1 w^T and no bias it is DCN's layer. W is Glorot-normal, b
+    starts at zero.
 
-    in_dim: N. W is Glorot-normal, b starts at zero.
+    Args:
+        in_dim: N.
+
+    Shape:
+        x_0 [B, N] and x_l [B, N] -> [B, N].
+
+    Example:
+        >>> x = torch.randn(2, 6)
+        >>> MatrixCross(6)(x, x).shape
+        torch.Size([2, 6])
     """
 
     def __init__(self, in_dim: int) -> None:
@@ -90,21 +121,35 @@ class MatrixCross(nn.Module):
 
 
 class LowRankCross(nn.Module):
-    """One cross layer of DCN-V2 as a mixture of low-rank experts, from two [B, N] to [B, N].
+    """One cross layer of DCN-V2 as a mixture of low-rank experts.
 
-    R. Wang et al.: "DCN V2", WWW 2021, eq. 3 and 4, K experts of rank R:
+    R. Wang et al.: "DCN V2", WWW 2021, eq. 3 and 4, M experts of rank R:
 
         x_{l+1} = sum over experts k of G_k(x_l) E_k(x_l) + x_l
         E_k(x)  = x_0 * ( U_k g( C_k g( V_k^T x ) ) + b )        U_k, V_k [N, R], C_k [R, R]; b [N] for all experts
-        G(x)    = softmax( x Wg )                                Wg [N, K]
+        G(x)    = softmax( x Wg )                                Wg [N, M]
 
     Without an activation g there is no C_k: E_k(x) = x_0 * (U_k V_k^T x + b). The gates of a row add up to 1, so b need
     not be multiplied by them, and a single expert needs no gate. The V_k stand side by side in one matrix, and so do
-    the U_k, which reads the gated experts and adds them up in one product.
+    the U_k, which reads the gated experts and adds them up in one product. Matrices are Glorot-normal, each expert's as
+    a matrix of its own; b starts at zero.
 
-    in_dim: N. rank: R, at least 1. experts: K, at least 1. activation: g, `tanh`, `relu` or None.
-    Matrices are Glorot-normal, each expert's as a matrix of its own; b starts at zero.
-    Raises SettingsError for an argument out of range.
+    Args:
+        in_dim: N.
+        rank: R, at least 1.
+        experts: M, at least 1.
+        activation: g, `tanh`, `relu` or None.
+
+    Shape:
+        x_0 [B, N] and x_l [B, N] -> [B, N].
+
+    Raises:
+        SettingsError: For an argument out of range.
+
+    Example:
+        >>> x = torch.randn(2, 6)
+        >>> LowRankCross(6, rank=2, experts=4)(x, x).shape
+        torch.Size([2, 6])
     """
 
     def __init__(
@@ -130,7 +175,7 @@ class LowRankCross(nn.Module):
 
     def forward(self, x_0: Tensor, x: Tensor) -> Tensor:
         """The next state [B, N] from x_0 [B, N] and the current state x [B, N]."""
-        hidden = self._activate(F.linear(x, self.down)).view(x.shape[0], self.experts, self.rank)  # [B, K, R]
+        hidden = self._activate(F.linear(x, self.down)).view(x.shape[0], self.experts, self.rank)  # [B, M, R]
         if self.core is not None:
             hidden = torch.einsum("kor,bkr->bko", self.core, hidden)
             hidden = self._activate(hidden)

@@ -43,7 +43,7 @@ class _SparseGather(torch.autograd.Function):
 
 
 class FieldEmbedding(nn.Module):
-    """Turns a batch into one vector per field, [B, F, D] in schema order, out of ONE table [V, D].
+    """Turns a batch into one vector per field, in schema order, out of ONE table [V, D].
 
     * categorical: the row of the field's id;
     * numeric: x * v_m, where v_m is the field's one value vector (Song et al., CIKM 2019, eq. 3);
@@ -53,14 +53,32 @@ class FieldEmbedding(nn.Module):
     All rows of a forward pass are read by one gather, for each further gather would cost a gradient as large as
     the whole table. Numeric fields gather their one or two rows once per batch, not once per row of it.
 
-    layout: the fields; the table has a row for every id of theirs.
-    dim: D, at least 1.
-    fields: positions in the layout of the fields to embed, ascending; default: all. F counts these alone.
-    missing: `learned`, or `zero` as in the AutoInt authors' code, which knows no vector for missing values.
-    pooling: of multi-valued fields; `mean` is the AutoInt authors' choice.
-    init_std: the table is drawn from N(0, init_std^2); the authors take 0.01.
+    Args:
+        layout: The fields of the data; the table has a row for every id of theirs.
+        dim: D, at least 1.
+        fields: Positions in the layout of the fields to embed, ascending; default: all. F counts these alone.
+        missing: `learned`, or `zero` as in the AutoInt authors' code, which knows no vector for missing values.
+        pooling: Of multi-valued fields; `mean` is the AutoInt authors' choice.
+        init_std: The table is drawn from N(0, init_std^2); the authors take 0.01.
 
-    Raises SettingsError for an argument out of range.
+    Attributes:
+        layout: The fields that are embedded.
+        fields: Their positions in the layout that was given.
+        table: The embedding table; row 0 belongs to no field and stays zero.
+
+    Shape:
+        a batch of B rows -> [B, F, D].
+
+    Raises:
+        SettingsError: For an argument out of range.
+
+    Example:
+        >>> from fieldwise.layout import FieldLayout
+        >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("price", "numeric", 2)))
+        >>> batch = Batch(categorical=torch.tensor([[3], [2]]), numeric=torch.tensor([[0.5], [0.0]]))
+        >>> vectors = FieldEmbedding(layout, dim=4)(batch)
+        >>> vectors.shape, vectors[1, 1].any().item()  # a price of 0 makes its vector 0
+        (torch.Size([2, 2, 4]), False)
     """
 
     def __init__(
@@ -129,7 +147,8 @@ class FieldEmbedding(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """The vectors of all fields, [B, F, D] in schema order; B may be 0.
 
-        Raises DataError where the batch has not the layout's columns.
+        Raises:
+            DataError: Where the batch has not the layout's columns.
         """
         self._check(batch)
         if len(self.fields) < len(self._whole):
@@ -158,12 +177,12 @@ class FieldEmbedding(nn.Module):
         pieces["multi_valued"] = [self._pool(local, next(vectors)) for local in batch.multi_valued]
         if len(self._order) == 1:
             return pieces[self._order[0]][0]
-        taken = {kind: iter(parts) for kind, parts in pieces.items()}
-        return torch.cat([next(taken[kind]) for kind in self._order], dim=1)
+        queues = {kind: iter(parts) for kind, parts in pieces.items()}
+        return torch.cat([next(queues[kind]) for kind in self._order], dim=1)
 
     @torch.no_grad()
     def fill_oov(self, counts: Tensor, *, min_occurrences: int = 32) -> list[int]:
-        """Give a field's out-of-vocabulary row `OOV` a meaning where training gave it none; names the fields filled.
+        """Give a field's out-of-vocabulary row `OOV` a meaning where training gave it none.
 
         Unseen tokens read the row `OOV`. Where training had no or hardly any rare tokens (a small vocabulary, or
         a field in which every token counts), that row is still about what it was drawn as, and a prediction
@@ -171,11 +190,16 @@ class FieldEmbedding(nn.Module):
         their counts: the vector that a row of the training data has on average. Trainer calls it before every
         evaluation.
 
-        counts: int64, how often training read each row of a table of the whole layout (`Layout.offsets`).
-        min_occurrences: fields whose `OOV` was read at least that often keep what they learned.
+        Args:
+            counts: int64 [V], how often training read each row of a table of the whole layout (`Layout.offsets`).
+            min_occurrences: Fields whose `OOV` was read at least that often keep what they learned.
 
-        Returns positions in the whole layout, ascending. Fields without a counted token, and numeric fields, stay
-        as they are. Raises DataError for counts of another shape.
+        Returns:
+            The fields filled, as positions in the whole layout, ascending. Fields without a counted token, and numeric
+            fields, stay as they are.
+
+        Raises:
+            DataError: For counts of another shape.
         """
         if counts.shape != (self._whole.num_rows,):
             raise DataError(
@@ -184,11 +208,11 @@ class FieldEmbedding(nn.Module):
         weight = self.table.weight
         filled = []
         for position, field, start in zip(self.fields, self.layout, self.layout.offsets, strict=True):
-            counted = self._whole.offsets[position]
-            if int(counts[counted + OOV]) >= min_occurrences:
+            origin = self._whole.offsets[position]  # of the field's rows in `counts`
+            if int(counts[origin + OOV]) >= min_occurrences:
                 continue
             tokens = slice(start + FIRST_TOKEN, start + field.size)  # none in a numeric field
-            shares = counts[counted + FIRST_TOKEN : counted + field.size]
+            shares = counts[origin + FIRST_TOKEN : origin + field.size]
             shares = shares.to(device=weight.device, dtype=torch.float64)
             total = float(shares.sum())
             if total == 0:

@@ -15,9 +15,19 @@ def slot_of(field: Tensor, other: Tensor) -> Tensor:
 
 
 def partners_of(fields: int) -> Tensor:
-    """For the vector of field i for field j the place of that of field j for field i, int64 [F (F - 1)].
+    """For the vector of field i for field j, the place of that of field j for field i.
 
     Places count through all vectors of a row: i (F - 1) + slot.
+
+    Args:
+        fields: F.
+
+    Returns:
+        int64 [F (F - 1)].
+
+    Example:
+        >>> partners_of(3)  # the vectors of 0 for 1, 0 for 2, 1 for 0, 1 for 2, 2 for 0, 2 for 1
+        tensor([2, 4, 0, 5, 1, 3])
     """
     field = torch.arange(fields).repeat_interleave(fields - 1)
     slot = torch.arange(fields - 1).repeat(fields)
@@ -26,11 +36,23 @@ def partners_of(fields: int) -> Tensor:
 
 
 def field_aware_products(x: Tensor, partners: Tensor) -> Tensor:
-    """Sum over pairs i < j of <x_i for j, x_j for i>, [B, F, F - 1, D] -> [B]. See `partners_of`.
+    """Sum over pairs i < j of <x_i for j, x_j for i>.
 
     Swapping each vector with its partner is a permutation S that undoes itself, so the sum is x . S x / 2 and its
     gradient S x: one gather serves both ways, where gathering the pairs' two sides would have to scatter their
     gradients back. In float32 at least, for the sum is a logit.
+
+    Args:
+        x: The F - 1 vectors of each field.
+        partners: See `partners_of`.
+
+    Shape:
+        [B, F, F - 1, D] and [F (F - 1)] -> [B].
+
+    Example:
+        >>> x = torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]])  # two fields, a vector each for the other one
+        >>> field_aware_products(x, partners_of(2))
+        tensor([11.])
     """
     products: Tensor = _FieldAwareProducts.apply(x.flatten(1, 2), partners)  # type: ignore[no-untyped-call]
     return products

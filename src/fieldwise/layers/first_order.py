@@ -13,7 +13,7 @@ from fieldwise.layout import Layout
 
 
 class FirstOrderEmbedding(nn.Module):
-    """Field vectors [B, F, D] and the logit of a logistic regression [B], read from ONE table [V, D + 1].
+    """Field vectors and the logit of a first-order model, read from ONE table [V, D + 1].
 
         first_order = bias + sum over fields m of w[id_m] * value_m
 
@@ -21,8 +21,25 @@ class FirstOrderEmbedding(nn.Module):
     where two tables would mean two. w and the bias start at zero, as in logistic regression, for there is no symmetry
     to break; the vectors are drawn from N(0, init_std^2).
 
-    layout, missing, pooling: see `FieldEmbedding`. dim: D; 0 leaves the first-order weights alone.
-    Raises SettingsError for an argument out of range.
+    Args:
+        layout: The fields of the data.
+        dim: D; 0 leaves the first-order weights alone.
+        missing, pooling, init_std: See `FieldEmbedding`.
+
+    Shape:
+        vectors: [B, F, D] in schema order.
+        first-order logits: [B].
+
+    Raises:
+        SettingsError: For an argument out of range.
+
+    Example:
+        >>> from fieldwise.layout import FieldLayout
+        >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
+        >>> batch = Batch(categorical=torch.tensor([[3, 2]]), numeric=torch.empty(1, 0))
+        >>> vectors, first_order = FirstOrderEmbedding(layout, dim=4)(batch)
+        >>> vectors.shape, first_order.tolist()
+        (torch.Size([1, 2, 4]), [0.0])
     """
 
     def __init__(

@@ -57,7 +57,7 @@ class _Arrange(torch.autograd.Function):
 
 
 class FunctionEmbedding(nn.Module):
-    """S vectors for every field, [S, F, D, B], and the logit of a logistic regression [B].
+    """S vectors for every field, and the logit of a first-order model.
 
     A slot s is one embedding of all fields, such as that of one interaction function at one order (AIM, section 3.2).
     In slot s, field f has numbers in the dimensions that it keeps, and zeros elsewhere (section 3.3, its map from
@@ -80,14 +80,15 @@ class FunctionEmbedding(nn.Module):
     Raises:
         SettingsError: For more than 4 million numbers in S x F x D.
 
-    >>> from fieldwise.layout import FieldLayout
-    >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
-    >>> embedding = FunctionEmbedding(layout, 1, 4, dimensions=[[(0, 3), (1,)]])
-    >>> vectors, first_order = embedding(Batch(categorical=torch.tensor([[3, 2]]), numeric=torch.empty(1, 0)))
-    >>> vectors.shape, first_order.shape
-    (torch.Size([1, 2, 4, 1]), torch.Size([1]))
-    >>> (vectors[0, 0, :, 0] != 0).tolist()
-    [True, False, False, True]
+    Example:
+        >>> from fieldwise.layout import FieldLayout
+        >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
+        >>> embedding = FunctionEmbedding(layout, 1, 4, dimensions=[[(0, 3), (1,)]])
+        >>> vectors, first_order = embedding(Batch(categorical=torch.tensor([[3, 2]]), numeric=torch.empty(1, 0)))
+        >>> vectors.shape, first_order.shape
+        (torch.Size([1, 2, 4, 1]), torch.Size([1]))
+        >>> (vectors[0, 0, :, 0] != 0).tolist()
+        [True, False, False, True]
     """
 
     def __init__(

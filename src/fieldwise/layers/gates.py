@@ -21,7 +21,7 @@ in full; with 0.3, and a learning rate of 0.01, a search on 20,000 rows kept doz
 
 
 class Gates(nn.Module):
-    """Normalises signals [B, n] over the batch and multiplies each by its gate.
+    """Normalises signals over the batch and multiplies each by its gate.
 
         y = gate * (x - mean) / sqrt(variance + eps),   eps = initial_std^2 * (1 / begin^2 - 1)
 
@@ -46,10 +46,11 @@ class Gates(nn.Module):
         signals: [B, n].
         gated signals: [B, n]; their sum, of `total`, [B].
 
-    >>> gates = Gates(2, initial_std=0.1, begin=0.01)
-    >>> _ = gates.weight.data.copy_(torch.tensor([0.6, 0.0]))
-    >>> (gates(torch.tensor([[1.0, 2.0], [3.0, 5.0]])) != 0).tolist()
-    [[True, False], [True, False]]
+    Example:
+        >>> gates = Gates(2, initial_std=0.1, begin=0.01)
+        >>> _ = gates.weight.data.copy_(torch.tensor([0.6, 0.0]))
+        >>> (gates(torch.tensor([[1.0, 2.0], [3.0, 5.0]])) != 0).tolist()
+        [[True, False], [True, False]]
     """
 
     def __init__(self, count: int, *, initial_std: float, begin: float, copies: int = 1) -> None:

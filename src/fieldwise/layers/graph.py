@@ -12,16 +12,27 @@ _SLOPE = 0.01
 
 
 class EdgeWeights(nn.Module):
-    """How much each field hears of each other one, [B, F, D] -> [B, F, F].
+    """How much each field hears of each other one.
 
     Z. Li et al., "Fi-GNN", CIKM 2019, section 3.4.1 (attentional edge weights):
 
         a_ij = softmax over j != i of LeakyReLU( w . [ e_i ; e_j ] ),    a_ii = 0
 
     Row i holds the weights with which node i takes in the others; it adds up to 1. Of two fields, each hears the other
-    with weight 1 whatever w were, so there is no w; a single field has no edges, and its weight is 0.
+    with weight 1 whatever w were, so there is no w; a single field has no edges, and its weight is 0. w is
+    Glorot-uniform. It has no bias, which the softmax would all but ignore.
 
-    fields: F. dim: D. w is Glorot-uniform. It has no bias, which the softmax would all but ignore.
+    Args:
+        fields: F.
+        dim: D.
+
+    Shape:
+        [B, F, D] -> [B, F, F].
+
+    Example:
+        >>> EdgeWeights(2, dim=4)(torch.randn(1, 2, 4))
+        tensor([[[0., 1.],
+                 [1., 0.]]])
     """
 
     def __init__(self, fields: int, dim: int) -> None:
@@ -45,7 +56,7 @@ class EdgeWeights(nn.Module):
 
 
 class FieldGraph(nn.Module):
-    """Gated message passing between all fields, [B, F, D] -> [B, F, D].
+    """Gated message passing between all fields.
 
     Z. Li et al., "Fi-GNN", CIKM 2019, section 3.4, with edge weights a from `EdgeWeights` and h^1 = x:
 
@@ -53,12 +64,24 @@ class FieldGraph(nn.Module):
         h^(t+1) = GRU(m, h^t) + h^1,    t = 1 .. T
 
     Every node has matrices of its own, and so has every step; all share one GRU. The GRU is PyTorch's, which resets
-    after the product, U (h) * r, where the paper and TensorFlow reset before, U (h * r).
+    after the product, U (h) * r, where the paper and TensorFlow reset before, U (h * r). Weights are Glorot-uniform,
+    each matrix on its own; biases start at zero.
 
-    fields: F. dim: D. steps: T, at least 1.
-    shared_steps: all steps use the same matrices, as in the paper's formulas; the authors' code has them by step.
-    Weights are Glorot-uniform, each matrix on its own; biases start at zero.
-    Raises SettingsError for less than one step.
+    Args:
+        fields: F.
+        dim: D.
+        steps: T, at least 1.
+        shared_steps: All steps use the same matrices, as in the paper's formulas; the authors' code has them by step.
+
+    Shape:
+        [B, F, D] -> [B, F, D].
+
+    Raises:
+        SettingsError: For less than one step.
+
+    Example:
+        >>> FieldGraph(3, dim=4, steps=2)(torch.randn(2, 3, 4)).shape
+        torch.Size([2, 3, 4])
     """
 
     def __init__(self, fields: int, dim: int, *, steps: int = 3, shared_steps: bool = False) -> None:

@@ -16,7 +16,7 @@ from fieldwise.native.switch import kernels_wanted
 
 
 class InteractingLayer(nn.Module):
-    """Multi-head self-attention over fields with a residual branch, [B, F, d_in] -> [B, F, W].
+    """Multi-head self-attention over fields with a residual branch.
 
     W. Song et al., "AutoInt", CIKM 2019, eq. 5 to 8. With d_h = W / H and c = 1 / sqrt(d_h) or 1:
 
@@ -26,22 +26,36 @@ class InteractingLayer(nn.Module):
         output  = LayerNorm( ReLU( y + act'(x Wres + b) ) )          [B, F, W]
 
     The defaults are the authors' code. The paper itself has no biases, no `act`, no `act'`, no scale and no
-    LayerNorm. Both write a learned Wres, and neither has W_O.
+    LayerNorm. Both write a learned Wres, and neither has W_O. Weights are Glorot-uniform, each of Q, K, V, Wres and W_O
+    as a matrix of its own.
 
-    in_dim: d_in, the width of each field's vector.
-    attention_dim: W, the TOTAL width over all heads, not the width of one.
-    num_heads: H; must divide W.
-    residual: adds the residual branch.
-    residual_projection: False adds x itself and needs in_dim == attention_dim.
-    output_projection: mixes the heads by a matrix W_O [W, W] before the residual is added.
-    scale: divides the attention logits by sqrt(d_h).
-    qkv_bias: biases, zero at first, on Q, K, V and the residual projection.
-    qkv_activation, residual_activation: `relu`, or None for none.
-    layer_norm: normalises after the outer ReLU (biased variance, 1e-8 inside the root, learned gain and bias).
-    dropout: share of attention weights that training drops, in [0, 1).
+    Args:
+        in_dim: d_in, the width of each field's vector.
+        attention_dim: W, the TOTAL width over all heads, not the width of one.
+        num_heads: H; must divide W.
+        residual: Adds the residual branch.
+        residual_projection: False adds x itself and needs in_dim == attention_dim.
+        output_projection: Mixes the heads by a matrix W_O [W, W] before the residual is added.
+        scale: Divides the attention logits by sqrt(d_h).
+        qkv_bias: Biases, zero at first, on Q, K, V and the residual projection.
+        qkv_activation, residual_activation: `relu`, or None for none.
+        layer_norm: Normalises after the outer ReLU (biased variance, 1e-8 inside the root, learned gain and bias).
+        dropout: Share of attention weights that training drops, in [0, 1).
 
-    Weights are Glorot-uniform, each of Q, K, V, Wres and W_O as a matrix of its own.
-    Raises SettingsError, naming the setting, where the arguments contradict each other.
+    Attributes:
+        quick: Whether `forward` takes the quick form of `fieldwise.layers.attention`; False: the readable one.
+
+    Shape:
+        [B, F, d_in] -> [B, F, W].
+
+    Raises:
+        SettingsError: Where the arguments contradict each other; it names the setting.
+
+    Example:
+        >>> layer = InteractingLayer(16, attention_dim=8, num_heads=2)
+        >>> output, attention = layer.forward_with_attention(torch.randn(5, 3, 16))
+        >>> output.shape, attention.shape
+        (torch.Size([5, 3, 8]), torch.Size([5, 2, 3, 3]))
     """
 
     def __init__(
@@ -101,7 +115,6 @@ class InteractingLayer(nn.Module):
         self._widths = [head_dim] * (3 * num_heads) + ([attention_dim] if self.residual_projection else [])
         self._relu_width = self._find_relu_width()
         self.quick = self._relu_width is not None
-        """Whether `forward` takes the quick form of `fieldwise.layers.attention`; False: the readable one."""
         self.query_scale: Tensor | None
         factors = torch.ones(blocks * attention_dim)
         factors[:attention_dim] = 1.0 / math.sqrt(head_dim)
@@ -154,9 +167,13 @@ class InteractingLayer(nn.Module):
         return output if self.norm is None else self.norm(output)
 
     def forward_with_attention(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """As `forward`, and the attention weights [B, H, F, F]: query field by key field, rows add up to 1.
+        """As `forward`, and the attention weights.
 
-        The weights are those before dropout.
+        Returns:
+            The output, and the weights before dropout: query field by key field, rows add up to 1.
+
+        Shape:
+            [B, F, d_in] -> [B, F, W] and [B, H, F, F].
         """
         output, attention = self._attend(x)
         return output, torch.stack(attention, dim=1)

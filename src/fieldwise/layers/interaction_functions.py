@@ -48,8 +48,25 @@ FunctionClass = TypeVar("FunctionClass", bound="type[InteractionFunction]")
 class InteractionFunction(nn.Module, ABC):
     """One function over G field tuples of one order.
 
-    count: G. order: p, at least 2. dim: D. A subclass says in `combine` what becomes of the tuples' vectors, and in
-    `width` how many numbers that gives; `features` and `values` may be overridden where there is a quicker way.
+    A subclass says in `combine` what becomes of the tuples' vectors, and in `width` how many numbers that gives;
+    `features` and `values` may be overridden where there is a quicker way.
+
+    Args:
+        count: G.
+        order: p, at least 2.
+        dim: D.
+
+    Shape:
+        features: [F, D, B] -> [G, W, B].
+        values: [F, D, B] -> [G, B].
+
+    Example:
+        >>> class Difference(InteractionFunction):
+        ...     def combine(self, *factors):
+        ...         return factors[0] - factors[1]
+        >>> x = torch.tensor([[5.0, 2.0], [3.0, 1.0]]).unsqueeze(2)  # two fields, D = 2, one row
+        >>> Difference(count=1, order=2, dim=2).values(x, fields=torch.tensor([[0], [1]]))
+        tensor([[3.]])
     """
 
     def __init__(self, count: int, order: int, dim: int) -> None:
@@ -63,14 +80,30 @@ class InteractionFunction(nn.Module, ABC):
 
     @abstractmethod
     def combine(self, *factors: Tensor) -> Tensor:
-        """The vectors of all tuples, [G, W, B], from `order` tensors [G, D, B]."""
+        """The vectors of all tuples, [G, W, B], from `order` tensors [G, D, B], one per place in the tuple."""
 
     def features(self, x: Tensor, fields: Tensor) -> Tensor:
-        """The vectors [G, W, B] from those of the fields [F, D, B]; fields: positions into F, [order, G]."""
+        """The vectors of all tuples.
+
+        Args:
+            x: The fields' vectors, [F, D, B].
+            fields: The tuples as positions into F, int64 [p, G].
+
+        Returns:
+            [G, W, B].
+        """
         return self.combine(*(x.index_select(0, place) for place in fields))
 
     def values(self, x: Tensor, fields: Tensor) -> Tensor:
-        """The values [G, B]: the sums of the vectors."""
+        """The values of all tuples: the sums of their vectors.
+
+        Args:
+            x: The fields' vectors, [F, D, B].
+            fields: The tuples as positions into F, int64 [p, G].
+
+        Returns:
+            [G, B].
+        """
         return self.features(x, fields).sum(dim=1)
 
     def extra_repr(self) -> str:
@@ -82,7 +115,23 @@ _functions: dict[str, type[InteractionFunction]] = {}
 
 
 def register_function(name: str) -> Callable[[FunctionClass], FunctionClass]:
-    """Class decorator: makes an interaction function known under a name. Raises ValueError for one that is taken."""
+    """Class decorator: makes an interaction function known under a name.
+
+    Args:
+        name: What settings and architectures call it.
+
+    Raises:
+        ValueError: For a name that is taken.
+
+    Example:
+        >>> with temporary_functions():
+        ...     @register_function("difference")
+        ...     class Difference(InteractionFunction):
+        ...         def combine(self, *factors):
+        ...             return factors[0] - factors[1]
+        ...     function_names()[-1]
+        'difference'
+    """
 
     def enter(cls: FunctionClass) -> FunctionClass:
         if name in _functions or name == "shared":
@@ -105,12 +154,21 @@ def temporary_functions() -> Iterator[None]:
 
 
 def function_names() -> list[str]:
-    """The names of all interaction functions, in the order of their registration."""
+    """The names of all interaction functions, in the order of their registration.
+
+    Example:
+        >>> function_names()
+        ['inner', 'vector_kernel', 'scalar_kernel', 'outer']
+    """
     return list(_functions)
 
 
 def require_function(name: str) -> type[InteractionFunction]:
-    """The interaction function of a name. Raises SettingsError for an unknown one."""
+    """The interaction function of a name.
+
+    Raises:
+        SettingsError: For an unknown name.
+    """
     if name not in _functions:
         raise SettingsError(f"unknown interaction function '{name}'; {suggest(name, _functions)}")
     return _functions[name]

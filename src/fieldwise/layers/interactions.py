@@ -40,11 +40,15 @@ ArchitectureSetting = Annotated[Architecture | None, BeforeValidator(_read_named
 
 @dataclass(frozen=True)
 class Interacted:
-    """What interactions make of a batch.
+    """What `Interactions.embed` makes of a batch.
+
+    Attributes:
+        first_order: First-order logits.
+        vectors: By slot.
 
     Shape:
         first_order: [B].
-        vectors: [S, F, D, B] by slot.
+        vectors: [S, F, D, B].
     """
 
     first_order: Tensor
@@ -66,17 +70,20 @@ class Interactions(nn.Module):
         interactions: By order and function, as `values` has them; those of a field that has kept no dimension at all
             are left out, for they are zero.
         orders: Those that are left.
+        slots: The S slots of the embedding.
+        dim: D.
 
     Raises:
         SettingsError: For a field that the layout lacks and for an unknown function.
 
-    >>> from fieldwise.layout import FieldLayout
-    >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
-    >>> pairs = Architecture.everything(layout, functions=["inner", "outer"], embedding_dim=4)
-    >>> interactions = Interactions(layout, pairs)
-    >>> batch = Batch(categorical=torch.tensor([[3, 2], [4, 5], [8, 6]]), numeric=torch.empty(3, 0))
-    >>> interactions.values(interactions.embed(batch).vectors, order=2).shape
-    torch.Size([3, 2])
+    Example:
+        >>> from fieldwise.layout import FieldLayout
+        >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
+        >>> pairs = Architecture.everything(layout, functions=["inner", "outer"], embedding_dim=4)
+        >>> interactions = Interactions(layout, pairs)
+        >>> batch = Batch(categorical=torch.tensor([[3, 2], [4, 5], [8, 6]]), numeric=torch.empty(3, 0))
+        >>> interactions.values(interactions.embed(batch).vectors, order=2).shape
+        torch.Size([3, 2])
     """
 
     def __init__(
@@ -150,7 +157,18 @@ class Interactions(nn.Module):
         return Interacted(first_order, vectors)
 
     def values(self, vectors: Tensor, order: int) -> Tensor:
-        """The values of an order's interactions from the vectors [S, F, D, B]: [B, G], in the order of `of_order`."""
+        """The values of an order's interactions.
+
+        Args:
+            vectors: See `embed`.
+            order: Of the interactions.
+
+        Returns:
+            A column per interaction, in the order of `of_order`.
+
+        Shape:
+            [S, F, D, B] -> [B, G].
+        """
         with torch.autocast(vectors.device.type, enabled=False):  # products of products lose too many digits
             by_slot = vectors.unbind()
             parts = [
@@ -161,14 +179,24 @@ class Interactions(nn.Module):
             return torch.cat([_nothing(vectors), *parts]).t()
 
     def sum(self, vectors: Tensor) -> Tensor:
-        """The sum of all values [B]."""
+        """The sum of all values, [S, F, D, B] -> [B]."""
         total = vectors.new_zeros(vectors.shape[-1])
         for order in self.orders:
             total = total + self.values(vectors, order).sum(dim=1)
         return total
 
     def features(self, vectors: Tensor) -> tuple[dict[int, Tensor], Tensor]:
-        """Values by order [B, G] as `values` has them, and the vectors of all interactions side by side [B, W]."""
+        """The values of all interactions, and their vectors for a feed-forward network.
+
+        Args:
+            vectors: See `embed`.
+
+        Returns:
+            Values by order, as `values` has them, and the vectors of all interactions side by side.
+
+        Shape:
+            [S, F, D, B] -> [B, G] of each order, and [B, W].
+        """
         values: dict[int, list[Tensor]] = {order: [] for order in self.orders}
         features = [_nothing(vectors)]
         by_slot = vectors.unbind()
@@ -208,8 +236,19 @@ class Interactions(nn.Module):
 def interaction_gates(interactions: Interactions) -> nn.ModuleDict:
     """Gates for the values of all interactions, by order; together they begin at a small share of the logit.
 
+    Args:
+        interactions: How many, of which orders, and the scale at which their vectors are drawn.
+
     Returns:
         `Gates` by order as a string, in the order of `Interactions.of_order`.
+
+    Example:
+        >>> from fieldwise.layout import FieldLayout
+        >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
+        >>> pairs = Architecture.everything(layout, functions=["inner", "outer"], embedding_dim=4)
+        >>> gates = interaction_gates(Interactions(layout, pairs))
+        >>> gates_of(gates, 2).weight.shape
+        torch.Size([2])
     """
     begin = INITIAL_SHARE / (INITIAL_GATE * math.sqrt(max(len(interactions.interactions), 1)))
     gates = {}
@@ -220,7 +259,7 @@ def interaction_gates(interactions: Interactions) -> nn.ModuleDict:
 
 
 def gates_of(gates: nn.ModuleDict, order: int) -> Gates:
-    """The gates of an order."""
+    """The gates of an order, from those of `interaction_gates`, whose example shows it."""
     of_order = gates[str(order)]
     assert isinstance(of_order, Gates)
     return of_order

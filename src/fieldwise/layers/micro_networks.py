@@ -14,7 +14,7 @@ from fieldwise.layers.products import pairs_of
 
 
 class MicroNetworks(nn.Module):
-    """What P small networks make of the P pairs of fields, [B, F, D] -> [B, P, O], P = F (F - 1) / 2.
+    """What P small networks make of the P pairs of fields.
 
     Y. Qu et al., "Product-based Neural Networks for User Response Prediction over Multi-field Categorical Data",
     TOIS 2018, section 5: product-network in network. For the pair p = (i, j), i < j:
@@ -23,12 +23,24 @@ class MicroNetworks(nn.Module):
         h_l = ReLU( LN(h_(l-1) W_p,l) + b_p,l )                                       no ReLU after the last
 
     LN is the authors' fused one: mean and variance over the units of ALL networks of a row together, P times the width
-    numbers; over the few units of one network they would be noise. Without a gain, as in `LayerNormLinear`.
+    numbers; over the few units of one network they would be noise. Without a gain, as in `LayerNormLinear`. Weights are
+    Glorot-uniform, each network's as matrices of its own; biases start at zero.
 
-    fields: F, at least 2. dim: D. widths: of the layers; the last one is O.
-    layer_norm: False leaves the LN out.
-    Weights are Glorot-uniform, each network's as matrices of its own; biases start at zero.
-    Raises SettingsError for a width below 1 or no widths, and for less than two fields.
+    Args:
+        fields: F, at least 2.
+        dim: D.
+        widths: Of the layers; the last one is O.
+        layer_norm: False leaves the LN out.
+
+    Shape:
+        [B, F, D] -> [B, P, O], P = F (F - 1) / 2, pairs in the order of `pairs_of`.
+
+    Raises:
+        SettingsError: For a width below 1 or no widths, and for less than two fields.
+
+    Example:
+        >>> MicroNetworks(3, dim=4, widths=(8, 5))(torch.randn(2, 3, 4)).shape
+        torch.Size([2, 3, 5])
     """
 
     def __init__(self, fields: int, dim: int, widths: Sequence[int], *, layer_norm: bool = True) -> None:
@@ -39,8 +51,8 @@ class MicroNetworks(nn.Module):
             raise SettingsError(f"micro-networks need layers of at least 1 unit, got widths {tuple(widths)}")
         self.first: Tensor
         self.second: Tensor
-        for name, chosen in zip(("first", "second"), pairs_of(fields), strict=True):
-            self.register_buffer(name, chosen, persistent=False)
+        for name, positions in zip(("first", "second"), pairs_of(fields), strict=True):
+            self.register_buffer(name, positions, persistent=False)
         self.layer_norm = layer_norm
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for inside, outside in zip((3 * dim, *widths[:-1]), widths, strict=True):

@@ -11,19 +11,33 @@ from fieldwise.layers.products import pairs_of
 
 
 class PairAttention(nn.Module):
-    """Attention-weighted sum over pairs of fields, [B, F, D] -> [B, D].
+    """Attention-weighted sum over pairs of fields.
 
     J. Xiao et al., "Attentional Factorization Machines", IJCAI 2017, eq. 5. With h_ij = x_i * x_j:
 
         a_ij   = softmax over the pairs i < j ( q . ReLU(W h_ij + b) / t )        [B, P]
         output = sum over pairs of a_ij h_ij                                      [B, D]
 
-    fields: F, at least 2. dim: D. attention_dim: the rows of W [A, D].
-    temperature: t, above 0; a small one lets a few pairs take all the weight.
-    dropout: share of the weights a_ij that training drops, in [0, 1).
-
     W and b are drawn from N(0, 2 / (D + A)) and q from N(0, 1), as in the authors' code.
-    Raises SettingsError for an argument out of range.
+
+    Args:
+        fields: F, at least 2.
+        dim: D.
+        attention_dim: The rows of W [A, D].
+        temperature: t, above 0; a small one lets a few pairs take all the weight.
+        dropout: Share of the weights a_ij that training drops, in [0, 1).
+
+    Shape:
+        [B, F, D] -> [B, D].
+
+    Raises:
+        SettingsError: For an argument out of range.
+
+    Example:
+        >>> attention = PairAttention(3, dim=4, attention_dim=8)
+        >>> x = torch.randn(2, 3, 4)
+        >>> attention(x).shape, attention.weights(x).shape
+        (torch.Size([2, 4]), torch.Size([2, 3]))
     """
 
     def __init__(

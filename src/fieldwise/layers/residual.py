@@ -9,10 +9,22 @@ from fieldwise.layers.mlp import init_glorot_normal
 
 
 class ResidualLayer(nn.Module):
-    """One layer with a shortcut, ReLU( W x + b + shortcut ), [B, in_dim] -> [B, out_dim].
+    """One layer with a shortcut, ReLU( W x + b + shortcut ).
 
-    The shortcut is x itself, or P x with a matrix P where `project` or where the widths differ. W x + P x is taken as
-    (W + P) x, one product instead of two. Weights and biases are drawn as those of `MLP`.
+    The shortcut is x itself, or M x with a matrix M. W x + M x is taken as (W + M) x, one product instead of two.
+    Weights and biases are drawn as those of `MLP`.
+
+    Args:
+        in_dim, out_dim: The widths.
+        project: Has a matrix M even where the widths agree; where they differ there always is one.
+
+    Shape:
+        [B, in_dim] -> [B, out_dim].
+
+    Example:
+        >>> import torch
+        >>> ResidualLayer(6, 4)(torch.randn(2, 6)).shape
+        torch.Size([2, 4])
     """
 
     def __init__(self, in_dim: int, out_dim: int, *, project: bool = False) -> None:
@@ -32,9 +44,21 @@ class ResidualLayer(nn.Module):
 
 
 class ResidualUnit(nn.Module):
-    """Two layers with a shortcut around both, ReLU( W_1 ReLU( W_0 x + b_0 ) + b_1 + x ), [B, N] -> [B, N].
+    """Two layers with a shortcut around both, ReLU( W_1 ReLU( W_0 x + b_0 ) + b_1 + x ).
 
-    in_dim: N. width: of the layer within. Weights and biases are drawn as those of `MLP`.
+    Weights and biases are drawn as those of `MLP`.
+
+    Args:
+        in_dim: N, of input and output.
+        width: Of the layer within.
+
+    Shape:
+        [B, N] -> [B, N].
+
+    Example:
+        >>> import torch
+        >>> ResidualUnit(6, width=3)(torch.randn(2, 6)).shape
+        torch.Size([2, 6])
     """
 
     def __init__(self, in_dim: int, width: int) -> None:

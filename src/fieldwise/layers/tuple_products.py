@@ -24,15 +24,32 @@ NUMBERS_AT_A_TIME = 1 << 18
 
 
 def tuple_products(x: Tensor, fields: Tensor, weights: Tensor | None = None) -> Tensor:
-    """The element-wise product of each tuple's vectors, [F, D, B] -> [G, D, B]; times weights [G, D] where given."""
+    """The element-wise product of each tuple's vectors.
+
+    Args:
+        x: The fields' vectors.
+        fields: The tuples as positions into F.
+        weights: Factors of the products; None for none.
+
+    Shape:
+        [F, D, B], [p, G] and [G, D] -> [G, D, B].
+    """
     return _of(x, fields, weights, summed=False)
 
 
 def summed_tuple_products(x: Tensor, fields: Tensor, weights: Tensor | None = None) -> Tensor:
-    """The sum over D of each tuple's product, [F, D, B] -> [G, B]; weighted by weights [G, D] where given.
+    """The sum over D of each tuple's product.
 
     On a CPU neither the products nor their gradients are ever held at once: memory is that of the values. Elsewhere
     they are computed in one piece, [G, D, B].
+
+    Args:
+        x: The fields' vectors.
+        fields: The tuples as positions into F.
+        weights: Of the numbers of each product in its sum; None for a plain sum.
+
+    Shape:
+        [F, D, B], [p, G] and [G, D] -> [G, B].
     """
     return _of(x, fields, weights, summed=True)
 

@@ -1,4 +1,14 @@
-"""The models, registered by name. The files of this package are found by themselves: a new model is a new file."""
+"""The models, registered by name. The files of this package are found by themselves: a new model is a new file.
+
+Every model is built and used alike:
+
+    >>> import torch
+    >>> from fieldwise import Batch, FieldLayout, Layout
+    >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("price", "numeric", 2)))
+    >>> batch = Batch(categorical=torch.tensor([[3], [2], [8]]), numeric=torch.tensor([[0.5], [1.0], [0.0]]))
+    >>> {build(name, layout)(batch).shape for name in names()}
+    {torch.Size([3])}
+"""
 
 import importlib
 import pkgutil

@@ -60,11 +60,16 @@ _PUBLISHED = {"missing": "zero", "pooling": "mean"}
     },
 )
 class AFM(CTRModel):
-    """Logistic regression plus the attention-weighted products of all pairs of fields; logits [B].
+    """First-order terms plus the attention-weighted products of all pairs of fields; logits [B].
 
-    embedding_dim: D. attention_dim: A. temperature: t, divides the attention's logits.
-    attention_dropout: share of the weights a_ij that training drops. pooled_dropout: share of the coordinates of the
-    weighted sum. missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data.
+        embedding_dim: D.
+        attention_dim: A.
+        temperature: t, divides the attention's logits.
+        attention_dropout: Share of the weights a_ij that training drops.
+        pooled_dropout: Share of the coordinates of the weighted sum that training drops.
+        missing, pooling: See `FieldEmbedding`.
     """
 
     # No faster than larger parts, but the products of all pairs take some 300 kB a row.
@@ -105,7 +110,11 @@ class AFM(CTRModel):
 
     @torch.no_grad()
     def pair_weights(self, batch: Batch) -> Tensor:
-        """The weights a_ij [B, P] of the pairs (0, 1), (0, 2), ..., (1, 2), ... before dropout; rows add up to 1."""
+        """The weights a_ij before dropout, of the pairs (0, 1), (0, 2), ..., (1, 2), ...; each row adds up to 1.
+
+        Shape:
+            a batch of B rows -> [B, P].
+        """
         vectors: Tensor = self.embedding(batch)[0]
         if self.pairs is not None:
             return self.pairs.weights(vectors)

@@ -81,12 +81,13 @@ class AIM(CTRModel):
     Raises:
         SettingsError: For an architecture of fields that the layout lacks.
 
-    >>> from fieldwise.layout import FieldLayout
-    >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
-    >>> pairs = Architecture.everything(layout, functions=["inner", "outer"], embedding_dim=4)
-    >>> model = AIM(layout, architecture=pairs, dnn_hidden=(8,))
-    >>> [str(interaction) for interaction in model.interactions.interactions]
-    ['inner(user, movie)', 'outer(user, movie)']
+    Example:
+        >>> from fieldwise.layout import FieldLayout
+        >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
+        >>> pairs = Architecture.everything(layout, functions=["inner", "outer"], embedding_dim=4)
+        >>> model = AIM(layout, architecture=pairs, dnn_hidden=(8,))
+        >>> [str(interaction) for interaction in model.interactions.interactions]
+        ['inner(user, movie)', 'outer(user, movie)']
     """
 
     def __init__(
@@ -155,13 +156,14 @@ class EmbeddingSearch(CTRModel):
     Attributes:
         gates: By order, one gate per slot, field and dimension, [S F D] or [F D], in that order.
 
-    >>> from fieldwise.layout import FieldLayout
-    >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
-    >>> pairs = Architecture.everything(layout, functions=["inner"], embedding_dim=2)
-    >>> network = EmbeddingSearch(layout, pairs)
-    >>> _ = network.gates["2"].weight.data.copy_(torch.tensor([0.6, 0.0, 0.6, 0.6]))
-    >>> network.kept_dimensions()
-    {2: {'inner': {'user': (0,), 'movie': (0, 1)}}}
+    Example:
+        >>> from fieldwise.layout import FieldLayout
+        >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
+        >>> pairs = Architecture.everything(layout, functions=["inner"], embedding_dim=2)
+        >>> network = EmbeddingSearch(layout, pairs)
+        >>> _ = network.gates["2"].weight.data.copy_(torch.tensor([0.6, 0.0, 0.6, 0.6]))
+        >>> network.kept_dimensions()
+        {2: {'inner': {'user': (0,), 'movie': (0, 1)}}}
     """
 
     def __init__(

@@ -66,10 +66,11 @@ class AutoFIS(CTRModel):
     Raises:
         SettingsError: For an architecture of fields that the layout lacks.
 
-    >>> from fieldwise.layout import FieldLayout
-    >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
-    >>> [str(interaction) for interaction in AutoFIS(layout, base="fm").interactions.interactions]
-    ['inner(user, movie)']
+    Example:
+        >>> from fieldwise.layout import FieldLayout
+        >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
+        >>> [str(interaction) for interaction in AutoFIS(layout, base="fm").interactions.interactions]
+        ['inner(user, movie)']
     """
 
     def __init__(

@@ -99,18 +99,31 @@ TUTORIAL = PAPER | {
 class AutoInt(CTRModel):
     """Self-attention over fields, read out linearly; AutoInt+ where `dnn_hidden` is not empty. Logits [B].
 
-    embedding_dim: D. num_layers: L; 0 reads out the embeddings linearly. num_heads: H.
-    attention_dim: W, the total width over the heads of a layer.
-    residual, residual_projection, output_projection, scale, qkv_bias, qkv_activation, residual_activation,
-    layer_norm: see `InteractingLayer`.
-    dropout: share of attention weights dropped in training (the authors write keep probabilities, 1 - dropout).
-    embedding_dropout: share of single embedding coordinates dropped; attention and DNN see the same dropped tensor.
-    dnn_hidden, dnn_dropout, dnn_batch_norm: the feed-forward network beside the attention; see `MLP`.
-    wide: adds a first-order term, one weight per token drawn from N(0, 0.001^2), without a bias of its own.
-    readout: `last` reads the last layer, `all` the embeddings and every layer.
-    missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data.
+        embedding_dim: D.
+        num_layers: L; 0 reads out the embeddings linearly.
+        num_heads: H.
+        attention_dim: W, the total width over the heads of a layer.
+        residual, residual_projection, output_projection, scale: See `InteractingLayer`.
+        qkv_bias, qkv_activation, residual_activation, layer_norm: See `InteractingLayer`.
+        dropout: Share of attention weights dropped in training (the authors write keep probabilities, 1 - dropout).
+        embedding_dropout: Share of single embedding coordinates dropped; attention and DNN see the same dropped tensor.
+        dnn_hidden, dnn_dropout, dnn_batch_norm: The feed-forward network beside the attention; see `MLP`.
+        wide: Adds a first-order term, one weight per token drawn from N(0, 0.001^2), without a bias of its own.
+        readout: `last` reads the last layer, `all` the embeddings and every layer.
+        missing, pooling: See `FieldEmbedding`.
 
-    Raises SettingsError where heads do not divide the width, or a residual without projection does not fit.
+    Raises:
+        SettingsError: Where heads do not divide the width, or a residual without projection does not fit.
+
+    Example:
+        >>> from fieldwise.layout import FieldLayout
+        >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
+        >>> model = AutoInt(layout, num_layers=3, num_heads=2)
+        >>> batch = Batch(categorical=torch.tensor([[3, 2]]), numeric=torch.empty(1, 0))
+        >>> [weights.shape for weights in model.attention(batch)] == 3 * [(1, 2, 2, 2)]
+        True
     """
 
     rows_in_cache = 1024
@@ -182,8 +195,8 @@ class AutoInt(CTRModel):
         levels = [embedded]
         for layer in self.layers:
             levels.append(layer(levels[-1]))  # [B, F, W]
-        read = torch.cat([level.flatten(1) for level in levels], 1) if self.read_all else levels[-1].flatten(1)
-        logit: Tensor = self.readout(read).squeeze(-1)  # [B]
+        inputs = torch.cat([level.flatten(1) for level in levels], 1) if self.read_all else levels[-1].flatten(1)
+        logit: Tensor = self.readout(inputs).squeeze(-1)  # [B]
         if self.dnn is not None:
             logit = logit + self.dnn(embedded.flatten(1))
         if self.wide is not None:
@@ -192,9 +205,12 @@ class AutoInt(CTRModel):
 
     @torch.no_grad()
     def attention(self, batch: Batch) -> list[Tensor]:
-        """Attention weights [B, H, F, F] of each layer, query field by key field; each row adds up to 1.
+        """The attention weights of each layer, query field by key field; each row adds up to 1.
 
         Put the model into evaluation mode first, as for predictions: in training mode dropout makes them random.
+
+        Shape:
+            a batch of B rows -> [B, H, F, F] for each of L layers.
         """
         x = self.embedding_dropout(self.embedding(batch))
         weights = []
@@ -207,8 +223,12 @@ class AutoInt(CTRModel):
     def parameter_count(self, *, convention: Literal["paper", "code"] = "paper") -> int:
         """Parameters without embedding tables, counted as the paper's table 3 does or as the authors' code does.
 
-        `paper` counts weight matrices and one output bias: 39,361 for Criteo's 39 fields at the published settings.
-        `code` counts everything, biases and layer normalisation included: 40,513.
+        Args:
+            convention: `paper` counts weight matrices and one output bias: 39,361 for Criteo's 39 fields at the
+                published settings. `code` counts everything, biases and layer normalisation included: 40,513.
+
+        Raises:
+            SettingsError: For another convention.
         """
         if convention == "code":
             return count_parameters(self, embeddings=False)

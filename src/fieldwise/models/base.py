@@ -1,4 +1,4 @@
-"""What every model is: a Layout in, a logit per row out."""
+"""What every model is: a Layout in, a logit per row out. What the logit means is for the objective to say."""
 
 from __future__ import annotations
 
@@ -23,15 +23,37 @@ Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class CTRModel(nn.Module, ABC):
-    """Predicts the logit of a click from a batch.
+    """Makes one number out of every row of a batch: the logit, which the objective turns into a prediction.
 
     A model is built from a Layout, which is all that it knows of the data, and from keyword-only settings whose
-    annotations the registry reads (`fieldwise.models.registry`). It sees ids and numbers, never files or tokens.
+    annotations the registry reads (`fieldwise.models.registry`). It sees ids and numbers, never files or tokens, and
+    does not know what its output means: to a binary objective the log-odds of a click, to a regression a number in
+    standard deviations of the labels from their mean (`fieldwise.objectives`).
 
-    rows_in_cache: how many rows may pass through at once on a CPU before what lies between the layers no longer fits
-        its cache; None where that makes no difference.
+    Args:
+        layout: The fields of the data.
 
-    Raises SettingsError for a layout without fields.
+    Attributes:
+        layout: As given.
+        rows_in_cache: How many rows may pass through at once on a CPU before what lies between the layers no longer
+            fits its cache; None where that makes no difference.
+
+    Shape:
+        a batch of B rows -> [B].
+
+    Raises:
+        SettingsError: For a layout without fields.
+
+    Example:
+        >>> import torch
+        >>> from fieldwise.layout import FieldLayout
+        >>> class Total(CTRModel):
+        ...     def forward(self, batch):
+        ...         return batch.numeric.sum(dim=1)
+        >>> layout = Layout((FieldLayout("price", "numeric", 2), FieldLayout("age", "numeric", 2)))
+        >>> nothing = torch.empty(1, 0, dtype=torch.int64)
+        >>> Total(layout)(Batch(categorical=nothing, numeric=torch.tensor([[0.5, 2.0]])))
+        tensor([2.5000])
     """
 
     rows_in_cache: int | None = None
@@ -44,22 +66,43 @@ class CTRModel(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
-        """Logits [B]; the probability of a click is their sigmoid."""
+        """Logits [B], B may be 0; the objective says what they mean."""
 
 
 @runtime_checkable
 class ExplainsByAttention(Protocol):
-    """A model whose attention over fields can be looked at."""
+    """A model whose attention over fields can be looked at.
+
+    Example:
+        >>> from fieldwise.layout import FieldLayout
+        >>> from fieldwise.models import build
+        >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
+        >>> [isinstance(build(name, layout), ExplainsByAttention) for name in ("autoint", "fm")]
+        [True, False]
+    """
 
     def attention(self, batch: Batch) -> list[Tensor]:
-        """Attention weights [B, H, F, F] of each layer: query field by key field, each row adds up to 1."""
+        """The attention weights of each layer: query field by key field, each row adds up to 1.
+
+        Shape:
+            a batch of B rows -> [B, H, F, F] for each of L layers.
+        """
         ...
 
 
 def count_parameters(model: nn.Module, *, embeddings: bool = True) -> int:
     """How many numbers training adjusts.
 
-    embeddings: False leaves out the table of every `FieldEmbedding`, first-order weights included, as papers do.
+    Args:
+        model: A model or a part of one.
+        embeddings: False leaves out the table of every `FieldEmbedding`, first-order weights included, as papers do.
+
+    Example:
+        >>> from fieldwise.layout import FieldLayout
+        >>> from fieldwise.models import build
+        >>> model = build("lr", Layout((FieldLayout("user", "categorical", 9),)))
+        >>> count_parameters(model), count_parameters(model, embeddings=False)  # nine weights, the zero row, the bias
+        (11, 1)
     """
     tables = {id(module.table.weight) for module in model.modules() if isinstance(module, FieldEmbedding)}
     return sum(

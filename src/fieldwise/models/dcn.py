@@ -54,9 +54,12 @@ _AUTOINT = {"embedding_dim": 16, "num_layers": 3, "missing": "zero"}
 class DCN(CTRModel):
     """Cross layers, read out linearly; with a `dnn_hidden` that is not empty, together with a network. Logits [B].
 
-    embedding_dim: D. num_layers: L; 0 reads out the embeddings linearly.
-    dnn_hidden, dnn_dropout, dnn_norm: the feed-forward network beside the cross layers; see `MLP`.
-    missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data.
+        embedding_dim: D.
+        num_layers: L; 0 reads out the embeddings linearly.
+        dnn_hidden, dnn_dropout, dnn_norm: The feed-forward network beside the cross layers; see `MLP`.
+        missing, pooling: See `FieldEmbedding`.
     """
 
     def __init__(

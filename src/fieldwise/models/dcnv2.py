@@ -5,9 +5,9 @@ Practical Lessons for Web-scale Learning to Rank Systems", WWW 2021, arXiv 2008.
 
     x_0      = flattened field embeddings                            [B, N], N = F D
     x_{l+1}  = x_0 * (W_l x_l + b_l) + x_l, l = 0 .. L-1             [B, N]        W_l [N, N]
-    or, with `rank` R and K `experts`,
+    or, with `rank` R and M `experts`,
     x_{l+1}  = sum over k of G_k(x_l) ( x_0 * (U_k g(C_k g(V_k^T x_l)) + b_l) ) + x_l
-                                                                     U_k, V_k [N, R], C_k [R, R], G(x) [B, K]
+                                                                     U_k, V_k [N, R], C_k [R, R], G(x) [B, M]
     parallel: logit = w . [x_L ; h] + b, h the last hidden layer of an MLP on x_0
     stacked:  logit = MLP(x_L)
 
@@ -43,11 +43,18 @@ from fieldwise.models.registry import register
 class DCNV2(CTRModel):
     """Matrix cross layers with an MLP beside (`parallel`) or after them (`stacked`); logits [B].
 
-    embedding_dim: D. num_layers: L; 0 leaves the network alone, in parallel with a linear read-out.
-    rank: None for full matrices, else R of `LowRankCross`; experts, expert_activation: K and g, of no meaning without.
-    structure: where the network stands.
-    dnn_hidden, dnn_dropout, dnn_norm: see `MLP`; without hidden layers both structures read out x_L linearly.
-    missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data.
+        embedding_dim: D.
+        num_layers: L; 0 leaves the network alone, in parallel with a linear read-out.
+        rank: None for full matrices, else R of `LowRankCross`.
+        experts, expert_activation: M and g of `LowRankCross`; of no meaning without a rank.
+        structure: Where the network stands.
+        dnn_hidden, dnn_dropout, dnn_norm: See `MLP`; without hidden layers both structures read out x_L linearly.
+        missing, pooling: See `FieldEmbedding`.
+
+    Raises:
+        SettingsError: For an unknown structure.
     """
 
     def __init__(

@@ -5,13 +5,13 @@ Combinatorial Features", KDD 2016.
 
     x_0     = flattened field embeddings                                       [B, N], N = F D
     classic:   x_{l+1} = ReLU( W'_l ReLU( W_l x_l + b_l ) + b'_l + x_l )        [B, N], width W within
-    width100:  x_{l+1} = ReLU( W_l x_l + b_l + x_l ), x_0 in the shortcut of the first layer as P x_0     [B, W]
+    width100:  x_{l+1} = ReLU( W_l x_l + b_l + x_l ), x_0 in the shortcut of the first layer as M x_0     [B, W]
     logit   = w . x_L + b                                                      [B]
 
 `classic` is the residual unit of the paper. The AutoInt paper compares itself with "four feed-forward layers" of 100
 units and 1.6e5 parameters on Criteo; four classic units would have 502,721. `width100` is the network that fits:
-155,301. That is an inference, for its authors published no code for it. Since P x_0 and W_0 x_0 are added before the
-ReLU, the first layer can express nothing that W_0 alone could not, and is computed with W_0 + P.
+155,301. That is an inference, for its authors published no code for it. Since M x_0 and W_0 x_0 are added before the
+ReLU, the first layer can express nothing that W_0 alone could not, and is computed with W_0 + M.
 
 Preset `autoint-paper` is `width100`.
 
@@ -50,10 +50,17 @@ _AUTOINT = {"embedding_dim": 16, "variant": "width100", "num_layers": 4, "width"
 class DeepCrossing(CTRModel):
     """Residual layers on the concatenated embeddings, read out linearly; logits [B].
 
-    embedding_dim: D. variant: `width100`, layers of one width, or `classic`, units that return to the width N.
-    num_layers: L, layers or units; 0 reads out the embeddings linearly. width: W, of the layers or within the units.
-    dnn_dropout: share of every layer's outputs that training drops.
-    missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data.
+        embedding_dim: D.
+        variant: `width100`, layers of one width, or `classic`, units that return to the width N.
+        num_layers: L, layers or units; 0 reads out the embeddings linearly.
+        width: W, of the layers or within the units.
+        dnn_dropout: Share of every layer's outputs that training drops.
+        missing, pooling: See `FieldEmbedding`.
+
+    Raises:
+        SettingsError: For an unknown variant.
     """
 
     def __init__(

@@ -63,9 +63,16 @@ _AIM = {"dnn_hidden": (700,) * 5, "dnn_dropout": 0.0, "dnn_norm": "layer", "miss
 class DeepFM(CTRModel):
     """First-order terms, inner products of all pairs of fields, and an MLP; logits [B].
 
-    embedding_dim: D. architecture: what a search has found, in place of all pairs; it brings its own D.
-    dnn_hidden: widths of the MLP's hidden layers; empty for no MLP, which leaves an FM.
-    dnn_dropout, dnn_norm: see `MLP`. missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data.
+        embedding_dim: D.
+        architecture: What a search has found, in place of all pairs; it brings its own D.
+        dnn_hidden: Widths of the MLP's hidden layers; empty for no MLP, which leaves an FM.
+        dnn_dropout, dnn_norm: See `MLP`.
+        missing, pooling: See `FieldEmbedding`.
+
+    Raises:
+        SettingsError: For an architecture of fields that the layout lacks.
     """
 
     def __init__(
@@ -95,9 +102,9 @@ class DeepFM(CTRModel):
         """Logits [B]: first order, plus pairs, plus the MLP's where there is one."""
         logit: Tensor
         if isinstance(self.embedding, Interactions):
-            found = self.embedding.embed(batch)
-            logit = found.first_order + self.embedding.sum(found.vectors)
-            return logit if self.dnn is None else logit + self.dnn(self.embedding.slot(found.vectors, RAW))
+            lookup = self.embedding.embed(batch)
+            logit = lookup.first_order + self.embedding.sum(lookup.vectors)
+            return logit if self.dnn is None else logit + self.dnn(self.embedding.slot(lookup.vectors, RAW))
         embedded, first_order = self.embedding(batch)  # [B, F, D], [B]
         logit = first_order + pooled_pairs(embedded).sum(dim=1)
         return logit if self.dnn is None else logit + self.dnn(embedded.flatten(1))

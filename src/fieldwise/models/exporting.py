@@ -47,8 +47,12 @@ def export_program(model: CTRModel) -> ExportedProgram:
         int64 [B, fields], float32 [B, fields] and a tuple of int64 [B, K] -> float32 [B].
 
     Example:
-        >>> program = export_program(model).module()  # doctest: +SKIP
-        >>> logit = program(batch.categorical, batch.numeric, batch.multi_valued)  # doctest: +SKIP
+        >>> from fieldwise.layout import FieldLayout
+        >>> from fieldwise.models import build
+        >>> model = build("lr", Layout((FieldLayout("user", "categorical", 9), FieldLayout("price", "numeric", 2))))
+        >>> program = export_program(model).module()
+        >>> program(torch.tensor([[3], [2]]), torch.tensor([[0.5], [1.0]]), ()).shape
+        torch.Size([2])
     """
     was_training = model.training
     model.eval()

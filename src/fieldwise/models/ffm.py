@@ -44,10 +44,12 @@ _AIM = {"embedding_dim": 4, "missing": "zero", "pooling": "mean"}
     presets={"aim-avazu": _AIM, "aim-criteo": _AIM},
 )
 class FFM(CTRModel):
-    """Logistic regression plus field-aware inner products of all pairs of fields; logits [B].
+    """First-order terms plus field-aware inner products of all pairs of fields; logits [B].
 
-    embedding_dim: D, of each of the F - 1 vectors of a token, hence much smaller than elsewhere.
-    missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data.
+        embedding_dim: D, of each of the F - 1 vectors of a token, hence much smaller than elsewhere.
+        missing, pooling: See `FieldEmbedding`.
     """
 
     def __init__(

@@ -50,11 +50,16 @@ from fieldwise.models.registry import register
 class FiGNN(CTRModel):
     """Gated message passing between fields with an attentional read-out; logits [B].
 
-    embedding_dim: D. num_steps: T, rounds of messages. shared_steps: see `FieldGraph`.
-    attention_heads: heads of an AutoInt layer (as its authors code it) between embeddings and graph; 0 for none.
-    missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data.
+        embedding_dim: D.
+        num_steps: T, rounds of messages.
+        shared_steps: See `FieldGraph`.
+        attention_heads: Heads of an AutoInt layer (as its authors code it) between embeddings and graph; 0 for none.
+        missing, pooling: See `FieldEmbedding`.
 
-    Raises SettingsError where the heads do not divide D.
+    Raises:
+        SettingsError: Where the heads do not divide D.
     """
 
     rows_in_cache = 1024
@@ -92,9 +97,12 @@ class FiGNN(CTRModel):
 
     @torch.no_grad()
     def attention(self, batch: Batch) -> list[Tensor]:
-        """Edge weights as attention weights of one head, [B, 1, F, F]: the node that hears by the one that is heard.
+        """Edge weights as attention weights of one layer and head: the node that hears by the one that is heard.
 
         Each row adds up to 1 and has 0 for the node itself; with one field only, the single weight is 0.
+
+        Shape:
+            a batch of B rows -> [B, 1, F, F], once.
         """
         weights: Tensor = self.graph.edges(self._nodes(batch))
         return [weights.unsqueeze(1)]

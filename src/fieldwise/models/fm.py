@@ -52,10 +52,16 @@ _PUBLISHED = {"missing": "zero", "pooling": "mean"}
     },
 )
 class FM(CTRModel):
-    """Logistic regression plus the inner products of all pairs of fields; logits [B].
+    """First-order terms plus the inner products of all pairs of fields; logits [B].
 
-    embedding_dim: D. architecture: what a search has found, in place of all pairs; it brings its own D.
-    missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data.
+        embedding_dim: D.
+        architecture: What a search has found, in place of all pairs; it brings its own D.
+        missing, pooling: See `FieldEmbedding`.
+
+    Raises:
+        SettingsError: For an architecture of fields that the layout lacks.
     """
 
     def __init__(
@@ -77,8 +83,8 @@ class FM(CTRModel):
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B]."""
         if isinstance(self.embedding, Interactions):
-            found = self.embedding.embed(batch)
-            return found.first_order + self.embedding.sum(found.vectors)
+            lookup = self.embedding.embed(batch)
+            return lookup.first_order + self.embedding.sum(lookup.vectors)
         vectors, first_order = self.embedding(batch)
         logit: Tensor = first_order + pooled_pairs(vectors).sum(dim=1)
         return logit

@@ -53,10 +53,15 @@ _AIM = {"linear": "LW", "initial_weight": 0.7, "missing": "zero", "pooling": "me
 class FwFM(CTRModel):
     """A linear part plus the weighted inner products of all pairs of fields; logits [B].
 
-    embedding_dim: D. linear: `LW`, `FeLV` or `FiLV`, see above. initial_weight: what every r_ij starts at.
-    missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data.
+        embedding_dim: D.
+        linear: `LW` has a number per token, `FeLV` a second vector per token, `FiLV` a vector per field.
+        initial_weight: What every r_ij starts at.
+        missing, pooling: See `FieldEmbedding`.
 
-    Raises SettingsError for an unknown linear part.
+    Raises:
+        SettingsError: For an unknown linear part.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ and this file differ:
 
                               polylearn                 tffm                      here
     vectors of the orders     shared, or separate       separate                  separate
-    kernel                    recurrence over fields    power sums, any order     power sums to order 3, then recurrence
+    ANOVA kernel              recurrence over fields    power sums, any order     power sums to order 3, then recurrence
     sign per coordinate       random                    plus                      plus, as in FM
     vectors drawn from        N(0, 0.01^2)              U(-0.01, 0.01)            N(0, 0.01^2)
     w, b start at             zero                      U(-0.01, 0.01), 0.01      zero
@@ -48,9 +48,13 @@ from fieldwise.models.registry import register
     presets={"autoint-paper": {"embedding_dim": 16, "order": 3, "missing": "zero", "pooling": "mean"}},
 )
 class HOFM(CTRModel):
-    """Logistic regression plus the ANOVA kernels of order 2 to `order`; logits [B].
+    """First-order terms plus the ANOVA kernels of order 2 to `order`; logits [B].
 
-    embedding_dim: D, of each order. order: M; 2 is FM. missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data.
+        embedding_dim: D, of each order.
+        order: M; 2 is FM.
+        missing, pooling: See `FieldEmbedding`.
     """
 
     def __init__(

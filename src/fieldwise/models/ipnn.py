@@ -52,9 +52,16 @@ _AIM = {"dnn_hidden": (700,) * 5, "dnn_dropout": 0.0, "dnn_norm": "layer", "miss
 class IPNN(CTRModel):
     """An MLP over the embeddings and the inner products of all pairs of fields; logits [B].
 
-    embedding_dim: D. architecture: what a search has found, in place of all pairs; it brings its own D.
-    dnn_hidden: widths of the MLP's hidden layers; empty for a linear read-out.
-    dnn_dropout, dnn_norm: see `MLP`. missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data.
+        embedding_dim: D.
+        architecture: What a search has found, in place of all pairs; it brings its own D.
+        dnn_hidden: Widths of the MLP's hidden layers; empty for a linear read-out.
+        dnn_dropout, dnn_norm: See `MLP`.
+        missing, pooling: See `FieldEmbedding`.
+
+    Raises:
+        SettingsError: For an architecture of fields that the layout lacks.
     """
 
     rows_in_cache = 1024

@@ -1,4 +1,4 @@
-"""KPNN: a feed-forward network over embeddings and the kernel products of their pairs.
+"""KPNN: a feed-forward network over embeddings and the products of their pairs by matrix kernels.
 
 Y. Qu, B. Fang, W. Zhang, R. Tang, M. Niu, H. Guo, Y. Yu, X. He: "Product-based Neural Networks for User Response
 Prediction over Multi-field Categorical Data", ACM TOIS 37(1), 2018, arXiv 1807.00311.
@@ -11,7 +11,7 @@ IPNN with a matrix per pair: with Phi_ij the identity the two are one. P D^2 num
 fields of 16.
 
 Where the paper, the authors' code (Atomu2014/product-nets-distributed) and this file differ: the code knows matrix,
-vector and number kernels, this file matrices, the ones the paper defines; the code's options to fix the kernels or
+vector and scalar kernels, this file matrices, the ones the paper defines; the code's options to fix the matrices or
 keep them in the unit ball, and its L2 terms, are left out; AIM's copy of the code may add a bias per pair, which the
 MLP's first bias makes superfluous.
 """
@@ -39,8 +39,12 @@ from fieldwise.models.registry import register
 class KPNN(CTRModel):
     """An MLP over the embeddings and a bilinear form of every pair of fields; logits [B].
 
-    embedding_dim: D. dnn_hidden: widths of the MLP's hidden layers; empty for a linear read-out.
-    dnn_dropout, dnn_norm: see `MLP`. missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data.
+        embedding_dim: D.
+        dnn_hidden: Widths of the MLP's hidden layers; empty for a linear read-out.
+        dnn_dropout, dnn_norm: See `MLP`.
+        missing, pooling: See `FieldEmbedding`.
     """
 
     rows_in_cache = 512
@@ -66,8 +70,8 @@ class KPNN(CTRModel):
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B]."""
         embedded = self.embedding(batch)  # [B, F, D]
-        read = embedded.flatten(1)
+        inputs = embedded.flatten(1)
         if self.products is not None:
-            read = torch.cat([read, self.products(embedded)], dim=1)
-        logit: Tensor = self.dnn(read)
+            inputs = torch.cat([inputs, self.products(embedded)], dim=1)
+        logit: Tensor = self.dnn(inputs)
         return logit

@@ -29,8 +29,10 @@ from fieldwise.models.registry import register
 class LogisticRegression(CTRModel):
     """One weight per token or numeric field, and a bias; logits [B].
 
-    missing: `learned` gives a field's missing values a weight of their own, `zero` lets them add nothing.
-    pooling: of multi-valued fields.
+    Args:
+        layout: The fields of the data.
+        missing: `learned` gives a field's missing values a weight of their own, `zero` lets them add nothing.
+        pooling: Of multi-valued fields.
     """
 
     def __init__(

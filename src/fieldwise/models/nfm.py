@@ -42,12 +42,17 @@ from fieldwise.models.registry import register
     presets={"autoint-paper": {"embedding_dim": 16, "dnn_hidden": (200,), "missing": "zero", "pooling": "mean"}},
 )
 class NFM(CTRModel):
-    """Logistic regression plus a feed-forward network on the pooled products of all pairs of fields; logits [B].
+    """First-order terms plus a feed-forward network on the pooled products of all pairs of fields; logits [B].
 
-    embedding_dim: D. pooled_norm, pooled_dropout: batch normalisation and dropout of the pooled products.
-    dnn_hidden, dnn_dropout, dnn_norm: the network; see `MLP`. missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data.
+        embedding_dim: D.
+        pooled_norm, pooled_dropout: Batch normalisation and dropout of the pooled products.
+        dnn_hidden, dnn_dropout, dnn_norm: The network; see `MLP`.
+        missing, pooling: See `FieldEmbedding`.
 
-    Raises SettingsError for an unknown normalisation.
+    Raises:
+        SettingsError: For an unknown normalisation.
     """
 
     def __init__(

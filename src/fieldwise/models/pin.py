@@ -46,11 +46,15 @@ from fieldwise.models.registry import register
 class PIN(CTRModel):
     """An MLP over what a small network per pair of fields makes of its two vectors; logits [B].
 
-    embedding_dim: D. sub_widths: widths of the layers of the sub-networks, at least one; the last is O.
-    sub_layer_norm: fused layer normalisation in the sub-networks.
-    raw_embeddings: the MLP reads the embeddings beside the sub-networks' outputs.
-    dnn_hidden: widths of the MLP's hidden layers; empty for a linear read-out. dnn_dropout, dnn_norm: see `MLP`.
-    missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data.
+        embedding_dim: D.
+        sub_widths: Widths of the layers of the sub-networks, at least one; the last is O.
+        sub_layer_norm: Fused layer normalisation in the sub-networks.
+        raw_embeddings: The MLP reads the embeddings beside the sub-networks' outputs.
+        dnn_hidden: Widths of the MLP's hidden layers; empty for a linear read-out.
+        dnn_dropout, dnn_norm: See `MLP`.
+        missing, pooling: See `FieldEmbedding`.
     """
 
     rows_in_cache = 512
@@ -80,8 +84,8 @@ class PIN(CTRModel):
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B]."""
         embedded = self.embedding(batch)  # [B, F, D]
-        read = [embedded.flatten(1)] if self.raw_embeddings else []
+        inputs = [embedded.flatten(1)] if self.raw_embeddings else []
         if self.subs is not None:
-            read.append(self.subs(embedded).flatten(1))  # [B, P O]
-        logit: Tensor = self.dnn(read[0] if len(read) == 1 else torch.cat(read, dim=1))
+            inputs.append(self.subs(embedded).flatten(1))  # [B, P O]
+        logit: Tensor = self.dnn(inputs[0] if len(inputs) == 1 else torch.cat(inputs, dim=1))
         return logit

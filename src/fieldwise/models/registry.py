@@ -53,18 +53,36 @@ def register(
 
     A class may be registered again under another name, with other defaults: `register("autoint+", ...)(AutoInt)`.
 
-    summary: one line for lists. presets: preset name -> settings. defaults: settings that differ from the signature's.
-    search: of a model that interactions can be searched for; it builds from the setting `architecture`.
-    Raises ValueError for a name that is taken, for a preset or default that is no valid setting, and for a
-    constructor with a setting that is not keyword-only or has no default.
+    Args:
+        name: What `build`, settings files and the command line call it.
+        summary: One line for lists.
+        presets: Preset name -> settings.
+        defaults: Settings that differ from the signature's.
+        search: Of a model that interactions can be searched for; it builds from the setting `architecture`.
+
+    Raises:
+        ValueError: For a name that is taken, for a preset or default that is no valid setting, and for a constructor
+            with a setting that is not keyword-only or has no default.
+
+    Example:
+        >>> with temporary():
+        ...     @register("total", summary="the sum of all numbers")
+        ...     class Total(CTRModel):
+        ...         def __init__(self, layout, *, scale: float = 1.0):
+        ...             super().__init__(layout)
+        ...             self.scale = scale
+        ...         def forward(self, batch):
+        ...             return self.scale * batch.numeric.sum(dim=1)
+        ...     resolve("total", settings={"scale": 2})
+        {'scale': 2.0}
     """
 
     def enter(cls: ModelClass) -> ModelClass:
         if name in _entries:
             raise ValueError(f"the model name '{name}' is taken by {_entries[name].build.__qualname__}")
         settings = _derive_settings(name, cls, defaults or {})
-        for chosen in (presets or {}).values():
-            settings.model_validate(dict(chosen))
+        for preset in (presets or {}).values():
+            settings.model_validate(dict(preset))
         _entries[name] = _Entry(summary, cls, dict(presets or {}), settings, search)
         return cls
 
@@ -72,36 +90,82 @@ def register(
 
 
 def names() -> list[str]:
-    """The names of all models, sorted."""
+    """The names of all models, sorted.
+
+    Example:
+        >>> names()[:3]
+        ['afm', 'aim', 'autofis']
+    """
     return sorted(_entries)
 
 
 def summary(name: str) -> str:
-    """One line about a model. Raises SettingsError for an unknown name."""
+    """One line about a model.
+
+    Args:
+        name: A registered model.
+
+    Raises:
+        SettingsError: For an unknown name.
+
+    Example:
+        >>> summary("lr")
+        'logistic regression: one weight per token, no interactions'
+    """
     return _entry(name).summary
 
 
 def presets(name: str) -> dict[str, dict[str, Any]]:
-    """A model's presets: name -> the settings that it chooses. Raises SettingsError for an unknown model."""
-    return {preset: dict(chosen) for preset, chosen in _entry(name).presets.items()}
+    """A model's presets.
+
+    Args:
+        name: A registered model.
+
+    Returns:
+        Preset name -> the settings that it chooses; the others keep their defaults.
+
+    Raises:
+        SettingsError: For an unknown model.
+
+    Example:
+        >>> presets("lr")
+        {'paper': {'missing': 'zero'}}
+    """
+    return {preset: dict(settings) for preset, settings in _entry(name).presets.items()}
 
 
 def settings_model(name: str) -> type[BaseModel]:
-    """A model's settings as a pydantic model that forbids other keys. Raises SettingsError for an unknown name."""
+    """A model's settings as a pydantic model that forbids other keys.
+
+    Args:
+        name: A registered model.
+
+    Raises:
+        SettingsError: For an unknown name.
+
+    Example:
+        >>> list(settings_model("lr").model_fields)
+        ['missing', 'pooling']
+    """
     return _entry(name).settings
 
 
 def search_defaults(name: str) -> dict[str, Any] | None:
     """The search settings that differ from the usual ones for a model; None for one that does not search.
 
-    Raises SettingsError for an unknown name.
+    Raises:
+        SettingsError: For an unknown name.
     """
     hooks = _entry(name).search
     return None if hooks is None else dict(hooks.defaults)
 
 
 def require_searchable(name: str) -> None:
-    """Raises SettingsError for a model that does not search, and for an unknown name."""
+    """Make sure that a model searches.
+
+    Raises:
+        SettingsError: For a model that does not, with the names of those that do, and for an unknown name.
+    """
     if search_defaults(name) is None:
         able = [other for other in names() if search_defaults(other) is not None]
         raise SettingsError(f"model '{name}' does not search for interactions; models that do: {', '.join(able)}")
@@ -110,18 +174,27 @@ def require_searchable(name: str) -> None:
 def resolve(name: str, *, preset: str | None = None, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A model's complete settings, ready for JSON: its defaults, over them the preset's, over them the given ones.
 
-    Where a setting is a document of its own, such as an architecture, the name of its file may be given instead.
+    Args:
+        name: A registered model.
+        preset: One of its presets.
+        settings: What differs from the preset or, without one, from the defaults. Where a setting is a document of its
+            own, such as an architecture, the name of its file may be given instead.
 
-    Raises SettingsError for an unknown model, preset or setting, with the nearest known name, and for a wrong
-    value, with the setting and what it was.
+    Raises:
+        SettingsError: For an unknown model, preset or setting, with the nearest known name, and for a wrong value, with
+            the setting and what it was.
+
+    Example:
+        >>> resolve("lr", preset="paper", settings={"pooling": "sum"})
+        {'missing': 'zero', 'pooling': 'sum'}
     """
     entry = _entry(name)
-    chosen: Mapping[str, Any] = {}
+    base: Mapping[str, Any] = {}
     if preset is not None:
         if preset not in entry.presets:
             raise SettingsError(f"model '{name}' has no preset '{preset}'; {suggest(preset, entry.presets)}")
-        chosen = entry.presets[preset]
-    return _validate(name, entry, {**chosen, **(settings or {})}, may_read_files=True).model_dump(mode="json")
+        base = entry.presets[preset]
+    return _validate(name, entry, {**base, **(settings or {})}, may_read_files=True).model_dump(mode="json")
 
 
 def look_beside(file: Path, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,7 +227,13 @@ def look_beside(file: Path, name: str, settings: Mapping[str, Any]) -> dict[str,
 def build_for_search(name: str, layout: Layout, settings: Mapping[str, Any]) -> CTRModel:
     """A new network to search with: as `build`, with what the model leaves out while it searches.
 
-    Raises SettingsError for a model that does not search.
+    Args:
+        name: A registered model.
+        layout: The fields of the data.
+        settings: As for `build`; what the search itself sets (`SearchHooks.while_searching`) goes before them.
+
+    Raises:
+        SettingsError: As `build` does, and for a model that does not search.
     """
     require_searchable(name)
     hooks = _entry(name).search
@@ -163,9 +242,21 @@ def build_for_search(name: str, layout: Layout, settings: Mapping[str, Any]) -> 
 
 
 def build(name: str, layout: Layout, settings: Mapping[str, Any] | None = None) -> CTRModel:
-    """A new model with random weights. Settings not given are at their defaults.
+    """A new model with random weights.
 
-    Raises SettingsError as `resolve` does, and where settings contradict each other.
+    Args:
+        name: A registered model.
+        layout: The fields of the data.
+        settings: Those not given are at their defaults.
+
+    Raises:
+        SettingsError: As `resolve` does, and where settings contradict each other.
+
+    Example:
+        >>> from fieldwise.layout import FieldLayout
+        >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
+        >>> type(build("fm", layout, {"embedding_dim": 4})).__name__
+        'FM'
     """
     entry = _entry(name)
     validated = _validate(name, entry, settings or {})
@@ -182,7 +273,7 @@ def sketch(name: str, layout: Layout, settings: Mapping[str, Any] | None = None)
 
     Args:
         name: A registered model.
-        layout: The fields.
+        layout: The fields of the data.
         settings: Those not given are at their defaults.
 
     Returns:
@@ -190,6 +281,12 @@ def sketch(name: str, layout: Layout, settings: Mapping[str, Any] | None = None)
 
     Raises:
         SettingsError: As `build` does.
+
+    Example:
+        >>> from fieldwise.layout import FieldLayout
+        >>> layout = Layout((FieldLayout("user", "categorical", 1_000_000_000),))
+        >>> sum(weight.numel() for weight in sketch("lr", layout).parameters())  # the zero row and the bias are two
+        1000000002
     """
     with torch.device("meta"), _WithoutDrawing():
         return build(name, layout, settings)

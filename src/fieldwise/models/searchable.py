@@ -19,6 +19,10 @@ class SearchHooks:
         defaults: Settings of the search that differ from the usual ones.
         while_searching: The model's own settings that differ while it is searched for; a network that is built with
             them is `Searchable`.
+
+    Example:
+        >>> SearchHooks(defaults={"functions": ("inner",)}, while_searching={"dnn_hidden": ()}).while_searching
+        {'dnn_hidden': ()}
     """
 
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -27,7 +31,19 @@ class SearchHooks:
 
 @runtime_checkable
 class Searchable(Protocol):
-    """A network whose interactions have gates. gates: by order as a string, in the order of `interactions.of_order`."""
+    """A network whose interactions have gates.
+
+    Attributes:
+        interactions: All candidates.
+        gates: `Gates` by order as a string, in the order of `interactions.of_order`.
+
+    Example:
+        >>> from fieldwise.layout import FieldLayout, Layout
+        >>> from fieldwise.models import build
+        >>> layout = Layout((FieldLayout("user", "categorical", 9), FieldLayout("movie", "categorical", 7)))
+        >>> [isinstance(build(name, layout), Searchable) for name in ("aim", "autofis", "fm")]
+        [True, True, False]
+    """
 
     interactions: Interactions
     gates: nn.ModuleDict

@@ -43,8 +43,11 @@ from fieldwise.models.registry import register
 class WideDeep(CTRModel):
     """A first-order term plus an MLP on the embeddings; logits [B].
 
-    embedding_dim: D. dnn_hidden, dnn_dropout, dnn_norm: see `MLP`; without hidden layers it is linear.
-    missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data.
+        embedding_dim: D.
+        dnn_hidden, dnn_dropout, dnn_norm: See `MLP`; without hidden layers it is linear.
+        missing, pooling: See `FieldEmbedding`.
     """
 
     def __init__(

@@ -68,12 +68,17 @@ _AIM_CRITEO = {"embedding_dim": 20, "cin_widths": (100,) * 4, "dnn_hidden": (400
 class XDeepFM(CTRModel):
     """A compressed interaction network; xDeepFM with `first_order` and a `dnn_hidden` that is not empty. Logits [B].
 
-    embedding_dim: D. cin_widths: H_1 .. H_L; split_half: see `CompressedInteraction`.
-    first_order: adds a logistic regression, whose weights stand in the embedding table.
-    dnn_hidden, dnn_dropout, dnn_norm: the feed-forward network beside the interactions; see `MLP`.
-    missing, pooling: see `FieldEmbedding`.
+    Args:
+        layout: The fields of the data.
+        embedding_dim: D.
+        cin_widths: H_1 .. H_L.
+        split_half: See `CompressedInteraction`.
+        first_order: Adds first-order terms, whose weights stand in the embedding table.
+        dnn_hidden, dnn_dropout, dnn_norm: The feed-forward network beside the interactions; see `MLP`.
+        missing, pooling: See `FieldEmbedding`.
 
-    Raises SettingsError where a layer is too narrow to be split.
+    Raises:
+        SettingsError: Where a layer is too narrow to be split.
     """
 
     # Larger parts are no faster, but their products take memory: [512 D, H F] is 64 MB in bfloat16 at the defaults.

@@ -33,8 +33,12 @@ class BuildError(Exception):
 def load_library(source: Path, flags: tuple[str, ...] = ()) -> ctypes.CDLL:
     """The library made of a C++ source, from the cache or newly compiled.
 
-    source: a file that includes nothing but what comes with the compiler. flags: beyond `FLAGS`.
-    Raises BuildError where there is no compiler, it fails, or the cache folder cannot be used.
+    Args:
+        source: A file that includes nothing but what comes with the compiler.
+        flags: Beyond `FLAGS`.
+
+    Raises:
+        BuildError: Where there is no compiler, it fails, or the cache folder cannot be used.
     """
     compiler = find_compiler()
     try:
@@ -66,15 +70,19 @@ def library_or_reason(source: Path, flags: tuple[str, ...] = ()) -> ctypes.CDLL 
 
 
 def find_compiler() -> list[str]:
-    """The command of the C++ compiler: `$CXX`, or the first of the usual names. Raises BuildError."""
-    if named := shlex.split(os.environ.get("CXX", "")):
-        found = shutil.which(named[0])
-        if found is None:
-            raise BuildError(f"the C++ compiler '{named[0]}' that CXX names is not there")
-        return [found, *named[1:]]
+    """The command of the C++ compiler: `$CXX`, or the first of the usual names.
+
+    Raises:
+        BuildError: Where it is not there.
+    """
+    if command := shlex.split(os.environ.get("CXX", "")):
+        compiler = shutil.which(command[0])
+        if compiler is None:
+            raise BuildError(f"the C++ compiler '{command[0]}' that CXX names is not there")
+        return [compiler, *command[1:]]
     for name in COMPILERS:
-        if found := shutil.which(name):
-            return [found]
+        if compiler := shutil.which(name):
+            return [compiler]
     raise BuildError("no C++ compiler found; install g++ or clang++, or name one in CXX")
 
 
@@ -92,8 +100,8 @@ def _cache_folder() -> Path:
 
 
 def _require_own(path: Path) -> None:
-    found = path.lstat()
-    if stat.S_ISLNK(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise BuildError(f"{path} is a link, belongs to somebody else or can be written by others")
 
 
@@ -118,18 +126,20 @@ def _is_whole(library: Path) -> bool:
 def _compile(source: Path, library: Path, compiler: list[str], flags: tuple[str, ...]) -> None:
     """Write a library, all or nothing, with its SHA-256 behind its end, where the loader does not look."""
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        made = Path(folder) / "made.so"
-        _run([*compiler, *FLAGS, *flags, str(source), "-o", str(made)])
-        content = made.read_bytes()
+        output = Path(folder) / "output.so"
+        _run([*compiler, *FLAGS, *flags, str(source), "-o", str(output)])
+        content = output.read_bytes()
     write_bytes(library, content + hashlib.sha256(content).digest(), mode=0o700)
 
 
 def _run(command: list[str]) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False)
+        result = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise BuildError(f"{command[0]} took longer than {PATIENCE:.0f} s") from error
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if "error" in line.lower()] or done.stderr.splitlines()
-        raise BuildError(f"{command[0]} failed: {lines[0].strip() if lines else f'status {done.returncode}'}")
-    return done.stdout
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if "error" in line.lower()] or result.stderr.splitlines()
+        raise BuildError(f"{command[0]} failed: {lines[0].strip() if lines else f'status {result.returncode}'}")
+    return result.stdout

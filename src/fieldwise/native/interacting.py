@@ -31,7 +31,13 @@ _RESIDUAL = {None: 0, "projected": 1, "identity": 2}
 class Options:
     """Which form of the layer: see `InteractingLayer`, whose `forward` fills this in.
 
-    residual: `projected` by a fourth block of the weight, `identity`, or None. epsilon: LayerNorm's.
+    Attributes:
+        num_heads: H.
+        residual: `projected` by a fourth block of the weight, `identity`, or None.
+        relu_heads: Whether Q, K and V have a ReLU.
+        relu_residual: Whether the residual has one.
+        dropout: Share of the attention weights that is dropped.
+        epsilon: LayerNorm's.
     """
 
     num_heads: int
@@ -136,7 +142,7 @@ class FusedInteraction(torch.autograd.Function):
         _run(library.fieldwise_interacting_forward, layer)
         # The kernel reads where the weights lie, so it is well that torch notices a change between the two passes.
         ctx.save_for_backward(x, weight, bias, gain, shift)
-        ctx.kept = layer, saved, parameters
+        ctx.memory = layer, saved, parameters
         return output
 
     @staticmethod
@@ -144,7 +150,7 @@ class FusedInteraction(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of `x` and of the weights."""
         x, weight, bias, gain, shift = ctx.saved_tensors
-        layer, _, _ = ctx.kept
+        layer, _, _ = ctx.memory
         grad = grad.to(torch.bfloat16).contiguous()
         layer.grad = grad.data_ptr()
         grads = {"x": torch.empty_like(x)}
@@ -160,13 +166,31 @@ class FusedInteraction(torch.autograd.Function):
 def interact(
     x: Tensor, weight: Tensor, bias: Tensor | None, gain: Tensor | None, shift: Tensor | None, options: Options
 ) -> Tensor:
-    """An interacting layer, [B, F, d_in] -> [B, F, W] in bfloat16; products are bfloat16, sums float32.
+    """An interacting layer; products are bfloat16, sums float32.
 
-    x: float32 or bfloat16 on the CPU. weight: [3 W or 4 W, d_in]: queries (scaled), keys, values, each head after head,
-        and the residual's. bias: [3 W or 4 W] or None. gain, shift: [W], LayerNorm's, or None both.
     With dropout, one draw from torch's generator seeds the layer's own random numbers. Equal inputs and an equal number
     of threads give equal bits.
-    Raises RuntimeError where `why_not` gives a reason.
+
+    Args:
+        x: Field vectors, float32 or bfloat16 on the CPU.
+        weight: Queries' (scaled), keys', values', each head after head, and the residual's.
+        bias: Of the same, or None.
+        gain, shift: LayerNorm's, or None both.
+        options: The form of the layer.
+
+    Returns:
+        bfloat16.
+
+    Shape:
+        x: [B, F, d_in].
+        weight: [3 W or 4 W, d_in].
+        bias: [3 W or 4 W].
+        gain, shift: [W].
+        output: [B, F, W].
+
+    Raises:
+        RuntimeError: Where `why_not` gives a reason.
+        MemoryError: Where memory does not suffice.
     """
     output: Tensor = FusedInteraction.apply(x, weight, bias, gain, shift, options)  # type: ignore[no-untyped-call]
     return output

@@ -56,9 +56,24 @@ def row_adam(
 ) -> None:
     """One step of Adam (Kingma & Ba, 2015, algorithm 1) on rows of a table and of its moments, in place.
 
-    rows: int64 [n], each once. gradient: [n, D]. weight, first, second: [V, D]. All float32, contiguous and on the CPU.
-    step: its number, from 1. The result does not depend on the number of threads.
-    Raises RuntimeError where `why_not` gives a reason, and ValueError for tensors of another kind.
+    The result does not depend on the number of threads.
+
+    Args:
+        rows: int64, each row once.
+        gradient: Of these rows. It and the following are float32, contiguous and on the CPU.
+        weight: The table.
+        first, second: Its moments.
+        step: Its number, from 1.
+        lr, betas, eps: As in Adam.
+
+    Shape:
+        rows: [n].
+        gradient: [n, D].
+        weight, first, second: [V, D].
+
+    Raises:
+        RuntimeError: Where `why_not` gives a reason.
+        ValueError: For tensors of another kind.
     """
     library = compiled()
     if isinstance(library, str):

@@ -13,7 +13,15 @@ _WANTED: ContextVar[bool] = ContextVar("fused_kernels", default=False)
 def fused_kernels(enabled: bool = True) -> Iterator[None]:
     """Within it, layers on the CPU are computed by the kernels of this package if they fit; else all by torch.
 
-    Leaves all as it is where `enabled` is False. See the kernels' own modules for what must be there.
+    See the kernels' own modules for what must be there.
+
+    Args:
+        enabled: False leaves all as it is.
+
+    Example:
+        >>> with fused_kernels():
+        ...     kernels_wanted()
+        True
     """
     token = _WANTED.set(enabled or _WANTED.get())
     try:

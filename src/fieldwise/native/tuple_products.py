@@ -49,11 +49,21 @@ def why_not() -> str | None:
 
 
 def products(x: Tensor, places: Tensor, weights: Tensor | None, *, summed: bool) -> Tensor:
-    """The product of each tuple's vectors, times its weights; summed over D or not: [G, B] or [G, D, B].
+    """The product of each tuple's vectors, times its weights.
 
-    x: vectors [F, D, B]. places: int64 [p, G], positions into F, which are not checked. weights: [G, D] or None. All
-    are contiguous and on the CPU, the numbers float32; p is from 2 to `MOST_FACTORS`.
-    Raises RuntimeError where `why_not` gives a reason, MemoryError, and ValueError for tensors of another kind.
+    Args:
+        x: The fields' vectors. All tensors are contiguous and on the CPU, the numbers float32.
+        places: The tuples as positions into F, int64, which are not checked; p is from 2 to `MOST_FACTORS`.
+        weights: None for none.
+        summed: Over D.
+
+    Shape:
+        [F, D, B], [p, G] and [G, D] -> [G, B] if summed, else [G, D, B].
+
+    Raises:
+        RuntimeError: Where `why_not` gives a reason.
+        MemoryError: Where memory does not suffice.
+        ValueError: For tensors of another kind.
     """
     count, (_, dim, rows) = places.shape[1], x.shape
     output = x.new_empty((count, rows) if summed else (count, dim, rows))

@@ -28,11 +28,24 @@ from fieldwise.errors import SettingsError
 class GRDA(Optimizer):
     """Moves dense weights by GRDA; see above.
 
-    lr: g; may be changed between steps (the threshold grows by increments). c: how fast the threshold grows, at least
-    0. mu: in [0, 1]; above 1/2 in the papers. The threshold is one number for all weights.
+    The threshold is one number for all weights. The state of each weight is its `accumulator` (v, the weight's shape)
+    and the scalars `threshold` and `step`.
 
-    The state of each weight is its `accumulator` (v, the weight's shape) and the scalars `threshold` and `step`.
-    Raises SettingsError for a setting out of range, and for a sparse gradient.
+    Args:
+        params: The weights.
+        lr: g; may be changed between steps (the threshold grows by increments).
+        c: How fast the threshold grows, at least 0.
+        mu: In [0, 1]; above 1/2 in the papers.
+
+    Raises:
+        SettingsError: For a setting out of range and, in `step`, for a sparse gradient.
+
+    Example:
+        >>> gates = nn.Parameter(torch.tensor([0.05, 1.0]))
+        >>> gates.grad = torch.zeros(2)
+        >>> GRDA([gates], lr=0.1, c=1.0, mu=0.5).step()  # the threshold comes to 0.1
+        >>> gates.data
+        tensor([0.0000, 0.9000])
     """
 
     def __init__(self, params: Iterable[nn.Parameter], *, lr: float, c: float, mu: float) -> None:
@@ -95,9 +108,19 @@ def threshold_increment(step: float, lr: float, mu: float) -> float:
 
 
 def choose_c(threshold: float, *, mu: float, rates: Iterable[float]) -> float:
-    """The c by which the threshold reaches a wanted value after steps at the given learning rates.
+    """The c of `GRDA` by which the threshold reaches a wanted value after some steps.
 
-    Raises SettingsError where the threshold is negative or there are no steps.
+    Args:
+        threshold: The value, at least 0.
+        mu: As given to `GRDA`.
+        rates: The learning rates of the steps.
+
+    Raises:
+        SettingsError: Where the threshold is negative or there are no steps.
+
+    Example:
+        >>> round(choose_c(0.5, mu=0.5, rates=[0.1] * 100), 6)  # with c = 1 it would reach sqrt(100) * 0.1
+        0.5
     """
     total = sum(threshold_increment(step, rate, mu) for step, rate in enumerate(rates))
     if threshold < 0 or not total > 0:

@@ -30,8 +30,10 @@ from fieldwise.native.memory import use_huge_pages
 class RowGradients:
     """The gradients of a batch by table row.
 
-    rows: int64 [n]. sums: [m, D]; what adds up to the gradient of a row stands there once. places: where to find the
-    sum of each of `rows`; None where row i has sum i.
+    Attributes:
+        rows: Table rows, int64 [n].
+        sums: [m, D]; what adds up to the gradient of a row stands there once.
+        places: Where to find the sum of each of `rows`, int64 [n]; None where row i has sum i.
     """
 
     rows: Tensor
@@ -46,8 +48,26 @@ class RowGradients:
 class RowOptimizer(Optimizer):
     """Sums the gradients of repeated rows and hands them to `_update`, one table after another.
 
-    l2: adds l2 * weight to the gradient of rows that were read. weight_decay: shrinks them by lr * weight_decay.
-    Raises SettingsError for a setting out of range.
+    Args:
+        params: Embedding tables, [V, D] each.
+        lr: Learning rate, above 0.
+        l2: Adds l2 * weight to the gradient of rows that were read.
+        weight_decay: Shrinks them by lr * weight_decay.
+        defaults: Further settings of the subclass, kept with each group of tables.
+
+    Raises:
+        SettingsError: For a setting out of range.
+
+    Example:
+        >>> class RowSGD(RowOptimizer):
+        ...     def _update(self, parameter, group, rows, gradient):
+        ...         parameter.index_copy_(0, rows, parameter.index_select(0, rows) - group["lr"] * gradient)
+        >>> table = nn.Embedding(3, 1, sparse=True)
+        >>> _ = nn.init.zeros_(table.weight)
+        >>> table(torch.tensor([1, 1])).sum().backward()
+        >>> RowSGD(table.parameters(), lr=0.5, l2=0.0, weight_decay=0.0).step()
+        >>> table.weight.tolist()
+        [[0.0], [-1.0], [0.0]]
     """
 
     def __init__(
@@ -65,9 +85,13 @@ class RowOptimizer(Optimizer):
         self._dense: dict[nn.Parameter, Tensor] = {}  # the gradient of a whole table, where `_update` wants one
 
     def sum_repeated(self) -> list[Tensor]:
-        """Sum what belongs to the same row; the sums may be scaled in place before `step`, as clipping does.
+        """Sum what belongs to the same row.
 
-        Raises SettingsError for a dense gradient.
+        Returns:
+            The sums of each table, [m, D]. They may be scaled in place before `step`, as clipping does.
+
+        Raises:
+            SettingsError: For a dense gradient.
         """
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -79,7 +103,11 @@ class RowOptimizer(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step. Raises SettingsError for a dense gradient."""
+        """One step.
+
+        Raises:
+            SettingsError: For a dense gradient.
+        """
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -108,7 +136,12 @@ class RowOptimizer(Optimizer):
 
     @torch.no_grad()
     def sum_rows(self, parameter: nn.Parameter, grad: Tensor) -> RowGradients:
-        """The sums of a table's sparse gradient by row; on CUDA repeated rows stay repeated."""
+        """The sums of a table's sparse gradient by row; on CUDA repeated rows stay repeated.
+
+        Shape:
+            parameter: [V, D].
+            grad: sparse [V, D].
+        """
         rows, gradient = grad._indices()[0], grad._values()
         if not rows.is_cuda:
             distinct, places = torch.unique(rows, return_inverse=True)
@@ -118,11 +151,12 @@ class RowOptimizer(Optimizer):
         # How many distinct rows there are is known to the device alone, and asking would wait for it. So all are kept,
         # and repeated rows will be written repeatedly, with the same numbers. Each row remembers one place in the batch
         # where it was read; there its gradients are summed, and which one of several places it is does not matter.
-        found = self._places.get(parameter)
-        if found is None:
-            found = self._places[parameter] = torch.empty(len(parameter), dtype=torch.int32, device=parameter.device)
-        found[rows] = torch.arange(len(rows), dtype=torch.int32, device=rows.device)
-        places = found.index_select(0, rows).long()
+        scratch = self._places.get(parameter)
+        if scratch is None:
+            scratch = torch.empty(len(parameter), dtype=torch.int32, device=parameter.device)
+            self._places[parameter] = scratch
+        scratch[rows] = torch.arange(len(rows), dtype=torch.int32, device=rows.device)
+        places = scratch.index_select(0, rows).long()
         return RowGradients(rows, torch.zeros_like(gradient).index_add_(0, places, gradient), places)
 
 
@@ -146,9 +180,26 @@ class _Adam(RowOptimizer):
 class RowAdam(_Adam):
     """Adam on the rows that were read; the moments of other rows wait. Bias is corrected by the number of steps.
 
-    Kingma & Ba, 2015, algorithm 1, applied to rows [u, D]. lr: learning rate. betas, eps: as in Adam.
-    l2, weight_decay: see `RowOptimizer`. fused: computes on the CPU by a compiled kernel, for which
-    `fieldwise.native.rows.why_not` must give no reason; equal up to rounding.
+    Kingma & Ba, 2015, algorithm 1, applied to rows.
+
+    Args:
+        params: Embedding tables, [V, D] each.
+        lr: Learning rate.
+        betas, eps: As in Adam.
+        l2, weight_decay: See `RowOptimizer`.
+        fused: Computes on the CPU by a compiled kernel, for which `fieldwise.native.rows.why_not` must give no reason;
+            equal up to rounding.
+
+    Raises:
+        SettingsError: For a setting out of range.
+
+    Example:
+        >>> table = nn.Embedding(3, 2, sparse=True)
+        >>> before = table.weight.detach().clone()
+        >>> table(torch.tensor([1, 1])).sum().backward()
+        >>> RowAdam(table.parameters(), lr=0.1).step()
+        >>> (table.weight != before).any(dim=1)
+        tensor([False,  True, False])
     """
 
     def __init__(
@@ -191,8 +242,24 @@ class RowAdam(_Adam):
 class RowAdagrad(RowOptimizer):
     """Adagrad with one accumulator per row: the mean over D of the squared gradient, summed over steps.
 
-    The state is V numbers instead of Adam's 2 V D. lr: learning rate. eps: added to the root.
-    l2, weight_decay: see `RowOptimizer`.
+    The state is V numbers instead of Adam's 2 V D.
+
+    Args:
+        params: Embedding tables, [V, D] each.
+        lr: Learning rate.
+        eps: Added to the root.
+        l2, weight_decay: See `RowOptimizer`.
+
+    Raises:
+        SettingsError: For a setting out of range.
+
+    Example:
+        >>> table = nn.Embedding(3, 1, sparse=True)
+        >>> _ = nn.init.zeros_(table.weight)
+        >>> table(torch.tensor([1])).sum().backward()
+        >>> RowAdagrad(table.parameters(), lr=0.5).step()
+        >>> table.weight.tolist()
+        [[0.0], [-0.5], [0.0]]
     """
 
     def __init__(
@@ -219,8 +286,24 @@ class RowAdagrad(RowOptimizer):
 class TableAdam(_Adam):
     """Adam over the whole table, also over rows that were not read: the reference, and the faster one for small V.
 
-    Kingma & Ba, 2015, algorithm 1. lr: learning rate. betas, eps: as in Adam. l2, weight_decay: see `RowOptimizer`;
-    they too concern only rows that were read.
+    Kingma & Ba, 2015, algorithm 1.
+
+    Args:
+        params: Embedding tables, [V, D] each.
+        lr: Learning rate.
+        betas, eps: As in Adam.
+        l2, weight_decay: See `RowOptimizer`; they concern only rows that were read.
+
+    Raises:
+        SettingsError: For a setting out of range.
+
+    Example:
+        >>> table = nn.Embedding(3, 2, sparse=True)
+        >>> optimizer = TableAdam(table.parameters(), lr=0.1)
+        >>> table(torch.tensor([1])).sum().backward()
+        >>> optimizer.step()
+        >>> optimizer.state[table.weight]["exp_avg"].shape
+        torch.Size([3, 2])
     """
 
     def _update(self, parameter: nn.Parameter, group: dict[str, Any], rows: Tensor, gradient: Tensor) -> None:
@@ -268,6 +351,17 @@ def join_gradients(gradients: Sequence[Tensor]) -> Tensor:
     """The sum of sparse gradients of one table, their rows one after another.
 
     What autograd does where a batch comes in parts, but in one go: it copies all earlier parts for each further one.
+
+    Args:
+        gradients: At least one, of one shape.
+
+    Returns:
+        A sparse gradient of that shape, repeated rows not summed.
+
+    Example:
+        >>> part = torch.sparse_coo_tensor([[1]], [[2.0]], (3, 1), check_invariants=True)
+        >>> join_gradients([part, part]).to_dense().tolist()
+        [[0.0], [4.0], [0.0]]
     """
     if len(gradients) == 1:
         return gradients[0]
@@ -277,9 +371,20 @@ def join_gradients(gradients: Sequence[Tensor]) -> Tensor:
 
 
 def clip_gradients(gradients: Iterable[Tensor], max_norm: float) -> None:
-    """Scale gradients in place so that their common norm is at most `max_norm`; the norm is not asked for.
+    """Scale gradients in place so that their common norm is at most `max_norm`.
 
-    For a table give the sums of `RowOptimizer.sum_repeated`: rows that were not read add nothing to the norm.
+    The norm is never asked for, which on a GPU would mean waiting.
+
+    Args:
+        gradients: At least one. For a table give the sums of `RowOptimizer.sum_repeated`: rows that were not read add
+            nothing to the norm.
+        max_norm: Above 0.
+
+    Example:
+        >>> gradient = torch.tensor([3.0, 4.0])
+        >>> clip_gradients([gradient], max_norm=1.0)
+        >>> gradient
+        tensor([0.6000, 0.8000])
     """
     gradients = list(gradients)
     norm = torch.stack([gradient.norm() for gradient in gradients]).norm()

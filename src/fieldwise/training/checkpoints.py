@@ -28,8 +28,14 @@ FORMAT = "fieldwise checkpoint 3"
 class TrainingState(BaseModel):
     """Where a run stands, apart from its tensors.
 
-    epoch: the one under way, from 1. rows: rows of it that are done. step: steps since the start of the run.
-    loss_sum: sum of the losses of those rows. seconds: time spent on them. waited: epochs since the best one.
+    Attributes:
+        epoch: The one under way, from 1.
+        rows: Rows of it that are done.
+        step: Steps since the start of the run.
+        loss_sum: Sum of the losses of those rows.
+        seconds: Time spent on them.
+        waited: Epochs since the best one.
+        history: What the run went through so far.
     """
 
     model_config = ConfigDict(extra="forbid", validate_assignment=False)
@@ -53,13 +59,26 @@ class _Header(BaseModel):
 def write_checkpoint(path: Path, state: TrainingState, tensors: dict[str, Tensor]) -> None:
     """Write a checkpoint in place of the one that may be there, all or nothing.
 
-    Raises StorageError where it cannot be written; what was there before is then untouched.
+    Args:
+        path: Its file.
+        state: Where the run stands.
+        tensors: Weights, moments and the states of random generators by name.
+
+    Raises:
+        StorageError: Where it cannot be written; what was there before is then untouched.
     """
     write_tensors(path, tensors, {"format": FORMAT, "state": state.model_dump_json()})
 
 
 def read_checkpoint(path: Path) -> tuple[TrainingState, dict[str, Tensor]]:
-    """Read a checkpoint. Raises TrainingError where it is missing or not whole."""
+    """Read a checkpoint.
+
+    Returns:
+        What `write_checkpoint` was given.
+
+    Raises:
+        TrainingError: Where it is missing or not whole.
+    """
     with _blaming(path):
         with open_regular(path) as file:
             metadata, tensors = read_all_tensors(file)
@@ -84,6 +103,9 @@ class BestWeights:
     """The weights of the best epoch so far: in a file beside the checkpoint, in memory where there is none.
 
     A file for each epoch, so that the one that a checkpoint means is there until the next checkpoint is written.
+
+    Args:
+        checkpoint: Its file; None for none.
     """
 
     def __init__(self, checkpoint: Path | None) -> None:
@@ -91,7 +113,11 @@ class BestWeights:
         self._held: dict[str, Tensor] = {}
 
     def keep(self, epoch: int, weights: dict[str, Tensor]) -> None:
-        """Keep a copy. Raises StorageError where it cannot be written."""
+        """Keep a copy of an epoch's weights.
+
+        Raises:
+            StorageError: Where it cannot be written.
+        """
         if self._checkpoint is None:
             self._held = {name: weight.detach().clone() for name, weight in weights.items()}
         else:
@@ -100,7 +126,8 @@ class BestWeights:
     def restore(self, epoch: int, weights: dict[str, Tensor]) -> None:
         """Fill `weights` with what was kept, straight from the file: a large table is not held twice.
 
-        Raises TrainingError where the file is missing or not whole.
+        Raises:
+            TrainingError: Where the file is missing or not whole.
         """
         if self._checkpoint is None:
             for name, weight in weights.items():
@@ -108,11 +135,11 @@ class BestWeights:
             return
         path = self._path(epoch)
         with _blaming(path), open_regular(path) as file:
-            read = {name: weight.cpu() for name, weight in weights.items()}  # the same tensor on the CPU
-            read_tensors(file, read, read_tensor_order(file, read))
+            on_cpu = {name: weight.cpu() for name, weight in weights.items()}  # the same tensor on the CPU
+            read_tensors(file, on_cpu, read_tensor_order(file, on_cpu))
         for name, weight in weights.items():
-            if read[name] is not weight:
-                weight.copy_(read[name])
+            if on_cpu[name] is not weight:
+                weight.copy_(on_cpu[name])
 
     def remove_others(self, epoch: int | None) -> None:
         """Remove what no checkpoint means any more."""

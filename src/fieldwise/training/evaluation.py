@@ -25,10 +25,17 @@ def predict_logits(
     batch_size: int | None = None,
     progress: Progress | None = None,
 ) -> npt.NDArray[np.float32]:
-    """The logit of every row: float32 [N]; without dropout and without gradients, every row counted.
+    """The logit of every row; without dropout and without gradients, every row counted.
 
-    batch_size: rows per batch, which changes the speed and no more than the last digits; None takes a quarter of the
-        model's `rows_in_cache`, for without gradients smaller parts cost nothing more.
+    Args:
+        model: Is left in the mode that it was in.
+        dataset: N rows.
+        batch_size: Rows per batch, which changes the speed and no more than the last digits; None takes a quarter of
+            the model's `rows_in_cache`, for without gradients smaller parts cost nothing more.
+        progress: Told of each batch.
+
+    Returns:
+        float32 [N].
     """
     logits = np.empty(len(dataset), dtype=np.float32)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -53,7 +60,17 @@ def predict_logits(
 def evaluate_model(
     model: nn.Module, dataset: Dataset, objective: Objective, *, progress: Progress | None = None
 ) -> Metrics:
-    """The metrics of a model over all rows of a data set that has labels. Raises DataError where it has none."""
+    """The metrics of a model over all rows of a data set.
+
+    Args:
+        model: Is left in the mode that it was in.
+        dataset: Rows with labels.
+        objective: What the model's output means, and how it is judged.
+        progress: Told of each batch.
+
+    Raises:
+        DataError: Where the rows have no labels.
+    """
     if dataset.label is None:
         raise DataError("the rows have no labels to evaluate against")
     prediction = objective.prediction(predict_logits(model, dataset, progress=progress))

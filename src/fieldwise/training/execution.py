@@ -45,44 +45,57 @@ FUSED_ROWS = 8192
 def settle(settings: TrainingSettings, model: CTRModel, objective: type[Objective] = Binary) -> TrainingSettings:
     """The same settings with every `auto` replaced, for this model, this objective and this machine.
 
+    Args:
+        settings: As a user gives them.
+        model: What will be trained; a sketch will do.
+        objective: Of the run.
+
     Raises:
-        TrainingError: the device is not there, or fused kernels are asked for that cannot be had.
-        SettingsError: the objective has no metric of the name that `monitor` gives.
+        TrainingError: Where the device is not there, or fused kernels are asked for that cannot be had.
+        SettingsError: Where the objective has no metric of the name that `monitor` gives.
+
+    Example:
+        >>> from fieldwise.layout import FieldLayout, Layout
+        >>> from fieldwise.models import sketch
+        >>> model = sketch("lr", Layout((FieldLayout("user", "categorical", 1_000_000),)))
+        >>> settings = settle(TrainingSettings(device="cpu", kernels="torch", batch_size=512), model)
+        >>> settings.embedding_optimizer, settings.monitor, settings.micro_batch
+        ('row_adam', 'log_loss', 512)
     """
     device = resolve_device(settings.device)
-    chosen = {"device": str(device)}
+    choices = {"device": str(device)}
     if settings.monitor == "auto":
-        chosen["monitor"] = next(iter(objective.monitors))
+        choices["monitor"] = next(iter(objective.monitors))
     elif settings.monitor not in objective.monitors:
         raise SettingsError(
             f"training.monitor: this objective has no metric '{settings.monitor}'; "
             f"{suggest(settings.monitor, objective.monitors)}"
         )
     if settings.precision == "auto":
-        chosen["precision"] = "bfloat16" if multiplies_bfloat16(device) else "float32"
+        choices["precision"] = "bfloat16" if multiplies_bfloat16(device) else "float32"
     if settings.embedding_optimizer == "auto":
         tables = [module.table.num_embeddings for module in model.modules() if isinstance(module, FieldEmbedding)]
         ids = settings.batch_size * max(1, len(model.layout.categorical) + len(model.layout.multi_valued))
-        chosen["embedding_optimizer"] = "row_adam" if max(tables, default=0) > ROWS_PER_ID * ids else "adam"
+        choices["embedding_optimizer"] = "row_adam" if max(tables, default=0) > ROWS_PER_ID * ids else "adam"
     no_layers: str | None = "torch was asked for"
     if settings.kernels != "torch":
-        optimizer = chosen.get("embedding_optimizer", settings.embedding_optimizer)
-        no_layers = _why_no_fused_layers(chosen.get("precision", settings.precision), device, model)
+        optimizer = choices.get("embedding_optimizer", settings.embedding_optimizer)
+        no_layers = _why_no_fused_layers(choices.get("precision", settings.precision), device, model)
         reasons = [no_layers, *_why_no_other_kernels(optimizer, device, model)]
         if settings.kernels == "fused" and None not in reasons:
             raise TrainingError(
                 f"fused kernels cannot be had: {reasons[-1]}. Without them: training.kernels=torch (or auto)"
             )
-        chosen["kernels"] = "fused" if None in reasons else "torch"
+        choices["kernels"] = "fused" if None in reasons else "torch"
     if settings.allocator == "auto":
-        chosen["allocator"] = "keep" if device.type == "cpu" and has_glibc() else "system"
+        choices["allocator"] = "keep" if device.type == "cpu" and has_glibc() else "system"
     part = settings.batch_size
     if settings.micro_batch != "auto":
         part = min(part, settings.micro_batch)
     elif model.rows_in_cache is not None and device.type == "cpu" and not _normalises_over_batch(model):
-        fused = chosen.get("kernels", settings.kernels) == "fused" and no_layers is None
+        fused = choices.get("kernels", settings.kernels) == "fused" and no_layers is None
         part = min(part, FUSED_ROWS if fused else model.rows_in_cache)
-    return settings.model_copy(update={**chosen, "micro_batch": part})
+    return settings.model_copy(update={**choices, "micro_batch": part})
 
 
 def apply_process_settings(settings: TrainingSettings) -> None:
@@ -98,13 +111,24 @@ def apply_process_settings(settings: TrainingSettings) -> None:
 
 
 def reuse(settings: TrainingSettings, before: TrainingSettings) -> TrainingSettings:
-    """The same settings with every `auto` replaced by what an earlier part of the run came to."""
-    chosen = {name: getattr(before, name) for name, value in settings if value == "auto"}
-    return settings.model_copy(update=chosen)
+    """The same settings with every `auto` replaced by what an earlier part of the run came to.
+
+    Args:
+        settings: As a user gives them.
+        before: What they came to.
+    """
+    choices = {name: getattr(before, name) for name, value in settings if value == "auto"}
+    return settings.model_copy(update=choices)
 
 
 def describe(settings: TrainingSettings) -> str:
-    """The settled choices in one line."""
+    """The settled choices in one line.
+
+    Example:
+        >>> choices = {"device": "cpu", "precision": "float32", "kernels": "torch", "embedding_optimizer": "adam"}
+        >>> describe(TrainingSettings(**choices, batch_size=1024, micro_batch=256))
+        'training on cpu, float32 products, torch kernels, adam for the embeddings, batches of 1024 in parts of 256'
+    """
     parts = [settings.device, f"{settings.precision} products", f"{settings.kernels} kernels"]
     parts.append(f"{settings.embedding_optimizer} for the embeddings")
     if settings.micro_batch != settings.batch_size:
@@ -113,7 +137,11 @@ def describe(settings: TrainingSettings) -> str:
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of a name; `auto` is a CUDA device where there is one. Raises TrainingError where it is not there."""
+    """The device of a name; `auto` is a CUDA device where there is one.
+
+    Raises:
+        TrainingError: Where it is not there.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

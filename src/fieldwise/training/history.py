@@ -14,8 +14,14 @@ from fieldwise.metrics import LABELS
 class EpochRecord(BaseModel):
     """One epoch.
 
-    train_loss: mean over the training rows. valid: the objective's monitored metrics on the validation rows by name,
-    None for one that is undefined there; empty without validation rows. learning_rate: of the last step.
+    Attributes:
+        epoch: Its number, from 1.
+        train_loss: Mean over the training rows.
+        valid: The objective's monitored metrics on the validation rows by name, None for one that is undefined there;
+            empty without validation rows.
+        learning_rate: Of the last step.
+        rows_per_s: Training rows per second.
+        seconds: Spent on the training rows.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -28,7 +34,12 @@ class EpochRecord(BaseModel):
     seconds: float
 
     def line(self, monitors: Sequence[str], *, best: bool) -> str:
-        """The record as a row under `header`, marked where it is the best so far."""
+        """The record as a row under `header`.
+
+        Args:
+            monitors: Names of the validation metrics to show.
+            best: Marks it as the best so far.
+        """
         cells = (
             str(self.epoch),
             f"{self.train_loss:.5f}",
@@ -42,10 +53,18 @@ class EpochRecord(BaseModel):
 
 
 class History(BaseModel):
-    """What a run went through.
+    """What a run went through; `print` shows it as a table.
 
-    records: one per finished epoch. best_epoch: whose weights were kept; None where no epoch was finished.
-    ended: why it stopped: all epochs done, no better epoch for `patience` of them, or Ctrl-C.
+    Attributes:
+        records: One per finished epoch.
+        best_epoch: Whose weights were kept; None where no epoch was finished.
+        ended: Why it stopped: all epochs done, no better epoch for `patience` of them, or Ctrl-C; empty before the end.
+
+    Example:
+        >>> times = {"rows_per_s": 9.0, "seconds": 2.0}
+        >>> record = EpochRecord(epoch=1, train_loss=0.5, valid={"auc": 0.7}, learning_rate=1e-3, **times)
+        >>> History(records=[record], best_epoch=1).to_table().column_names
+        ['epoch', 'train_loss', 'valid_auc', 'learning_rate', 'rows_per_s', 'seconds']
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -78,18 +97,18 @@ def header(monitors: Sequence[str]) -> str:
     """The column names above the lines of the records.
 
     Args:
-        monitors: names of the validation metrics.
+        monitors: Names of the validation metrics.
     """
     return "  ".join(f"{name:>{width}}" for name, width in _columns(monitors))
 
 
 def _columns(monitors: Sequence[str]) -> list[tuple[str, int]]:
     """Names and widths."""
-    shown = [f"valid {LABELS.get(name, name)}" for name in monitors]
+    titles = [f"valid {LABELS.get(name, name)}" for name in monitors]
     return [
         ("epoch", 5),
         ("train loss", 10),
-        *((name, max(9, len(name))) for name in shown),
+        *((name, max(9, len(name))) for name in titles),
         ("learning rate", 13),
         ("rows/s", 9),
         ("seconds", 7),

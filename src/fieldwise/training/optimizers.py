@@ -26,7 +26,12 @@ _TABLE_OPTIMIZERS: dict[str, type[TableAdam | RowAdam | RowAdagrad]] = {
 
 @dataclass(frozen=True)
 class GateTraining:
-    """Weights that a search moves by GRDA, beside all others. learning_rate, c, mu: see `fieldwise.optim.grda`."""
+    """Weights that a search moves by GRDA, beside all others.
+
+    Attributes:
+        weights: The gates.
+        learning_rate, c, mu: See `fieldwise.optim.GRDA`.
+    """
 
     weights: Sequence[nn.Parameter]
     learning_rate: float
@@ -46,13 +51,21 @@ def make_optimizers(
 
     Returns:
         By name, where there is something to move: `gates`, `network` and `tables`.
+
+    Example:
+        >>> from fieldwise.layout import FieldLayout, Layout
+        >>> from fieldwise.models import build
+        >>> model = build("fm", Layout((FieldLayout("user", "categorical", 9),)))
+        >>> optimizers = make_optimizers(model, TrainingSettings(embedding_optimizer="row_adam"))
+        >>> {name: type(optimizer).__name__ for name, optimizer in optimizers.items()}
+        {'network': 'Adam', 'tables': 'RowAdam'}
     """
     optimizers: dict[str, torch.optim.Optimizer] = {}
-    searched: set[int] = set()
+    gate_ids: set[int] = set()
     if gates is not None:
-        searched = {id(weight) for weight in gates.weights}
+        gate_ids = {id(weight) for weight in gates.weights}
         optimizers["gates"] = GRDA(gates.weights, lr=gates.learning_rate, c=gates.c, mu=gates.mu)
-    if network := [weight for weight in _network_parameters(model) if id(weight) not in searched]:
+    if network := [weight for weight in _network_parameters(model) if id(weight) not in gate_ids]:
         optimizers["network"] = torch.optim.Adam(network, lr=settings.learning_rate, fused=True)
     if tables := embedding_tables(model):
         for module in model.modules():

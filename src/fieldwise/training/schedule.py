@@ -14,11 +14,16 @@ def learning_rate(settings: TrainingSettings, step: int, total_steps: int) -> fl
         settings: Of the run.
         step: Counted from 0.
         total_steps: Of all epochs.
+
+    Example:
+        >>> settings = TrainingSettings(learning_rate=1.0, warmup_steps=2, schedule="linear")
+        >>> [learning_rate(settings, step, total_steps=6) for step in range(6)]
+        [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
     """
     if step < settings.warmup_steps:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
     if settings.schedule == "constant":
         return settings.learning_rate
-    done = (step - settings.warmup_steps) / max(total_steps - settings.warmup_steps, 1)
-    share = 1 - done if settings.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+    progress = (step - settings.warmup_steps) / max(total_steps - settings.warmup_steps, 1)
+    share = 1 - progress if settings.schedule == "linear" else (1 + math.cos(math.pi * progress)) / 2
     return settings.learning_rate * share

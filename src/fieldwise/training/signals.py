@@ -12,7 +12,11 @@ from types import FrameType
 
 @dataclass
 class StopRequest:
-    """Whether somebody wants the run to end after the step under way."""
+    """Whether somebody wants the run to end after the step under way.
+
+    Attributes:
+        wanted: False until then.
+    """
 
     wanted: bool = False
 

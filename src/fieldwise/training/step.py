@@ -44,8 +44,13 @@ class Step:
         TrainingError: For a device or kernels that cannot be had.
 
     Example:
-        >>> step = Step(model, settings=TrainingSettings(batch_size=256))  # doctest: +SKIP
-        >>> loss = step(batch, 1e-3)  # doctest: +SKIP
+        >>> from fieldwise.layout import FieldLayout, Layout
+        >>> from fieldwise.models import build
+        >>> step = Step(build("lr", Layout((FieldLayout("user", "categorical", 9),))))
+        >>> batch = Batch(torch.tensor([[2], [3]]), torch.empty(2, 0), label=torch.tensor([0.0, 1.0]))
+        >>> losses = [float(step(batch.to(step.device), 0.1)) for _ in range(3)]
+        >>> losses[0] > losses[1] > losses[2]
+        True
     """
 
     def __init__(
@@ -91,6 +96,12 @@ class Step:
 
         Gradients of tables are sparse: row numbers [n], repeated as often as the batch has read them, and their
         gradients [n, D].
+
+        Args:
+            batch: Rows with labels, on the step's device.
+
+        Returns:
+            A scalar without a gradient.
         """
         assert isinstance(self.settings.micro_batch, int)
         for optimizer in self.optimizers.values():

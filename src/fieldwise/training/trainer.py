@@ -57,10 +57,22 @@ class Trainer:
     Attributes:
         step: Moves the weights by one batch.
         settings: What the settings came to.
+        model: The model, on its device.
         state: Where the run stands.
 
     Raises:
-        TrainingError: Where the loss is not a number, naming the rows and, where it can be told, the column.
+        TrainingError: For a device or kernels that cannot be had.
+
+    Example:
+        >>> from fieldwise.encoding.encoded import EncodedRows, EncodingReport
+        >>> from fieldwise.layout import FieldLayout, Layout
+        >>> from fieldwise.models import build
+        >>> layout = Layout((FieldLayout("user", "categorical", 4),))
+        >>> ids = np.array([[2], [3]], dtype=np.int32)
+        >>> rows = EncodedRows(ids, np.empty((2, 0), np.float32), (), EncodingReport())
+        >>> train = Dataset(layout, rows, label=np.array([0, 1], dtype=np.float32))
+        >>> Trainer(build("lr", layout), settings=TrainingSettings(epochs=2)).fit(train).ended
+        'all epochs'
     """
 
     def __init__(
@@ -88,10 +100,21 @@ class Trainer:
         self._random_states: dict[str, Tensor] | None = None
 
     def fit(self, train: Dataset, valid: Dataset | None = None) -> History:
-        """Train on `train`; `valid` picks the best epoch, without it the last one counts.
+        """Train, and leave the model with the weights of its best epoch, in evaluation mode.
 
         Ctrl-C ends training after the step under way and keeps the best weights so far (without an evaluation: the
         current ones); a second Ctrl-C does not wait for the step.
+
+        Args:
+            train: Rows with labels, at least one.
+            valid: Rows that pick the best epoch; without them the last one counts.
+
+        Returns:
+            What the run went through, earlier parts included where it was restored.
+
+        Raises:
+            TrainingError: Where there are no rows, and where the loss is not a number: it then names the rows and,
+                where it can be told, the column.
         """
         if not len(train):
             raise TrainingError("there are no rows to train on")
@@ -119,7 +142,11 @@ class Trainer:
         return history
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint of the run as it stands. Raises StorageError where it cannot be written."""
+        """Write a checkpoint of the run as it stands.
+
+        Raises:
+            StorageError: Where it cannot be written.
+        """
         tensors = {f"model.{name}": weight for name, weight in self.model.state_dict().items()}
         for owner, optimizer in self.optimizers.items():
             for i, moments in optimizer.state_dict()["state"].items():
@@ -132,7 +159,8 @@ class Trainer:
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint of a run with the same model, settings, seed and data.
 
-        Raises TrainingError where the file cannot be read or is of another model.
+        Raises:
+            TrainingError: Where the file cannot be read or is of another model.
         """
         state, tensors = read_checkpoint(path)
         parts: dict[str, dict[str, Tensor]] = {}
@@ -270,7 +298,15 @@ def _set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
 
 
 def fill_oov(model: nn.Module, counts: Tensor) -> tuple[int, ...]:
-    """Give the OOV id a meaning in every embedding table of a model; the fields where it was needed."""
+    """Give the OOV id a meaning in every embedding table of a model; see `FieldEmbedding.fill_oov`.
+
+    Args:
+        model: A model or a part of one.
+        counts: int64 [V], how often training read each row of a table of the whole layout.
+
+    Returns:
+        The fields where it was needed, as positions in the layout, ascending.
+    """
     fields: set[int] = set()
     for module in model.modules():
         if isinstance(module, FieldEmbedding):
