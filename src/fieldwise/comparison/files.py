@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from fieldwise.comparison.comparison import Comparison
 from fieldwise.comparison.pictures import draw
-from fieldwise.comparison.results import Comparison
 from fieldwise.errors import SettingsError
 from fieldwise.storage.atomic import write_text
 from fieldwise.validation import describe_any

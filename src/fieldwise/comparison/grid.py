@@ -14,8 +14,9 @@ from typing import Any, Unpack
 from fieldwise import datasets, recipes
 from fieldwise.columns.tables import Source
 from fieldwise.comparison import files
+from fieldwise.comparison.comparison import Comparison
 from fieldwise.comparison.contenders import Contender, plan
-from fieldwise.comparison.results import Comparison, MetricSpec, Run
+from fieldwise.comparison.results import MetricSpec, Run
 from fieldwise.comparison.storage import Storage
 from fieldwise.environment import Environment, versions
 from fieldwise.errors import FieldwiseError, SettingsError, TrainingError

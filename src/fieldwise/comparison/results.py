@@ -1,27 +1,20 @@
-"""What a comparison has found: every single run, and what the runs of a contender come to."""
+"""What a comparison comes to: every single run, and the runs of a contender taken together."""
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fieldwise.comparison import output
 from fieldwise.comparison.published import JOINT, published
 from fieldwise.environment import Environment
-from fieldwise.errors import SettingsError
 from fieldwise.metrics import LABELS
-from fieldwise.reporting.tables import Section
 from fieldwise.training.history import History
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class Run(BaseModel):
@@ -119,19 +112,21 @@ class Summary:
     published: Mapping[str, float] | None = None
 
 
-class Comparison(BaseModel):
-    """The runs of a comparison: printed it is a table, and in a notebook too.
+class Results(BaseModel):
+    """The runs of a comparison, what they have in common, and what they come to.
 
-    source: the data's name. dataset: whose published figures stand beside, None for none. rows: by part. base, ours,
-    order: names of contenders, see `contenders.Plan`. split_seed: what the split followed from, the same for all.
-    metrics: what contenders are measured by, the most telling first. monitor: the metric that the best epoch is chosen
-    by, on the validation rows.
-
-    Example:
-        >>> comparison = fw.compare("clicks.csv", label="click", models=["lr", "autoint"], seeds=3)
-        >>> print(comparison)
-        >>> comparison.to_pandas()[["name", "auc", "auc_std"]]
-        >>> comparison.summaries()[1].figures["auc"].mean
+    Attributes:
+        source: the data's name.
+        objective: what the label is, by name.
+        dataset: whose published figures stand beside, None for none.
+        rows: how many, by part.
+        split_seed: what the split followed from, the same for all.
+        base: the contender that differences are taken to.
+        ours: the contenders that are held against the best of the others.
+        order: all contenders.
+        metrics: what contenders are measured by, the most telling first.
+        monitor: the metric that the best epoch is chosen by, on the validation rows.
+        runs: every one that is done.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -164,47 +159,6 @@ class Comparison(BaseModel):
             result.append(replace(summary, **changes))
         return result
 
-    def to_markdown(self) -> str:
-        """The table in Markdown, with what must be known to read it."""
-        return output.to_markdown(self)
-
-    def to_csv(self) -> str:
-        """A line per contender with all figures at full precision."""
-        return output.to_csv(self)
-
-    def to_pandas(self) -> pd.DataFrame:
-        """The columns of `to_csv` as a data frame, a row per contender.
-
-        Raises:
-            SettingsError: where pandas is not installed.
-        """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise SettingsError("to_pandas needs pandas; install it with: pip install pandas") from None
-        return pd.DataFrame(output.to_records(self))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Summaries and every single run, ready for JSON."""
-        return output.to_dict(self)
-
-    def to_json(self) -> str:
-        """The same as JSON."""
-        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
-
-    def to_section(self) -> Section:
-        """The table as the command line prints it; printed by `str` it leaves out costs and published figures."""
-        return output.to_section(self)
-
-    def __str__(self) -> str:
-        return str(output.to_section(self, short=True))
-
-    def __repr__(self) -> str:
-        return f"Comparison({self.source!r}, {', '.join(self.order)}; {len(self.runs)} runs)"
-
-    def _repr_html_(self) -> str:
-        return output.to_html(self)
-
     def _summarise(self, name: str, runs: Sequence[Run]) -> Summary:
         good = [run for run in runs if run.error is None]
         model = runs[0].model
@@ -229,7 +183,7 @@ class Comparison(BaseModel):
         )
 
 
-def average_changes(comparisons: Sequence[Comparison], pairs: Mapping[str, str] = JOINT) -> list[dict[str, Any]]:
+def average_changes(comparisons: Sequence[Results], pairs: Mapping[str, str] = JOINT) -> list[dict[str, Any]]:
     """How much joint models add to their single ones, on average over data sets (AutoInt, table 5).
 
     pairs: joint model -> single model, by contender name. A pair counts on the data sets that have both, and all
