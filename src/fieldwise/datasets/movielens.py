@@ -67,13 +67,20 @@ def load(
 ) -> NamedDataset:
     """MovieLens-1M with the fields and the split of the AutoInt paper (see the head of this module).
 
-    directory: the folder with users.dat, movies.dat and ratings.dat, or the folder above it (where it is called
-        `movielens-1m` or `ml-1m`); None: the environment variable FIELDWISE_DATA names the folder above.
-    user_id, movie_id: whether to put these fields in front; with `user_id`, GAUC groups by it.
-    download: whether to fetch the data set from its publisher (6 MB) if it is not there; it is unpacked as
-        `ml-1m` inside `directory`, else inside $FIELDWISE_DATA. `progress` is told of every piece received.
+    Args:
+        directory: the folder with users.dat, movies.dat and ratings.dat, or the folder above it (where it is called
+            `movielens-1m` or `ml-1m`); None: the environment variable FIELDWISE_DATA names the folder above.
+        user_id: whether to put the user's id in front as a field; GAUC then groups by it.
+        movie_id: whether to put the movie's id in front as a field.
+        download: whether to fetch the data set from its publisher (6 MB) if it is not there; it is unpacked as
+            `ml-1m` inside `directory`, else inside $FIELDWISE_DATA.
+        progress: is told of every piece received.
 
-    Raises DataError where the files are missing, damaged or cannot be fetched.
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: the files are missing, damaged or cannot be fetched.
     """
     base = _base(directory)
     found = _find(base)
@@ -101,8 +108,19 @@ def fetch(
 ) -> Path:
     """Download the archive, check its MD5 sum and unpack it as `base`/ml-1m, which appears complete or not at all.
 
-    timeout: seconds that the server may stay silent. Raises DataError where the archive cannot be had, is not the
-    published one, or a folder of that name is in the way; StorageError where it cannot be written.
+    Args:
+        base: the folder to unpack in.
+        url: where the archive is.
+        md5: its sum.
+        timeout: seconds that the server may stay silent.
+        progress: is told of every piece received.
+
+    Returns:
+        The folder `ml-1m`.
+
+    Raises:
+        DataError: the archive cannot be had, is not the published one, or a folder of that name is in the way.
+        StorageError: it cannot be written.
     """
     target = base / "ml-1m"
     if target.exists():

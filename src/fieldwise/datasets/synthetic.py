@@ -50,11 +50,22 @@ REFERENCE_ROWS = 50_000
 class SyntheticClickLog:
     """N rows of a world, with the truth about them.
 
-    table: the fields and the label column `click` (0 or 1). schema: the schema of the table.
-    probability: float64 [N], the true click probability of each row.
-    effects: what each field and each planted interaction adds to the logit, float64 [N] by the tuple of its field
-        names; their sum and the bias are the logit of `probability`.
-    noise_fields: the fields that carry nothing at all.
+    Attributes:
+        table: the fields and the label column `click` (0 or 1).
+        schema: the schema of the table.
+        probability: the true click probability of each row.
+        effects: what each field and each planted interaction adds to the logit, by the tuple of its field names; their
+            sum and the bias are the logit of `probability`.
+        noise_fields: the fields that carry nothing at all.
+        world: what the rows were drawn from.
+
+    Shape:
+        probability, each of effects: float64 [N].
+
+    Example:
+        >>> log = make_click_log(1_000)
+        >>> log.noise_fields, log.planted_triples
+        (('server', 'colour', 'ticket'), (('category', 'device', 'position'),))
     """
 
     table: pa.Table
@@ -87,25 +98,51 @@ class SyntheticClickLog:
 
     @property
     def first_order_score(self) -> Floats:
-        """The sum of the first-order effects [N]: what a perfect model without interactions would rank by."""
+        """The sum of the first-order effects: what a perfect model without interactions would rank by, float64 [N]."""
         single = [effect for fields, effect in self.effects.items() if len(fields) == 1]
         return np.sum(single, axis=0) if single else np.zeros(len(self.probability))
 
     def new_rows(self, num_rows: int, *, seed: int = 0, unseen: Mapping[str, float] | None = None) -> SyntheticClickLog:
-        """Further rows of the same world; another `seed` gives other rows, none gives the rows of this log.
+        """Further rows of the same world.
 
-        unseen: for a categorical field, the share of rows (expected, 0 to 1) whose token exists nowhere else in
-        the world; such a token has no effect, so the row behaves like the average one. For example
-        `{"user": 0.2}`. Raises SettingsError for another field or share.
+        Args:
+            num_rows: how many.
+            seed: another one gives other rows, none gives the rows of this log.
+            unseen: for a categorical field, the share of rows (expected, 0 to 1) whose token exists nowhere else in
+                the world; such a token has no effect, so the row behaves like the average one. For example
+                `{"user": 0.2}`.
+
+        Returns:
+            The rows.
+
+        Raises:
+            SettingsError: `unseen` names another field or an impossible share.
         """
         return self.world.draw(num_rows, rng=np.random.default_rng([2, self.world.seed, seed]), unseen=unseen)
 
 
 def expected_auc(score: npt.ArrayLike, probability: npt.ArrayLike) -> float:
-    """The AUC to expect of `score` [N] where row i is a click with `probability` [N].
+    """The AUC to expect of scores where row i is a click with its own probability.
 
     The expected number of pairs (click, other row) in the right order, ties counted half, divided by the expected
-    number of such pairs; O(N log N). Raises DataError where no such pair can occur.
+    number of such pairs; O(N log N).
+
+    Args:
+        score: larger for what is thought to be a click.
+        probability: the true one of each row.
+
+    Returns:
+        The AUC.
+
+    Raises:
+        DataError: no such pair can occur.
+
+    Shape:
+        score, probability: [N].
+
+    Example:
+        >>> round(expected_auc([0.1, 0.5, 0.9], [0.2, 0.4, 0.6]), 4)
+        0.7632
     """
     p = np.asarray(probability, dtype=np.float64)
     _, block = np.unique(np.asarray(score, dtype=np.float64), return_inverse=True)
@@ -123,8 +160,18 @@ def expected_auc(score: npt.ArrayLike, probability: npt.ArrayLike) -> float:
 class Tokens:
     """A field that shows one of V tokens (or tag lists): token v with probability `share[v]`.
 
-    tokens: Arrow array [V]. unseen: Arrow array of tokens that no ordinary row shows.
-    unit_effect: float64 [V] with mean 0 and variance 1 under `share`; u is `strength` times it.
+    Attributes:
+        name: the field's name.
+        spec: how a schema has it.
+        tokens: Arrow array.
+        unseen: Arrow array of tokens that no ordinary row shows.
+        share: how frequent each token is.
+        unit_effect: with mean 0 and variance 1 under `share`; u is `strength` times it.
+        strength: standard deviation of the first-order effect in the logit.
+
+    Shape:
+        tokens: [V].
+        share, unit_effect: float64 [V].
     """
 
     name: str
@@ -136,11 +183,19 @@ class Tokens:
     strength: float
 
     def draw(self, num_rows: int, rng: Generator) -> Ints:
-        """Positions into `tokens` [num_rows]."""
+        """Draw rows.
+
+        Args:
+            num_rows: how many, N.
+            rng: what they are drawn with.
+
+        Returns:
+            Positions into `tokens`, int64 [N].
+        """
         return np.searchsorted(np.cumsum(self.share)[:-1], rng.random(num_rows), side="right")
 
     def factor(self, rng: Generator) -> Floats:
-        """Random numbers [V] with mean 0 and variance 1 under `share`."""
+        """Random numbers with mean 0 and variance 1 under `share`, float64 [V]."""
         return _standardised(rng.normal(size=len(self.share)), self.share)
 
 
@@ -149,6 +204,15 @@ class Number:
     """A skewed number, exp(centre + spread * normal) rounded to `decimals`; a share of the cells is missing.
 
     Its first-order effect is strength * (ln(1 + x) - centre) / spread, and 0 where the cell is missing.
+
+    Attributes:
+        name: the field's name.
+        spec: how a schema has it.
+        centre: mean of the logarithm.
+        spread: standard deviation of the logarithm.
+        decimals: that the numbers are rounded to.
+        missing: share of the cells.
+        strength: standard deviation of the first-order effect in the logit.
     """
 
     name: str
@@ -160,7 +224,15 @@ class Number:
     strength: float
 
     def draw(self, num_rows: int, rng: Generator) -> tuple[pa.Array, Floats]:
-        """The column and its effect [num_rows]."""
+        """Draw rows.
+
+        Args:
+            num_rows: how many, N.
+            rng: what they are drawn with.
+
+        Returns:
+            The column, and its effect, float64 [N].
+        """
         value = np.round(np.exp(self.centre + self.spread * rng.normal(size=num_rows)), self.decimals)
         absent = rng.random(num_rows) < self.missing
         effect = np.where(absent, 0.0, self.strength * (np.log1p(value) - self.centre) / self.spread)
@@ -169,7 +241,13 @@ class Number:
 
 @dataclass(frozen=True, eq=False)
 class Interaction:
-    """A planted interaction: its fields, one factor [V] per field, and its standard deviation in the logit."""
+    """A planted interaction.
+
+    Attributes:
+        fields: their names.
+        factors: one per field, float64 [V] each.
+        strength: its standard deviation in the logit.
+    """
 
     fields: tuple[str, ...]
     factors: tuple[Floats, ...]
@@ -178,7 +256,15 @@ class Interaction:
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """Fields, effects and bias, all fixed; rows can be drawn from it without end."""
+    """Fields, effects and bias, all fixed; rows can be drawn from it without end.
+
+    Attributes:
+        seed: what it was drawn from.
+        fields: in the order of the table.
+        interactions: the planted ones.
+        group: the field that GAUC groups by.
+        bias: of the logit.
+    """
 
     seed: int
     fields: tuple[Tokens | Number, ...]
@@ -187,7 +273,19 @@ class World:
     bias: float = 0.0
 
     def draw(self, num_rows: int, *, rng: Generator, unseen: Mapping[str, float] | None = None) -> SyntheticClickLog:
-        """Draw rows; `unseen` as in `SyntheticClickLog.new_rows`."""
+        """Draw rows.
+
+        Args:
+            num_rows: how many.
+            rng: what they are drawn with.
+            unseen: as in `SyntheticClickLog.new_rows`.
+
+        Returns:
+            The rows.
+
+        Raises:
+            SettingsError: `unseen` names another field or an impossible share.
+        """
         unseen = unseen or {}
         self._check_unseen(unseen)
         columns: dict[str, pa.Array] = {}
@@ -246,10 +344,26 @@ def make_click_log(
     `tags` (several per row, separated by "|"). Three are noise: `server`, `colour`, `ticket`. Planted are the pairs
     (category, hour), (device, site) and (country, position) and the triple (category, device, position).
 
-    seed: of the world and its rows. base_rate: mean click probability, in (0, 1). pair_strength, triple_strength:
-    standard deviation of each planted interaction in the logit. first_order_scale: multiplies all first-order
-    effects. With the defaults the best possible AUC is about 0.84, that of a model without interactions 0.66.
-    Raises SettingsError for an impossible `base_rate`.
+    With the defaults the best possible AUC is about 0.84, that of a model without interactions 0.66.
+
+    Args:
+        num_rows: how many.
+        seed: of the world and its rows.
+        base_rate: mean click probability, in (0, 1).
+        pair_strength: standard deviation of each planted pair in the logit.
+        triple_strength: standard deviation of the planted triple in the logit.
+        first_order_scale: multiplies all first-order effects.
+
+    Returns:
+        The rows, with the truth about them.
+
+    Raises:
+        SettingsError: `base_rate` is impossible.
+
+    Example:
+        >>> log = make_click_log(1_000, seed=1)
+        >>> log.table.num_rows, log.planted_pairs[0]
+        (1000, ('category', 'hour'))
     """
     rng = np.random.default_rng([0, seed])
     scale = first_order_scale
@@ -300,11 +414,32 @@ def make_search_log(
 ) -> SyntheticClickLog:
     """A log to test a search on: which fields are noise and what is planted differ from seed to seed.
 
-    All fields are categorical (`field_00`, ...), of a size drawn from `cardinality` (both ends included).
-    `num_noise` of them carry nothing; each other one has a first-order effect of `first_order_strength`, and
-    different pairs and triples of them are planted. Strengths are standard deviations in the logit.
+    All fields are categorical (`field_00`, ...).
 
-    Raises SettingsError where there are too few fields to plant that much, or a value is impossible.
+    Args:
+        num_rows: how many.
+        seed: of the world and its rows.
+        num_fields: how many, those of noise included.
+        num_noise: how many fields carry nothing.
+        num_pairs: how many different pairs of the other fields are planted.
+        num_triples: how many triples of them are.
+        cardinality: the range that the fields' sizes are drawn from, both ends included.
+        zipf: how fast the share of tokens falls with their rank.
+        base_rate: mean click probability, in (0, 1).
+        first_order_strength: standard deviation in the logit of the effect of each field that is no noise.
+        pair_strength: standard deviation of each planted pair in the logit.
+        triple_strength: standard deviation of each planted triple in the logit.
+
+    Returns:
+        The rows, with the truth about them.
+
+    Raises:
+        SettingsError: there are too few fields to plant that much, or a value is impossible.
+
+    Example:
+        >>> log = make_search_log(1_000, num_fields=6, num_noise=2, num_pairs=1, num_triples=0)
+        >>> len(log.schema.fields), len(log.noise_fields), len(log.planted_pairs)
+        (6, 2, 1)
     """
     informative = num_fields - num_noise
     for what, count, order in (("pairs", num_pairs, 2), ("triples", num_triples, 3)):
