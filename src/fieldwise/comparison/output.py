@@ -102,8 +102,8 @@ def to_records(results: Results) -> list[dict[str, Any]]:
         figures: dict[str, Any] = {}
         for name, value in statistics.items():
             figures |= {name: value and value.mean, f"{name}_std": value and value.std}
-        known = summary.published or {}
-        published = {f"published_{metric.name}": known.get(metric.name) for metric in results.metrics}
+        paper = summary.published or {}
+        published = {f"published_{metric.name}": paper.get(metric.name) for metric in results.metrics}
         table.append({**_whose(summary), **figures, **others, **published})
     return table
 

@@ -162,9 +162,9 @@ class Results(BaseModel):
     def _summarise(self, name: str, runs: Sequence[Run]) -> Summary:
         good = [run for run in runs if run.error is None]
         model = runs[0].model
-        known = None if self.dataset is None or name != model else published(self.dataset, model)
+        paper = None if self.dataset is None or name != model else published(self.dataset, model)
         if not good:
-            return Summary(name, model, len(runs), len(runs), published=known)
+            return Summary(name, model, len(runs), len(runs), published=paper)
         figures = {metric.name: _statistic(good, "test", metric.name) for metric in self.metrics}
         return Summary(
             name,
@@ -179,7 +179,7 @@ class Results(BaseModel):
             predict_rows_per_s=statistics.median(run.predict_rows_per_s for run in good),
             epochs=statistics.mean(run.epochs for run in good),
             seconds=statistics.mean(run.seconds for run in good),
-            published=known,
+            published=paper,
         )
 
 
@@ -192,16 +192,16 @@ def average_changes(comparisons: Sequence[Results], pairs: Mapping[str, str] = J
     metrics = comparisons[0].metrics if comparisons else ()
     rows = []
     for joint, single in pairs.items():
-        found: list[Mapping[str, float]] = []
+        gains: list[Mapping[str, float]] = []
         for comparison in comparisons:
             by_name = {summary.name: summary for summary in comparison.summaries()}
             if joint in by_name and single in by_name:
                 changes = _changes(by_name[joint], by_name[single], metrics)["changes"]
                 if len(changes) == len(metrics):
-                    found.append(changes)
-        if found:
-            averages = {f"{m.name}_change": statistics.mean(changes[m.name] for changes in found) for m in metrics}
-            rows.append({"model": joint, "base": single, "data_sets": len(found), **averages})
+                    gains.append(changes)
+        if gains:
+            averages = {f"{m.name}_change": statistics.mean(changes[m.name] for changes in gains) for m in metrics}
+            rows.append({"model": joint, "base": single, "data_sets": len(gains), **averages})
     return rows
 
 

@@ -147,16 +147,16 @@ def _file_name(name: str) -> str:
 
 def _differences(before: Settings, now: Settings) -> Iterator[tuple[str, Any, Any]]:
     """The settings that bind steps already taken and are not as before: name, then, now."""
-    then, wanted = binding_settings(before), binding_settings(now)
+    then, today = binding_settings(before), binding_settings(now)
     if now.wants_search:
         then["model.architecture"] = None  # the run has searched, as is wanted
         if now.search is not None and now.search.time_budget is not None:
-            then["training.epochs"] = wanted.get("training.epochs")  # as many as the time has left
-    for name in sorted(then.keys() | wanted.keys()):
+            then["training.epochs"] = today.get("training.epochs")  # as many as the time has left
+    for name in sorted(then.keys() | today.keys()):
         # A micro-batch was cut to the batch.
-        is_cut = name == "training.micro_batch" and then.get(name) == wanted.get("training.batch_size")
-        if wanted.get(name) != "auto" and then.get(name) != wanted.get(name) and not is_cut:
-            yield name, then.get(name), wanted.get(name)
+        is_cut = name == "training.micro_batch" and then.get(name) == today.get("training.batch_size")
+        if today.get(name) != "auto" and then.get(name) != today.get(name) and not is_cut:
+            yield name, then.get(name), today.get(name)
 
 
 def _would_end_alike(run: Run, before: Settings, now: Settings) -> bool:

@@ -118,10 +118,10 @@ def load_dataset(name: str, *, options: Mapping[str, Any] | None = None) -> Name
     """
     entry = _entry(name)
     options = options or {}
-    known = _options(entry)
+    loader_options = _options(entry)
     for option in options:
-        if option not in known:
-            raise SettingsError(f"data set '{name}' has no option '{option}'; {suggest(option, known)}")
+        if option not in loader_options:
+            raise SettingsError(f"data set '{name}' has no option '{option}'; {suggest(option, loader_options)}")
     return entry.load(**options)
 
 

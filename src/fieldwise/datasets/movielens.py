@@ -83,19 +83,19 @@ def load(
         DataError: the files are missing, damaged or cannot be fetched.
     """
     base = _base(directory)
-    found = _find(base)
-    if found is None and download:
+    folder = _find(base)
+    if folder is None and download:
         if base is None:
             raise DataError(f"no folder to download to: give one (--to DIR), or set {ENVIRONMENT} to one")
-        found = fetch(base, progress=progress)
-    if found is None:
+        folder = fetch(base, progress=progress)
+    if folder is None:
         where = f"in {base}" if base is not None else f"({ENVIRONMENT} is not set and no directory was given)"
         raise DataError(
             f"MovieLens-1M ({', '.join(FILES)}) was not found {where}; fetch it with `fieldwise download movielens-1m` "
             f"(download=True), or get ml-1m.zip from {SITE}, unpack it, and set {ENVIRONMENT} to the folder that "
             "holds `ml-1m`"
         )
-    return _prepare(found, user_id=user_id, movie_id=movie_id)
+    return _prepare(folder, user_id=user_id, movie_id=movie_id)
 
 
 def fetch(
@@ -187,8 +187,8 @@ def _prepare(folder: Path, *, user_id: bool, movie_id: bool) -> NamedDataset:
 
     columns: dict[str, pa.ChunkedArray] = {}
     fields: dict[str, FieldSpec] = {}
-    for name, wanted in (("user_id", user_id), ("movie_id", movie_id)):
-        if wanted:
+    for name, is_field in (("user_id", user_id), ("movie_id", movie_id)):
+        if is_field:
             columns[name], fields[name] = ratings[name], Categorical(min_count=1)
     for name in ("gender", "age", "occupation", "zip"):
         columns[name], fields[name] = users[name].take(user_rows), Categorical(min_count=1)
@@ -242,8 +242,8 @@ def _read(path: Path, names: tuple[str, ...], *, optional: int = 0) -> pa.Table:
         raise DataError(f"{path} is not the published file ({'::'.join(names[:count])}): {error}") from error
 
 
-def _look_up(keys: pa.ChunkedArray, known: pa.ChunkedArray, folder: Path, what: str, file: str) -> pa.ChunkedArray:
-    rows = pc.index_in(keys, value_set=known)
+def _look_up(keys: pa.ChunkedArray, table_keys: pa.ChunkedArray, folder: Path, what: str, file: str) -> pa.ChunkedArray:
+    rows = pc.index_in(keys, value_set=table_keys)
     if rows.null_count:
         stranger = keys.filter(pc.is_null(rows))[0]
         raise DataError(f"{folder / 'ratings.dat'} names {what} {stranger}, which {folder / file} does not hold")

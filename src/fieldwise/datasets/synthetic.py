@@ -295,13 +295,13 @@ class World:
             if isinstance(field, Number):
                 columns[field.name], effect = field.draw(num_rows, rng)
             else:
-                chosen = field.draw(num_rows, rng)
+                tokens = field.draw(num_rows, rng)
                 if share := unseen.get(field.name, 0.0):
                     fresh = len(field.tokens) + rng.integers(len(field.unseen), size=num_rows)
-                    chosen = np.where(rng.random(num_rows) < share, fresh, chosen)
-                columns[field.name] = pa.concat_arrays([field.tokens, field.unseen]).take(pa.array(chosen))
+                    tokens = np.where(rng.random(num_rows) < share, fresh, tokens)
+                columns[field.name] = pa.concat_arrays([field.tokens, field.unseen]).take(pa.array(tokens))
                 # Every unseen token shares the one entry behind the vocabulary, which has no effect.
-                position[field.name] = np.minimum(chosen, len(field.tokens))
+                position[field.name] = np.minimum(tokens, len(field.tokens))
                 effect = field.strength * np.append(field.unit_effect, 0.0)[position[field.name]]
             if field.strength:
                 effects[field.name,] = effect
@@ -467,8 +467,8 @@ def make_search_log(
     planted = []
     for order, count, strength in ((2, num_pairs, pair_strength), (3, num_triples, triple_strength)):
         possibilities = list(combinations(able, order))
-        chosen = np.sort(rng.permutation(len(possibilities))[:count])
-        planted += [_plant(possibilities[i], strength, rng) for i in chosen]
+        places = np.sort(rng.permutation(len(possibilities))[:count])
+        planted += [_plant(possibilities[i], strength, rng) for i in places]
     world = _world(seed, fields, planted, base_rate=base_rate)
     return world.draw(num_rows, rng=np.random.default_rng([1, seed]))
 

@@ -102,5 +102,5 @@ def _is_on_screen(handler: logging.Handler) -> bool:
     stream = getattr(handler, "stream", None) or getattr(getattr(handler, "console", None), "file", None)
     if stream is None:
         return False
-    known = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
-    return any(stream is one for one in known) or bool(getattr(stream, "isatty", bool)())
+    screens = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    return any(stream is one for one in screens) or bool(getattr(stream, "isatty", bool)())

@@ -129,10 +129,10 @@ def new_file(path: str | Path, *, mode: int = 0o666) -> Iterator[Path]:
         # Exclusively: not even a link that somebody has put there is followed.
         os.close(os.open(work, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), mode))
         try:
-            wanted = stat.S_IMODE(work.stat().st_mode)
+            permissions = stat.S_IMODE(work.stat().st_mode)
             yield work
-            if stat.S_IMODE(work.stat().st_mode) != wanted:
-                work.chmod(wanted)  # safetensors hides its files from everybody else
+            if stat.S_IMODE(work.stat().st_mode) != permissions:
+                work.chmod(permissions)  # safetensors hides its files from everybody else
             _sync_file(work)
             work.replace(path)
         except BaseException:

@@ -210,19 +210,19 @@ def _draw(optuna: Any, ranges: Ranges, done: list[Trial], seed: tuple[int, ...])
     return {name: _from_optuna(ranges[name], params[name]) for name in distributions}
 
 
-def _distribution(optuna: Any, chosen: Choice | Range) -> Any:
-    if isinstance(chosen, Choice):
-        return optuna.distributions.CategoricalDistribution([json.dumps(one) for one in chosen.choices])
-    kind = optuna.distributions.IntDistribution if chosen.whole else optuna.distributions.FloatDistribution
-    return kind(chosen.low, chosen.high, log=chosen.log)
+def _distribution(optuna: Any, setting_range: Choice | Range) -> Any:
+    if isinstance(setting_range, Choice):
+        return optuna.distributions.CategoricalDistribution([json.dumps(one) for one in setting_range.choices])
+    kind = optuna.distributions.IntDistribution if setting_range.whole else optuna.distributions.FloatDistribution
+    return kind(setting_range.low, setting_range.high, log=setting_range.log)
 
 
-def _to_optuna(chosen: Choice | Range, value: Any) -> Any:
-    return json.dumps(value) if isinstance(chosen, Choice) else value
+def _to_optuna(setting_range: Choice | Range, value: Any) -> Any:
+    return json.dumps(value) if isinstance(setting_range, Choice) else value
 
 
-def _from_optuna(chosen: Choice | Range, value: Any) -> Any:
-    return json.loads(value) if isinstance(chosen, Choice) else value
+def _from_optuna(setting_range: Choice | Range, value: Any) -> Any:
+    return json.loads(value) if isinstance(setting_range, Choice) else value
 
 
 # ---- on disk
@@ -250,5 +250,5 @@ def _read(path: Path, ranges: Ranges, seed: int) -> list[Trial]:
     return record.trials
 
 
-def _range_text(chosen: Choice | Range | None) -> str:
-    return "not there" if chosen is None else chosen.model_dump_json()
+def _range_text(setting_range: Choice | Range | None) -> str:
+    return "not there" if setting_range is None else setting_range.model_dump_json()

@@ -119,8 +119,8 @@ def _check_model(model: Table, loss: str, num_categorical: int, num_columns: int
             _, fields, floats, tokens = bases[base.place]
             if not {int(i) for i in np.frombuffer(fields, "<i4")} <= used:
                 raise PredictorFormatError("its trees combine a column of tokens that is not there")
-            for splits, known in ((floats, float_splits), (tokens, token_splits)):
-                if not {(int(s["index"]), int(s["value"])) for s in np.frombuffer(splits, _SPLIT)} <= known:
+            for splits, questions in ((floats, float_splits), (tokens, token_splits)):
+                if not {(int(s["index"]), int(s["value"])) for s in np.frombuffer(splits, _SPLIT)} <= questions:
                     raise PredictorFormatError("its trees combine a question that is not there")
         combinations.append((bases[base.place], ctr.whole(1)))
         ctr_borders.append(feature.array(1, "<f4"))

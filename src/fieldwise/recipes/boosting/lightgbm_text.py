@@ -140,16 +140,16 @@ def _tree(i: int, block: str, num_columns: int) -> str:
     listing = [word for word, kind in zip(entries["threshold"].split(), kinds, strict=True) if kind & 1]
     if len(listing) != sets or not all(_WHOLE.fullmatch(word) and 0 <= int(word) < sets for word in listing):
         raise PredictorFormatError(f"{where}: its splits into sets of tokens do not fit num_cat={sets}")
-    kept = ["num_leaves", "num_cat", *_PER_SPLIT, "leaf_value"]
+    keys = ["num_leaves", "num_cat", *_PER_SPLIT, "leaf_value"]
     if sets:
-        kept += _SETS
+        keys += _SETS
         if not {*_SETS} <= entries.keys():
             raise PredictorFormatError(f"{where} splits by sets of tokens, but lists none")
         bounds = whole("cat_boundaries", sets + 1, lambda n: n >= 0)
         if bounds[0] != 0 or sorted(set(bounds)) != bounds:
             raise PredictorFormatError(f"{where}: 'cat_boundaries' must increase from 0")
         whole("cat_threshold", bounds[-1], lambda n: 0 <= n < 2**32)
-    lines = [f"{key}={' '.join(entries[key].split())}" for key in kept]
+    lines = [f"{key}={' '.join(entries[key].split())}" for key in keys]
     return "\n".join([f"Tree={i}", *lines, "is_linear=0", f"shrinkage={entries.get('shrinkage', '1')}", "", "", ""])
 
 

@@ -42,9 +42,9 @@ class TokenLists:
         row = np.repeat(np.arange(len(lists)), np.diff(lists.offsets))
         # Ids fall with a token's count, so the frequent ones are the first.
         token = lists.values - FIRST_TOKEN
-        kept = (token >= 0) & (token < self.most)
+        frequent = (token >= 0) & (token < self.most)
         present = np.zeros((self.most, len(lists)))
-        present[token[kept], row[kept]] = 1.0
+        present[token[frequent], row[frequent]] = 1.0
         count = np.bincount(row[lists.values != MISSING], minlength=len(lists)).astype(np.float64)
         return [*present, count]
 
@@ -139,8 +139,8 @@ class RawColumns:
 
     def tokens(self) -> list[pa.StringArray]:
         """The tokens of each categorical column of `RawRows`, the first one having the id `FIRST_TOKEN`."""
-        known = [e.whole if isinstance(e, _Lists) else e for e in self.encodings.values() if e is not None]
-        return [encoding.vocabulary.tokens for encoding in known]
+        encodings = [e.whole if isinstance(e, _Lists) else e for e in self.encodings.values() if e is not None]
+        return [encoding.vocabulary.tokens for encoding in encodings]
 
     @property
     def num_columns(self) -> int:

@@ -149,12 +149,12 @@ class FittedTrees(FittedModel):
             read = LightGBMTrees.from_bytes(bytes(trees), loss, num_columns=columns.num_columns)
         else:
             read = CatBoostTrees.from_bytes(bytes(trees), loss, columns.tokens(), num_columns=columns.num_columns)
-        for what, said, found in (
+        for what, recorded, counted in (
             ("rounds", state.rounds, read.rounds),
             ("parameters", state.parameters, read.parameters),
         ):
-            if said != found:
-                raise PredictorFormatError(f"the trees have {found:,} {what}, {said:,} expected")
+            if recorded != counted:
+                raise PredictorFormatError(f"the trees have {counted:,} {what}, {recorded:,} expected")
         return cls(state.name, settings, objective, columns, read)
 
 
