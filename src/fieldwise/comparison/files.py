@@ -15,11 +15,15 @@ from fieldwise.validation import describe_any
 def write(comparison: Comparison, directory: str | Path) -> list[Path]:
     """Write tables and pictures.
 
+    Args:
+        comparison: what came of it.
+        directory: where; made where it is missing.
+
     Returns:
         The files.
 
     Raises:
-        StorageError: where the directory cannot be written to.
+        StorageError: the directory cannot be written to.
     """
     directory = Path(directory)
     texts = {
@@ -34,8 +38,19 @@ def write(comparison: Comparison, directory: str | Path) -> list[Path]:
 def read(directory: str | Path) -> Comparison:
     """The comparison that `write`, or `fieldwise.compare(out=...)`, has written into a directory.
 
+    Args:
+        directory: where.
+
+    Returns:
+        The comparison.
+
     Raises:
-        SettingsError: where there is none, or it cannot be read.
+        SettingsError: there is none, or it cannot be read.
+
+    Example:
+        >>> read("nowhere")
+        Traceback (most recent call last):
+        fieldwise.errors.SettingsError: nowhere holds no comparison (comparison.json is missing)
     """
     path = Path(directory) / "comparison.json"
     try:

@@ -15,7 +15,15 @@ _PARTS = {"train": "rows to train", "valid": "to validate", "test": "to test"}
 
 
 def to_section(results: Results, *, short: bool = False) -> Section:
-    """The table as it is printed, a row per contender. short: the metrics only, which fit into a line."""
+    """The table as it is printed, a row per contender.
+
+    Args:
+        results: of the comparison.
+        short: the metrics only, which fit into a line.
+
+    Returns:
+        The table.
+    """
     names, cells = header(results), rows(results)
     if short:
         last = 2 + 2 * len(results.metrics)

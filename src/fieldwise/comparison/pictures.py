@@ -13,11 +13,15 @@ from fieldwise.reporting.labels import place_labels
 def draw(results: Results, directory: Path) -> list[Path]:
     """Draw the first metric on the test rows against parameters and against training time, as PNG and SVG.
 
+    Args:
+        results: of the comparison.
+        directory: where; made where it is missing.
+
     Returns:
         The files, none without matplotlib.
 
     Raises:
-        SettingsError: where the directory cannot be written to.
+        StorageError: the directory cannot be written to.
     """
     if not can_draw():
         return []

@@ -20,11 +20,24 @@ from fieldwise.training.history import History
 class Run(BaseModel):
     """One contender trained with one seed.
 
-    settings: all of them, as they were settled. parameters: `all` and, of networks, `without_embeddings`. metrics: by
-    part (`valid`, `test`) and name; the test rows were looked at once, at the end. history: of a network. epochs:
-    passes over the training rows, or boosting rounds. seconds: of training, and of the search where there was one.
-    train_rows_per_s: median over the epochs, of trees rows times rounds per second. tuned: the settings that tuning
-    chose. error: why there is nothing of the above.
+    Attributes:
+        contender: its name.
+        model: what it is.
+        seed: of the run.
+        settings: all of them, as they were settled.
+        tuned: the settings that tuning chose.
+        parameters: `all` and, of networks, `without_embeddings`.
+        metrics: by part (`valid`, `test`) and name; the test rows were looked at once, at the end.
+        history: of a network.
+        epochs: passes over the training rows, or boosting rounds.
+        best_epoch: the one that is kept.
+        seconds: of training, and of the search where there was one.
+        train_rows_per_s: median over the epochs, of trees rows times rounds per second.
+        predict_rows_per_s: over the test rows.
+        created: when, in UTC.
+        environment: where it was trained.
+        versions: that figures depend on.
+        error: why there is nothing of the above.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -50,7 +63,17 @@ class Run(BaseModel):
 
 @dataclass(frozen=True)
 class Statistic:
-    """Mean and standard deviation (None for a single value) of a figure over seeds, and the values themselves."""
+    """A figure over seeds.
+
+    Attributes:
+        mean: over the values.
+        std: their standard deviation; None for a single value.
+        values: one per seed.
+
+    Example:
+        >>> Statistic.of([1.0, 3.0])
+        Statistic(mean=2.0, std=1.4142135623730951, values=(1.0, 3.0))
+    """
 
     mean: float
     std: float | None
@@ -58,14 +81,17 @@ class Statistic:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Statistic:
-        """Of at least one value."""
+        """Mean and standard deviation of at least one value."""
         return cls(statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None, tuple(values))
 
 
 class MetricSpec(BaseModel):
     """A metric of the comparison's table.
 
-    name: as `Run.metrics` has it. label: as it is printed. better: whether the larger or the smaller figure is.
+    Attributes:
+        name: as `Run.metrics` has it.
+        label: as it is printed.
+        better: whether the larger or the smaller figure is.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -86,11 +112,25 @@ BINARY = (
 class Summary:
     """The runs of one contender taken together.
 
-    figures: by metric, on the test rows; a metric is missing where every run failed, or where it is undefined.
-    valid: the monitored metric on the validation rows. changes: by metric, to the base. relative: of the first metric,
-    figure / figure of the base - 1, as AIM's paper counts it for the AUC. p_values: by metric, of an unpaired two-sided
-    t-test (Welch) against the best of the contenders that are not ours, for ours only; none with a single seed.
-    stars: by metric, `**` for a significantly better figure at 0.01, `*` at 0.05, else nothing. published: by metric.
+    Attributes:
+        name: the contender's.
+        model: what it is.
+        seeds: how many runs.
+        failed: how many of them failed.
+        figures: by metric, on the test rows; a metric is missing where every run failed, or where it is undefined.
+        valid: the monitored metric on the validation rows.
+        changes: by metric, to the base.
+        relative: of the first metric, figure / figure of the base - 1, as AIM's paper counts it for the AUC.
+        p_values: by metric, of an unpaired two-sided t-test (Welch) against the best of the contenders that are not
+            ours, for ours only; none with a single seed.
+        stars: by metric, `**` for a significantly better figure at 0.01, `*` at 0.05, else nothing.
+        parameters: all of them.
+        parameters_without_embeddings: of networks.
+        train_rows_per_s: median over the runs.
+        predict_rows_per_s: median over the runs.
+        epochs: mean over the runs.
+        seconds: mean over the runs.
+        published: by metric.
     """
 
     name: str
@@ -186,8 +226,13 @@ class Results(BaseModel):
 def average_changes(comparisons: Sequence[Results], pairs: Mapping[str, str] = JOINT) -> list[dict[str, Any]]:
     """How much joint models add to their single ones, on average over data sets (AutoInt, table 5).
 
-    pairs: joint model -> single model, by contender name. A pair counts on the data sets that have both, and all
-    metrics of the first comparison.
+    Args:
+        comparisons: one per data set.
+        pairs: joint model -> single model, by contender name. A pair counts on the data sets that have both, and all
+            metrics of the first comparison.
+
+    Returns:
+        A row per pair in plain numbers.
     """
     metrics = comparisons[0].metrics if comparisons else ()
     rows = []
