@@ -259,7 +259,7 @@ def test_a_wrong_input_leaves_no_unfinished_run(tmp_path: Path, csv: Path) -> No
 @pytest.mark.parametrize("damage", ["cut", "flip", "json"])
 def test_a_damaged_checkpoint_is_refused(unfinished: Path, damage: str) -> None:
     run = RunDirectory.beside(unfinished)
-    path = run.directory / "run.json" if damage == "json" else run.checkpoint
+    path = run.path / "run.json" if damage == "json" else run.checkpoint
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2] if damage != "flip" else b"\xff" * 8 + content[8:])
     with pytest.raises(TrainingError, match="cannot be read"):
@@ -376,7 +376,7 @@ def test_a_checkpoint_that_cannot_be_written(clicks: pa.Table, tmp_path: Path) -
     trainer.save(tmp_path / "state.safetensors")
     other = fw.train(clicks, label="click", settings={**SETTINGS, "epochs": 1}, progress=False)
     with pytest.raises(TrainingError, match="is a checkpoint of another model"):
-        Trainer(other.model).restore(tmp_path / "state.safetensors")
+        Trainer(other.model.network).restore(tmp_path / "state.safetensors")
 
 
 def test_sigkill_at_random_moments(csv: Path, tmp_path: Path) -> None:
@@ -430,3 +430,46 @@ def test_the_best_weights_are_read_back_or_refused(csv: Path, tmp_path: Path, da
         path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(TrainingError, match=r"there is no checkpoint .*best-3|best-3\.safetensors cannot be read: it "):
         best.restore(3, weights)
+
+
+def test_a_resumed_run_may_have_more_epochs_another_patience_and_interval(
+    csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constant = {**SETTINGS, "schedule": "constant"}
+    longer = {**constant, "epochs": 7, "patience": 7, "checkpoint_minutes": 1.0, "allocator": "system"}
+    whole = fw.train(csv, label="click", settings=longer, progress=False)
+    with monkeypatch.context() as context:
+        killing(context, after_steps=30)
+        with pytest.raises(Killed):
+            fw.train(csv, label="click", settings=constant, out=tmp_path / "m", progress=False)
+    resumed = fw.train(csv, label="click", settings=longer, out=tmp_path / "m", resume=True, progress=False)
+    assert len(resumed.history.records) == 7
+    assert_same_outcome(resumed, whole)
+
+
+def test_a_run_that_was_to_end_goes_on_with_more_epochs(
+    csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between its last checkpoint and the saving of the model."""
+    constant = {**SETTINGS, "schedule": "constant"}
+    longer = {**constant, "epochs": 6, "patience": 9}
+    whole = fw.train(csv, label="click", settings=longer, progress=False)
+    with monkeypatch.context() as context:
+        context.setattr(fw.Predictor, "save", lambda *a, **k: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            fw.train(csv, label="click", settings=constant, out=tmp_path / "m", progress=False)
+    resumed = fw.train(csv, label="click", settings=longer, out=tmp_path / "m", resume=True, progress=False)
+    assert_same_outcome(resumed, whole)
+
+
+def test_epochs_bind_where_the_learning_rate_falls_over_all_of_them(
+    csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as context:
+        killing(context, after_steps=30)
+        with pytest.raises(Killed):
+            fw.train(csv, label="click", settings=SETTINGS, out=tmp_path / "m", progress=False)
+    with pytest.raises(TrainingError, match=r"setting 'training.epochs' was 4 and is 9"):
+        fw.train(
+            csv, label="click", settings={**SETTINGS, "epochs": 9}, out=tmp_path / "m", resume=True, progress=False
+        )

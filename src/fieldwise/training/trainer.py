@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -153,8 +154,10 @@ class Trainer:
         self.state = state
 
     def _run(self, train: Dataset, valid: Dataset | None, request: StopRequest) -> None:
-        state, settings = self.state, self.settings
+        state = self.state
         counts, loader = train.id_counts(), Loader(train, self.device)
+        # What ended an earlier part of the run need not end this one: it may have more epochs, or more patience.
+        state.history.ended = self._why_ended()
         while not state.history.ended:
             with self.reporter.rows(len(train), f"epoch {state.epoch}", done=state.rows) as progress:
                 self._train_epoch(train, loader, progress, request)
@@ -164,12 +167,17 @@ class Trainer:
                 with self.reporter.rows(len(valid), "validation") as progress:
                     metrics = evaluate_model(self.model, valid, self.objective, progress=progress)
             self._finish_epoch(len(train), metrics)
-            if state.waited >= settings.patience:
-                state.history.ended = "early stop"
-            elif len(state.history.records) >= settings.epochs:
-                state.history.ended = "all epochs"
+            state.history.ended = self._why_ended()
             if self.checkpoint is not None:
                 self.save(self.checkpoint)
+
+    def _why_ended(self) -> Literal["", "early stop", "all epochs"]:
+        """Why training ends before the next epoch; empty where it goes on. An epoch under way is finished first."""
+        if self.state.rows:
+            return ""
+        if self.state.waited >= self.settings.patience:
+            return "early stop"
+        return "all epochs" if len(self.state.history.records) >= self.settings.epochs else ""
 
     def _train_epoch(self, train: Dataset, loader: Loader, progress: Progress, request: StopRequest) -> None:
         state, size = self.state, self.settings.batch_size
