@@ -81,7 +81,8 @@ def compare(
 
     Raises:
         DataError: the rows cannot be used; so SchemaError and SettingsError; all before any training.
-        TrainingError: another process works in `out`.
+        TrainingError: every trial of a tuning failed.
+        StorageError: another process works in `out`, or it cannot be written.
 
     Example:
         >>> import fieldwise as fw

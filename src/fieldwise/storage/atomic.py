@@ -29,7 +29,7 @@ _NO_SYNC_OF_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write a text file in UTF-8, with the line ends as they are in `text`.
+    r"""Write a text file in UTF-8, with the line ends as they are in `text`.
 
     Args:
         path: where; missing folders are made.
@@ -40,6 +40,10 @@ def write_text(path: str | Path, text: str) -> Path:
 
     Raises:
         StorageError: it cannot be written; what stood there before is untouched.
+
+    Example:
+        >>> write_text("notes/today.txt", "all is well\n").read_text()
+        'all is well\n'
     """
     return write_bytes(path, text.encode("utf-8"))
 
@@ -99,9 +103,19 @@ def open_new(path: str | Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
         path: the place; missing folders are made.
         mode: who may do what with it, less what the umask takes away.
 
+    Yields:
+        The file.
+
     Raises:
         StorageError: it cannot be written, or the block raised an OSError of its own; what stood there before is
             untouched, and nothing is left behind.
+
+    Example:
+        >>> with open_new("rows.bin") as file:
+        ...     Path("rows.bin").exists(), file.write(b"1234")
+        (False, 4)
+        >>> Path("rows.bin").read_bytes()
+        b'1234'
     """
     with new_file(path, mode=mode) as work, work.open("r+b") as file:
         yield file
@@ -117,6 +131,9 @@ def new_file(path: str | Path, *, mode: int = 0o666) -> Iterator[Path]:
     Args:
         path: the place; missing folders are made.
         mode: who may do what with the file, less what the umask takes away.
+
+    Yields:
+        The name.
 
     Raises:
         StorageError: it cannot be written, or the block raised an OSError of its own; what stood there before is
@@ -153,9 +170,18 @@ def new_directory(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
         path: the place; missing folders are made.
         replace: whether what stands there, a directory or a link to one, may give way.
 
+    Yields:
+        The directory, under another name.
+
     Raises:
         StorageError: it cannot be written, or something stands there that may not give way; it is then untouched, and
             nothing is left behind.
+
+    Example:
+        >>> with new_directory("model") as work:
+        ...     _ = write_text(work / "card.json", "{}")
+        >>> [path.name for path in Path("model").iterdir()]
+        ['card.json']
     """
     path = Path(path)
     with _made_parents(path):
@@ -211,7 +237,15 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
-    """What the system says of a path that cannot be written, as the error to raise."""
+    """What the system says of a path that cannot be written, as the error to raise.
+
+    Args:
+        path: that was to be written.
+        error: the system's.
+
+    Returns:
+        The error.
+    """
     reason = error.strerror or str(error)
     if error.errno == errno.EISDIR:
         return StorageError(f"cannot write {path}: it is a directory; name a file in it", error.errno, str(path))

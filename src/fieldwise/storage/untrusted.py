@@ -52,7 +52,14 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @contextmanager
 def blaming(path: Path) -> Iterator[None]:
-    """Turns every error of a block into a PredictorFormatError that begins with `path`."""
+    """Says every error of a block as one over a file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        PredictorFormatError: the block raised something; the message begins with `path`.
+    """
     try:
         yield
     except FileNotFoundError as error:
@@ -77,8 +84,15 @@ def _shortened(text: str) -> str:
 
 
 class CheckedFile:
-    """An open file that hashes what is read from it, if wanted. size: in bytes, of the file itself, not of
-    its path. position: bytes read so far.
+    """An open file that hashes what is read from it, if wanted.
+
+    Args:
+        file: open, at its beginning.
+        hashed: whether what is read is hashed.
+
+    Attributes:
+        size: in bytes, of the file itself, not of its path.
+        position: bytes read so far.
     """
 
     def __init__(self, file: io.FileIO, *, hashed: bool) -> None:
@@ -88,13 +102,30 @@ class CheckedFile:
         self.size = os.fstat(file.fileno()).st_size
 
     def read(self, count: int) -> bytearray:
-        """The next `count` bytes. Raises PredictorFormatError where there are fewer."""
+        """The next bytes.
+
+        Args:
+            count: how many.
+
+        Returns:
+            As many.
+
+        Raises:
+            PredictorFormatError: there are fewer.
+        """
         data = bytearray(count)
         self.read_into(memoryview(data))
         return data
 
     def read_into(self, target: memoryview) -> None:
-        """Fill `target` [bytes] with the next ones. Raises PredictorFormatError where there are fewer."""
+        """Fill a piece of memory with the next bytes.
+
+        Args:
+            target: as many bytes as are wanted.
+
+        Raises:
+            PredictorFormatError: there are fewer.
+        """
         while target:
             count = self._file.readinto(target[:_PIECE])
             if not count:
@@ -105,7 +136,14 @@ class CheckedFile:
             target = target[count:]
 
     def require(self, sha256: str) -> None:
-        """Compare the hash of all that was read. Raises PredictorFormatError where it differs."""
+        """Compare the hash of all that was read.
+
+        Args:
+            sha256: what it must be, in hexadecimal digits.
+
+        Raises:
+            PredictorFormatError: it differs.
+        """
         assert self._digest is not None
         if self._digest.hexdigest() != sha256:
             raise PredictorFormatError("it is not as it was written (its SHA-256 differs)")
@@ -119,6 +157,9 @@ def open_regular(path: Path, *, hashed: bool = False) -> Iterator[CheckedFile]:
         path: of the file. Caches of downloads, data versioning and mounted volumes put links where files are meant, and
             whoever could lead one astray could as well put another file there.
         hashed: whether what is read is hashed, for `CheckedFile.require`.
+
+    Yields:
+        The open file.
 
     Raises:
         PredictorFormatError: it is no regular file, or was exchanged while it was opened.
@@ -157,9 +198,22 @@ def _open_at_once(path: str, flags: int) -> int:
 
 
 def parse_json(data: bytes | bytearray | str) -> Any:
-    """JSON, strictly: no key twice, no NaN or infinity, no number beyond 64 bits, no half characters; bytes are UTF-8.
+    """JSON, strictly: no key twice, no NaN or infinity, no number beyond 64 bits, no half characters.
 
-    Raises ValueError and PredictorFormatError.
+    Args:
+        data: text, or bytes in UTF-8.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        ValueError: it is no JSON.
+        PredictorFormatError: it is JSON, but not strictly.
+
+    Example:
+        >>> parse_json('{"epochs": 3, "epochs": 4}')
+        Traceback (most recent call last):
+        fieldwise.errors.PredictorFormatError: the key 'epochs' stands twice
     """
     text = data if isinstance(data, str) else data.decode("utf-8")
     result = json.loads(
@@ -196,7 +250,18 @@ def _fraction(digits: str) -> float:
 
 
 def validate(model: type[Model], data: Any) -> Model:
-    """`data` as a `model`. Raises PredictorFormatError with the first entry that is wrong."""
+    """Data as a pydantic model.
+
+    Args:
+        model: the class.
+        data: what was read.
+
+    Returns:
+        An object of the class.
+
+    Raises:
+        PredictorFormatError: the data are none; the message names the first entry that is wrong.
+    """
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -206,9 +271,18 @@ def validate(model: type[Model], data: Any) -> Model:
 
 
 def parse_table(data: bytearray, schema: pa.Schema) -> pa.Table:
-    """An Arrow file as a table that lies in `data`; of that schema, uncompressed, and checked in full.
+    """An Arrow file as a table that lies in `data`.
 
-    Raises PredictorFormatError and Arrow's errors.
+    Args:
+        data: the whole file.
+        schema: what it must have.
+
+    Returns:
+        The table, checked in full.
+
+    Raises:
+        PredictorFormatError: it is no Arrow file, of another schema, or compressed.
+        pyarrow.ArrowInvalid: it is damaged; so other errors of Arrow's.
     """
     import pyarrow as pa
     import pyarrow.ipc
@@ -262,8 +336,15 @@ class _TensorRecord(BaseModel):
 def read_tensor_order(file: CheckedFile, expected: Mapping[str, Tensor]) -> list[str]:
     """The names of a safetensors file's tensors as they lie in it; `file` then stands at the first one.
 
-    expected: what must be there, no more and no less, by shape and dtype; the tensors may be on the meta device.
-    Raises PredictorFormatError where it is not, and where the tensors do not fill the file without gaps.
+    Args:
+        file: at its beginning.
+        expected: what must be there, no more and no less, by shape and dtype; the tensors may be on the meta device.
+
+    Returns:
+        The names.
+
+    Raises:
+        PredictorFormatError: something else is there, or the tensors do not fill the file without gaps.
     """
     _, records = _read_header(file)
     for name in sorted(expected.keys() ^ records.keys()):
@@ -282,7 +363,14 @@ def read_tensor_order(file: CheckedFile, expected: Mapping[str, Tensor]) -> list
 def read_all_tensors(file: CheckedFile) -> tuple[dict[str, str], dict[str, Tensor]]:
     """The texts in a safetensors file's header, and its tensors, whichever they are.
 
-    Raises PredictorFormatError where the tensors do not fill the file without gaps.
+    Args:
+        file: at its beginning.
+
+    Returns:
+        The texts and the tensors, by name.
+
+    Raises:
+        PredictorFormatError: the tensors do not fill the file without gaps.
     """
     import torch
 
@@ -323,7 +411,16 @@ def _require_no_gaps(file: CheckedFile, records: Mapping[str, _TensorRecord]) ->
 
 
 def read_tensors(file: CheckedFile, tensors: Mapping[str, Tensor], order: list[str]) -> None:
-    """Fill contiguous CPU tensors, in the order in which they lie in the file, without a copy in between."""
+    """Fill tensors, without a copy in between.
+
+    Args:
+        file: at the first tensor.
+        tensors: contiguous ones on the CPU, by name.
+        order: in which they lie in the file.
+
+    Raises:
+        PredictorFormatError: the file is too short, or a boolean is neither true nor false.
+    """
     import torch
 
     for name in order:
@@ -335,7 +432,14 @@ def read_tensors(file: CheckedFile, tensors: Mapping[str, Tensor], order: list[s
 
 
 def require_finite(tensors: Mapping[str, Tensor]) -> None:
-    """Refuse NaN and infinity: predictions would be NaN without a word. Raises PredictorFormatError."""
+    """Refuse NaN and infinity: predictions would be NaN without a word.
+
+    Args:
+        tensors: by name.
+
+    Raises:
+        PredictorFormatError: a tensor holds them; the message names it.
+    """
     import torch
 
     for name, tensor in tensors.items():

@@ -21,7 +21,8 @@ from fieldwise.errors import PredictorFormatError
 class FlatBuffer:
     """The bytes of one buffer. Vectors together may be as long as the buffer, for none is written twice.
 
-    content: all its bytes.
+    Args:
+        content: all its bytes.
     """
 
     def __init__(self, content: memoryview) -> None:
@@ -29,7 +30,18 @@ class FlatBuffer:
         self._left = len(content)
 
     def number(self, form: str, place: int) -> int:
-        """The whole number that stands at a place. Raises PredictorFormatError outside the buffer."""
+        """The whole number that stands at a place.
+
+        Args:
+            form: as `struct` calls it.
+            place: in bytes.
+
+        Returns:
+            The number.
+
+        Raises:
+            PredictorFormatError: the place is outside the buffer.
+        """
         if not 0 <= place <= len(self.content) - struct.calcsize(form):
             raise PredictorFormatError("it points outside itself")
         (value,) = struct.unpack_from(f"<{form}", self.content, place)

@@ -43,7 +43,18 @@ _TREE = ("num_leaves", "num_cat", *_PER_SPLIT, "leaf_value", *_SETS, "is_linear"
 
 
 def count_numbers(text: str) -> int:
-    """The numbers in the trees: thresholds, tokens that splits list, and leaves."""
+    r"""The numbers in the trees: thresholds, tokens that splits list, and leaves.
+
+    Args:
+        text: a model file.
+
+    Returns:
+        How many.
+
+    Example:
+        >>> count_numbers("num_cat=0\nthreshold=0.5 1.5\nleaf_value=1 2 3\n")
+        5
+    """
     count = 0
     for line in text.splitlines():
         key, _, values = line.partition("=")
@@ -63,6 +74,9 @@ def checked(content: bytes, *, objective: str, num_columns: int) -> str:
         content: a model file.
         objective: what its line of that name must say.
         num_columns: columns of the rows that the trees were trained on.
+
+    Returns:
+        The text.
 
     Raises:
         PredictorFormatError: it is no such file; the message names the tree and the entry.
