@@ -24,6 +24,14 @@ def write(comparison: Comparison, directory: str | Path) -> list[Path]:
 
     Raises:
         StorageError: the directory cannot be written to.
+
+    Example:
+        >>> rows = {"train": 80, "valid": 10, "test": 10}
+        >>> comparison = Comparison(source="clicks.csv", rows=rows, split_seed=0, base="lr", ours=[], order=["lr"])
+        >>> [path.name for path in write(comparison, "figures")][:3]
+        ['comparison.json', 'comparison.csv', 'comparison.md']
+        >>> read("figures") == comparison
+        True
     """
     directory = Path(directory)
     texts = {

@@ -233,6 +233,10 @@ def average_changes(comparisons: Sequence[Results], pairs: Mapping[str, str] = J
 
     Returns:
         A row per pair in plain numbers.
+
+    Example:
+        >>> average_changes([])
+        []
     """
     metrics = comparisons[0].metrics if comparisons else ()
     rows = []

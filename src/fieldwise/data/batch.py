@@ -73,7 +73,14 @@ class Batch:
             )
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device; from the CPU to a GPU through pinned memory, without waiting."""
+        """The same batch on another device; from the CPU to a GPU through pinned memory, without waiting.
+
+        Args:
+            device: where to.
+
+        Returns:
+            A new batch.
+        """
         pinned = torch.device(device).type == "cuda" and self.categorical.device.type == "cpu"
 
         def move(tensor: Tensor) -> Tensor:

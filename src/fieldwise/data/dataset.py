@@ -30,6 +30,17 @@ class Dataset:
     Shape:
         label, weight: float32 [N].
         group: int32 [N].
+
+    Example:
+        >>> import pyarrow as pa
+        >>> from fieldwise.encoding.encoder import Encoder
+        >>> from fieldwise.schema import Schema
+        >>> table = pa.table({"user": ["ann", "bob", "ann"]})
+        >>> encoder = Encoder.fit(table, Schema(label="click", fields={"user": "categorical"}))
+        >>> dataset = Dataset(encoder.layout, encoder.encode(table))
+        >>> dataset.batch(np.array([2, 1])).categorical
+        tensor([[2],
+                [3]])
     """
 
     layout: Layout
@@ -124,7 +135,12 @@ class Dataset:
 
 
 def as_tensor(array: npt.NDArray[np.generic]) -> Tensor:
-    """A NumPy array as a tensor, without a copy where its memory is in one piece."""
+    """A NumPy array as a tensor, without a copy where its memory is in one piece.
+
+    Example:
+        >>> as_tensor(np.array([1, 2]))
+        tensor([1, 2])
+    """
     return torch.from_numpy(np.ascontiguousarray(array))
 
 

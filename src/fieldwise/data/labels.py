@@ -25,6 +25,11 @@ def read_weight(table: pa.Table, schema: Schema) -> npt.NDArray[np.float32] | No
 
     Raises:
         DataError: the column is missing, a weight is no number of at least 0, or all are 0.
+
+    Example:
+        >>> schema = Schema(label="click", weight="shown", fields={"user": "categorical"})
+        >>> read_weight(pa.table({"shown": ["1", "2.5"]}), schema)
+        array([1. , 2.5], dtype=float32)
     """
     if schema.weight is None:
         return None
@@ -55,6 +60,11 @@ def read_group(table: pa.Table, schema: Schema) -> npt.NDArray[np.int32] | None:
 
     Raises:
         DataError: the column is missing, or holds no single values.
+
+    Example:
+        >>> schema = Schema(label="click", group="user", fields={"price": "numeric"})
+        >>> read_group(pa.table({"user": ["ann", None, "bob", "ann"]}), schema)
+        array([ 0, -1,  1,  0], dtype=int32)
     """
     if schema.group is None:
         return None

@@ -75,7 +75,18 @@ class CategoricalEncoding:
         return self.vocabulary.size
 
     def encode(self, column: pa.ChunkedArray, report: EncodingReport) -> Ids:
-        """The id of each row: int32 [N]."""
+        """The id of each row.
+
+        Args:
+            column: N raw values.
+            report: takes in the account of unseen and missing ones.
+
+        Returns:
+            int32 [N].
+
+        Raises:
+            DataError: the column holds no single values, or a value of which a part is wanted is no date.
+        """
         tokens = token_column(part_column(column, self.part) if self.part else column)
         ids = self.vocabulary.ids(tokens)
         _count_missing(report, self.name, int(np.count_nonzero(ids == MISSING)))
@@ -83,7 +94,18 @@ class CategoricalEncoding:
         return ids
 
     def encode_value(self, value: Any, report: EncodingReport) -> int:
-        """The id of one value."""
+        """The id of one value.
+
+        Args:
+            value: a Python value.
+            report: takes in whether it is unseen or missing.
+
+        Returns:
+            The id.
+
+        Raises:
+            DataError: as `encode` does.
+        """
         text = part_of(value, self.part) if self.part else token(value)
         ident = self.vocabulary.id_of(text)
         _count_missing(report, self.name, int(ident == MISSING))
@@ -142,7 +164,18 @@ class MultiValuedEncoding:
         return self.vocabulary.size
 
     def encode(self, column: pa.ChunkedArray, report: EncodingReport) -> Ragged:
-        """The ids of each row's tokens, in their order; [MISSING] for a row without any."""
+        """The ids of each row's tokens, in their order; [MISSING] for a row without any.
+
+        Args:
+            column: N raw values.
+            report: takes in the account of unseen tokens and rows without any.
+
+        Returns:
+            N lists.
+
+        Raises:
+            DataError: the column holds neither lists of values nor text with the separator.
+        """
         tokens, offsets = _split_column(column, self.separator)
         ids = self.vocabulary.ids(tokens)
         _report_unseen(report, self.name, tokens, tokens.codes[ids == OOV])
@@ -157,7 +190,18 @@ class MultiValuedEncoding:
         return Ragged(values, filled)
 
     def encode_value(self, value: Any, report: EncodingReport) -> list[int]:
-        """The ids of one value's tokens."""
+        """The ids of one value's tokens.
+
+        Args:
+            value: a Python value.
+            report: takes in the account of unseen tokens, or that there are none.
+
+        Returns:
+            The ids.
+
+        Raises:
+            DataError: as `encode` does.
+        """
         texts = [t for t in map(token, _split_value(value, self.separator)) if t is not None]
         unseen = [t for t in texts if self.vocabulary.id_of(t) == OOV]
         if unseen:
@@ -198,12 +242,34 @@ class NumericEncoding:
         return cls(name, fit_scaling(spec, _numbers(profile), profile.counts))
 
     def encode(self, column: pa.ChunkedArray, report: EncodingReport) -> npt.NDArray[np.float32]:
-        """The scaled number of each row: float32 [N]."""
+        """The scaled number of each row.
+
+        Args:
+            column: N raw values.
+            report: takes in the account of infinite and missing ones.
+
+        Returns:
+            float32 [N].
+
+        Raises:
+            DataError: a value is no number; the message has its row.
+        """
         scaled = scale(self.scaling, numbers.number_column(column))
         return _finite(scaled, report, self.name).astype(np.float32)
 
     def encode_value(self, value: Any, report: EncodingReport) -> float:
-        """The scaled number of one value."""
+        """The scaled number of one value.
+
+        Args:
+            value: a Python value.
+            report: takes in whether it is infinite or missing.
+
+        Returns:
+            The number, NaN where missing.
+
+        Raises:
+            DataError: as `encode` does.
+        """
         scaled = scale(self.scaling, np.array([numbers.number(value)]))
         return float(_finite(scaled, report, self.name).astype(np.float32)[0])
 
@@ -245,12 +311,34 @@ class BucketEncoding:
         return FIRST_TOKEN + len(self.bounds) + 1
 
     def encode(self, column: pa.ChunkedArray, report: EncodingReport) -> Ids:
-        """The id of each row's bucket: int32 [N]."""
+        """The id of each row's bucket.
+
+        Args:
+            column: N raw values.
+            report: takes in the account of infinite and missing ones.
+
+        Returns:
+            int32 [N].
+
+        Raises:
+            DataError: a value is no number; the message has its row.
+        """
         finite = _finite(numbers.number_column(column), report, self.name)
         return bucket_ids(self.bounds, finite)
 
     def encode_value(self, value: Any, report: EncodingReport) -> int:
-        """The id of one value's bucket."""
+        """The id of one value's bucket.
+
+        Args:
+            value: a Python value.
+            report: takes in whether it is infinite or missing.
+
+        Returns:
+            The id.
+
+        Raises:
+            DataError: as `encode` does.
+        """
         finite = _finite(np.array([numbers.number(value)]), report, self.name)
         return int(bucket_ids(self.bounds, finite)[0])
 

@@ -22,7 +22,11 @@ class _Scaling(BaseModel):
 
 
 class Identity(_Scaling):
-    """The numbers as they are."""
+    """The numbers as they are.
+
+    Attributes:
+        name: `none`.
+    """
 
     name: Literal["none"] = "none"
 
@@ -53,6 +57,7 @@ class MinMax(_Scaling):
     """The training range mapped to [0, 1]; values outside it are mapped outside.
 
     Attributes:
+        name: `minmax`.
         low: the smallest training value.
         width: how far it is from there to the largest.
     """
@@ -72,6 +77,7 @@ class LogSquared(_Scaling):
     Source: the AutoInt authors' preprocessing; it is not monotonic at 2 (2 -> 2, 3 -> 1) and leaves negatives alone.
 
     Attributes:
+        name: `log_squared`.
         floor: whether the square is truncated to a whole number.
     """
 

@@ -26,6 +26,9 @@ class Binary(Objective):
 
     Without `schema.positive` the label column holds 0/1 or true/false; with it, two values of which it is the click.
 
+    Attributes:
+        name: `binary`.
+
     Example:
         >>> Binary.read_label(pa.table({"click": ["true", "0"]}), Schema(label="click", fields={"user": "categorical"}))
         array([1., 0.], dtype=float32)

@@ -28,6 +28,7 @@ class Regression(Objective):
     prediction is `mean + deviation * output`.
 
     Attributes:
+        name: `regression`.
         mean: of the training labels (weighted).
         deviation: of the training labels (weighted).
 

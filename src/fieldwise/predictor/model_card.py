@@ -29,6 +29,13 @@ class ModelCard(BaseModel):
         history: of training, by epoch.
         metrics: by part (`valid`, `test`) and name.
         notes: what should be known beside it.
+
+    Example:
+        >>> import fieldwise as fw
+        >>> clicks = {"user": ["ann", "bob", "cyd", "dan"] * 50, "click": [0, 1, 1, 0] * 50}
+        >>> card = fw.train(clicks, label="click", model="lr", settings={"epochs": 1}, progress=False).card
+        >>> card.data.split.train_rows, card.columns[0].reason, sorted(card.metrics)
+        (160, 'text, 4 different values', ['test', 'valid'])
     """
 
     model_config = ConfigDict(extra="forbid")

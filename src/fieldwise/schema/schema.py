@@ -35,6 +35,7 @@ class Categorical(_FieldSpec):
     """One token per row.
 
     Attributes:
+        kind: `categorical`.
         min_count: tokens seen less often in training share one id; None takes the setting `data.min_count`.
         part: reads a calendar part of a date column instead of its value: `hour` 0-23, `weekday` 0 (Monday) to 6,
             `day` 1-31, `month` 1-12.
@@ -53,6 +54,7 @@ class Numeric(_FieldSpec):
     """One number per row.
 
     Attributes:
+        kind: `numeric`.
         transform: `standard` subtracts the mean and divides by the standard deviation; `minmax` maps the training
             range to [0, 1]; `log_squared` is the AutoInt authors' scaling, ln(x)^2 for x > 2 and x otherwise;
             `log` is sign(x) ln(1 + |x|), then standardised; `none` leaves the numbers alone.
@@ -75,6 +77,7 @@ class MultiValued(_FieldSpec):
     """Any number of tokens per row: text with a separator, or a list column.
 
     Attributes:
+        kind: `multi_valued`.
         separator: what stands between the tokens of a text; None: the column holds lists.
         min_count: as in `Categorical`.
 

@@ -61,6 +61,10 @@ def write_bytes(path: str | Path, data: bytes | bytearray | memoryview, *, mode:
 
     Raises:
         StorageError: it cannot be written; what stood there before is untouched.
+
+    Example:
+        >>> write_bytes("rows.bin", b"1234").read_bytes()
+        b'1234'
     """
     with open_new(path, mode=mode) as file:
         file.write(data)
@@ -80,6 +84,12 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: dic
 
     Raises:
         StorageError: it cannot be written; what stood there before is untouched.
+
+    Example:
+        >>> import torch
+        >>> from safetensors.torch import load_file
+        >>> load_file(write_tensors("weights.safetensors", {"bias": torch.zeros(2)}))
+        {'bias': tensor([0., 0.])}
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -222,7 +232,12 @@ def make_folder(path: str | Path) -> Path:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether a path is what a writer writes under, so that where none is at work it is what one has left."""
+    """Whether a path is what a writer writes under, so that where none is at work it is what one has left.
+
+    Example:
+        >>> is_leftover(Path("model/.new-0123abcd.card.json")), is_leftover(Path("model/card.json"))
+        (True, False)
+    """
     return re.match(rf"{re.escape(_PREFIX)}[0-9a-f]{{8}}\.", path.name) is not None
 
 

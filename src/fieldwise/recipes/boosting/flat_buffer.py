@@ -66,7 +66,14 @@ class FlatBuffer:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a buffer; fields are numbered as in CatBoost's schema files."""
+    """A table of a buffer; fields are numbered as in CatBoost's schema files.
+
+    Attributes:
+        buffer: that it lies in.
+        place: where it begins.
+        fields: where the list of its fields begins.
+        size: of that list, in bytes.
+    """
 
     buffer: FlatBuffer
     place: int
@@ -83,7 +90,17 @@ class Table:
         return self._place(field) is not None
 
     def table(self, field: int) -> Table:
-        """A field that is a table. Raises PredictorFormatError where it is left out."""
+        """A field that is a table.
+
+        Args:
+            field: its number.
+
+        Returns:
+            The table.
+
+        Raises:
+            PredictorFormatError: it is left out, or lies outside the buffer.
+        """
         place = self._place(field)
         if place is None:
             raise PredictorFormatError("a part of it is left out")
