@@ -38,6 +38,7 @@ from fieldwise.predictor.files import (
     WEIGHTS,
 )
 from fieldwise.storage import untrusted as strict_files
+from fieldwise.storage.tensors import read_tensors
 from fieldwise.training.evaluation import predict_logits
 
 VERSION_1 = Path(__file__).parent.parent / "fixtures" / "predictor-v1"
@@ -487,7 +488,7 @@ def test_bytes_that_are_no_booleans(tmp_path: Path) -> None:
     with (tmp_path / "weights").open("rb", buffering=0) as file:
         mask = {"mask": torch.zeros(3, dtype=torch.bool)}
         with pytest.raises(PredictorFormatError, match="'mask' holds bytes that are neither true nor false"):
-            strict_files.read_tensors(strict_files.CheckedFile(file, hashed=False), mask, ["mask"])
+            read_tensors(strict_files.CheckedFile(file, hashed=False), mask, ["mask"])
 
 
 @pytest.mark.parametrize("model", registry.names())

@@ -11,7 +11,8 @@ from safetensors.torch import save
 
 from fieldwise.errors import PredictorFormatError
 from fieldwise.storage.atomic import write_tensors
-from fieldwise.storage.untrusted import open_regular, read_all_tensors
+from fieldwise.storage.tensors import read_all_tensors
+from fieldwise.storage.untrusted import open_regular
 
 
 def test_all_tensors_are_read_with_the_texts_of_the_header(tmp_path: Path) -> None:

@@ -235,8 +235,13 @@ def average_changes(comparisons: Sequence[Results], pairs: Mapping[str, str] = J
         A row per pair in plain numbers.
 
     Example:
-        >>> average_changes([])
-        []
+        >>> runs = [
+        ...     Run(contender=name, model=name, seed=0, settings={}, metrics={"test": {"auc": auc, "log_loss": 0.5}})
+        ...     for name, auc in (("fm", 0.25), ("deepfm", 0.75))
+        ... ]
+        >>> log = Results(source="a", rows={}, split_seed=0, base="fm", ours=[], order=["fm", "deepfm"], runs=runs)
+        >>> average_changes([log])
+        [{'model': 'deepfm', 'base': 'fm', 'data_sets': 1, 'auc_change': 0.5, 'log_loss_change': 0.0}]
     """
     metrics = comparisons[0].metrics if comparisons else ()
     rows = []

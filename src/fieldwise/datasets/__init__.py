@@ -18,7 +18,8 @@ from fieldwise.errors import DataError, SettingsError, suggest
 
 if TYPE_CHECKING:
     from fieldwise.datasets.base import NamedDataset
-    from fieldwise.datasets.synthetic import SyntheticClickLog, make_click_log, make_search_log
+    from fieldwise.datasets.synthetic import make_click_log, make_search_log
+    from fieldwise.datasets.worlds import SyntheticClickLog
 
 __all__ = [
     "NamedDataset",
@@ -33,7 +34,7 @@ __all__ = [
 
 _HOMES = {
     "NamedDataset": "fieldwise.datasets.base",
-    "SyntheticClickLog": "fieldwise.datasets.synthetic",
+    "SyntheticClickLog": "fieldwise.datasets.worlds",
     "make_click_log": "fieldwise.datasets.synthetic",
     "make_search_log": "fieldwise.datasets.synthetic",
 }

@@ -34,15 +34,13 @@ from fieldwise.recipes.network import FittedNetwork
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
 from fieldwise.storage.atomic import new_directory, open_new, write_bytes, write_tensors
+from fieldwise.storage.tensors import read_tensor_order, read_tensors, require_finite
 from fieldwise.storage.untrusted import (
     MOST_JSON,
     blaming,
     open_regular,
     parse_json,
     parse_table,
-    read_tensor_order,
-    read_tensors,
-    require_finite,
     validate,
 )
 
