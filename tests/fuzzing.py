@@ -30,11 +30,13 @@ from hypothesis import strategies as st
 
 import fieldwise as fw
 from fieldwise.errors import FieldwiseError, PredictorFormatError
-from fieldwise.predictor.files import CARD, DOCUMENTS, ENCODER, FILES, MANIFEST, SETTINGS, VOCABULARIES, WEIGHTS
+from fieldwise.predictor import files as predictor_files
+from fieldwise.predictor.files import CARD, ENCODER, MANIFEST, SETTINGS, VOCABULARIES, WEIGHTS
 
 Files = dict[str, bytes]
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
+FILES, DOCUMENTS = predictor_files.FILES["network"], predictor_files.DOCUMENTS["network"]
 FIXTURE = Path(__file__).parent / "fixtures" / "predictor-v1"
 GIGABYTE = 2**30
 
@@ -74,7 +76,7 @@ def wholes(folder: Path) -> list[Whole]:
 
 def read_files(directory: Path) -> Files:
     """The bytes of a predictor's files."""
-    return {name: (directory / name).read_bytes() for name in (*FILES, MANIFEST)}
+    return {name: (directory / name).read_bytes() for name in (*FILES, MANIFEST) if (directory / name).exists()}
 
 
 def write_files(directory: Path, files: Files) -> Path:
@@ -91,7 +93,7 @@ def write_files(directory: Path, files: Files) -> Path:
 def remake_manifest(files: Files) -> None:
     """Make the manifest fit the other files again, so that the readers behind it are reached."""
     manifest = json.loads(files[MANIFEST])
-    for name in FILES:
+    for name in manifest["files"].keys() & files.keys():
         manifest["files"][name] = {"size": len(files[name]), "sha256": hashlib.sha256(files[name]).hexdigest()}
     files[MANIFEST] = json.dumps(manifest).encode()
 
@@ -184,14 +186,14 @@ def _drop(draw: Draw, files: Files) -> None:
 
 
 def _json(draw: Draw, files: Files) -> None:
-    name = draw(st.sampled_from([*DOCUMENTS, SETTINGS, ENCODER, MANIFEST]))
+    name = draw(st.sampled_from([name for name in (*DOCUMENTS, SETTINGS, ENCODER, MANIFEST) if name in files]))
     tree = json.loads(files[name])
     files[name] = json.dumps(_damage_tree(draw, tree)).encode()
 
 
 def _json_text(draw: Draw, files: Files) -> None:
     """What only the text can have: keys twice, nesting without end, other encodings, numbers of many digits."""
-    name = draw(st.sampled_from([*DOCUMENTS, MANIFEST]))
+    name = draw(st.sampled_from([name for name in (*DOCUMENTS, MANIFEST) if name in files]))
     text = files[name].decode()
     twice = text[0] + json.dumps(next(iter(json.loads(text)))) + ": 0, " + text[1:]
     bomb, digits = "[" * 100_000, "9" * draw(st.integers(15, 6000))

@@ -21,7 +21,7 @@ import pytest
 
 import fieldwise as fw
 from fieldwise import cli
-from fieldwise.cli import prediction
+from fieldwise.cli import predicting
 
 ROWS = 200
 DOCUMENT = Path(__file__).parent.parent / "docs" / "wrong-input.md"
@@ -270,15 +270,15 @@ def _(place: Workplace) -> Result:
 
 @case("a file that changes while it is read")
 def _(place: Workplace) -> Result:
-    append = prediction._Writer.write
+    append = predicting._Writer.write
 
-    def write(self: prediction._Writer, table: pa.Table) -> None:
+    def write(self: predicting._Writer, table: pa.Table) -> None:
         with (place.folder / "clicks.csv").open("a") as file:
             file.write("1,2,phone,3,red\n")
         append(self, table)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prediction._Writer, "write", write)
+        patch.setattr(predicting._Writer, "write", write)
         return place.predict(place.clicks)
 
 
@@ -302,7 +302,7 @@ def _yes_or_no(place: Workplace) -> pa.Table:
 @case("two-valued text labels with --positive")
 def _(place: Workplace) -> Result:
     result = place.train(_yes_or_no(place), "--positive", "yes")
-    base_rate = fw.load(place.folder / "new").card.data.base_rate
+    base_rate = fw.load(place.folder / "new").card.data.mean_label
     assert base_rate == pytest.approx(np.mean(place.clicks["click"].to_numpy()))
     return result
 

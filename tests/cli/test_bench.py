@@ -22,7 +22,7 @@ def test_two_cases_side_by_side(
 ) -> None:
     monkeypatch.setattr(measuring, "_median_time", lambda work, device, seconds: (work(), 0.5)[1])
     monkeypatch.setattr(
-        "fieldwise.cli.benchmarking.measure", lambda case, seconds: measuring.measure_in_process(case, seconds)
+        "fieldwise.bench.measure.measure", lambda case, seconds: measuring.measure_in_process(case, seconds)
     )
     out = tmp_path / "bench"
     app(["bench", *SMALL, "--vocabulary", "1k,0.002m", "--out", str(out), "--json"], standalone_mode=False)

@@ -180,7 +180,7 @@ def test_no_header(run: Any, folder: Path, tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["train", "{f}/none.csv", "--label", "click", "--out", "{t}/m"], "none.csv: there is no such file"),
-        (["train", "{f}/clicks.csv", "--out", "{t}/m"], "which column holds the clicks?"),
+        (["train", "{f}/clicks.csv", "--out", "{t}/m"], "which column holds the label?"),
         (["train", "{f}/clicks.csv", "--label", "clik", "--out", "{t}/m"], "did you mean 'click'?"),
         (["train", "{f}/clicks.csv", "--label", "click", "--out", "{t}/m", "--set", "epoch=1"], "'epochs'"),
         (["train", "{f}/clicks.csv", "--label", "click", "--out", "{t}/m", "--set", "epochs"], "NAME=VALUE"),

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import fieldwise as fw
-from fieldwise.comparison import BINARY, grid, read
+from fieldwise import recipes
+from fieldwise.comparison import BINARY, read
 from fieldwise.errors import SettingsError, TrainingError
+from fieldwise.recipes.network import FittedNetwork
 from fieldwise.training.trainer import Trainer
 
 FAST = {"epochs": 2, "batch_size": 128, "device": "cpu", "learning_rate": 0.01}
@@ -67,7 +69,7 @@ def test_what_is_done_stays_done_and_the_grid_can_grow(
     clicks: dict[str, list], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = compare(clicks, models=["lr"], seeds=1, out=tmp_path)
-    monkeypatch.setattr(grid, "fit", pytest.fail)
+    monkeypatch.setattr(recipes, "train", pytest.fail)
     assert compare(clicks, models=["lr"], seeds=1, out=tmp_path).runs == first.runs
     monkeypatch.undo()
     grown = compare(clicks, out=tmp_path)
@@ -99,8 +101,7 @@ def test_models_that_search_take_part(clicks: dict[str, list], tmp_path: Path, m
         assert run.seconds == pytest.approx(searched + sum(record.seconds for record in run.history.records))
     assert not list((tmp_path / "out").rglob("*.unfinished"))
     # What a search has found, and the epochs that the time has left, are no settings that were asked for.
-    monkeypatch.setattr(grid, "search", pytest.fail)
-    monkeypatch.setattr(grid, "fit", pytest.fail)
+    monkeypatch.setattr(recipes, "train", pytest.fail)
     assert compare(clicks, seeds=1, **arguments).runs == found.runs
     # Neither are the words of an older version.
     for path in (tmp_path / "out" / "runs").glob("*.json"):
@@ -152,16 +153,34 @@ def test_a_comparison_that_was_stopped_ends_with_the_same_numbers(
     assert not list(tmp_path.glob("runs/*.unfinished"))
 
 
+def test_what_changes_no_step_taken_may_change(
+    clicks: dict[str, list], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More epochs, another patience, another interval of checkpoints: a run is made again only where it goes on."""
+    first = compare(clicks, models=["lr"], seeds=1, out=tmp_path)
+    assert first.runs[0].history.ended == "all epochs"
+    longer = compare(clicks, models=["lr"], seeds=1, out=tmp_path, settings={**FAST, "epochs": 3})
+    assert longer.runs[0].epochs == 3
+    assert longer.runs[0].history.records[1].train_loss == first.runs[0].history.records[1].train_loss
+    monkeypatch.setattr(recipes, "train", pytest.fail)
+    again = compare(
+        clicks, models=["lr"], seeds=1, out=tmp_path, settings={**FAST, "epochs": 3, "checkpoint_minutes": 1}
+    )
+    assert again.runs == longer.runs
+
+
 def test_other_rows_other_settings_and_other_things_are_refused(clicks: dict[str, list], tmp_path: Path) -> None:
     compare(clicks, models=["lr"], seeds=1, out=tmp_path)
     with pytest.raises(SettingsError, match="on other rows"):
         compare({name: column[:1400] for name, column in clicks.items()}, models=["lr"], seeds=1, out=tmp_path)
     with pytest.raises(SettingsError, match="another seed for the split"):
         compare(clicks, models=["lr"], seeds=1, out=tmp_path, seed=1)
-    with pytest.raises(SettingsError, match=r"training.epochs = 2, and now 3 is wanted"):
-        compare(clicks, models=["lr"], seeds=1, out=tmp_path, settings={**FAST, "epochs": 3})
-    anew = compare(clicks, models=["lr"], seeds=1, out=tmp_path, settings={**FAST, "epochs": 3}, overwrite=True)
-    assert anew.runs[0].epochs == 3
+    with pytest.raises(SettingsError, match=r"training.learning_rate = 0.01, and now 0.02 is wanted"):
+        compare(clicks, models=["lr"], seeds=1, out=tmp_path, settings={**FAST, "learning_rate": 0.02})
+    anew = compare(
+        clicks, models=["lr"], seeds=1, out=tmp_path, settings={**FAST, "learning_rate": 0.02}, overwrite=True
+    )
+    assert anew.runs[0].settings["training"]["learning_rate"] == 0.02
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("years of work", encoding="utf-8")
@@ -173,14 +192,14 @@ def test_other_rows_other_settings_and_other_things_are_refused(clicks: dict[str
 def test_a_run_that_fails_is_recorded_and_the_others_go_on(
     clicks: dict[str, list], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit = grid.fit
+    train = recipes.train
 
-    def fails(network, parts, settings, **more):
+    def fails(prepared, settings, *more, **named):
         if settings.model == "lr" and settings.seed == 0:
             raise TrainingError("the loss is not a number")
-        return fit(network, parts, settings, **more)
+        return train(prepared, settings, *more, **named)
 
-    monkeypatch.setattr(grid, "fit", fails)
+    monkeypatch.setattr(recipes, "train", fails)
     found = compare(clicks, out=tmp_path)
     assert [run.error for run in found.runs] == ["the loss is not a number", None, None, None]
     assert found.summaries()[0].failed == 1
@@ -194,7 +213,7 @@ def test_settings_that_contradict_each_other_are_found_before_any_training(
 ) -> None:
     file = tmp_path / "c.toml"
     file.write_text('[models.lr]\n[models.wrong]\nname = "autoint"\nnum_heads = 5\n', encoding="utf-8")
-    monkeypatch.setattr(grid, "fit", pytest.fail)
+    monkeypatch.setattr(recipes, "train", pytest.fail)
     with pytest.raises(SettingsError, match=r"wrong: .*num_heads must divide"):
         compare(clicks, models=None, config=file)
 
@@ -209,16 +228,16 @@ def test_tuning_chooses_by_validation_rows_alone(
 ) -> None:
     pytest.importorskip("optuna", reason="optuna is not installed")
     looked = []
-    evaluate = grid.evaluate_model
+    evaluate = FittedNetwork.evaluate_part
     monkeypatch.setattr(
-        grid, "evaluate_model", lambda network, rows, *more: looked.append(1) or evaluate(network, rows, *more)
+        FittedNetwork, "evaluate_part", lambda model, rows, part: looked.append(part) or evaluate(model, rows, part)
     )
     file = tmp_path / "c.toml"
     file.write_text('[models.lr]\ntune = { "training.learning_rate" = [0.01, 1e-6] }\n', encoding="utf-8")
     found = compare(
         clicks, models=None, config=file, tune=3, out=tmp_path / "out", settings={"epochs": 2, "device": "cpu"}
     )
-    assert len(looked) == 2  # once per run, never per trial
+    assert looked == ["test"] * 2  # once per run, never per trial
     assert all(run.tuned == {"training.learning_rate": 0.01} for run in found.runs)
     assert all(run.settings["training"]["learning_rate"] == 0.01 for run in found.runs)
     trials = json.loads((tmp_path / "out" / "tuning" / "lr" / "trials.json").read_text(encoding="utf-8"))

@@ -146,14 +146,14 @@ def test_trained_saved_and_loaded_it_predicts_the_same(name, trained):
     assert ((probability >= 0) & (probability <= 1)).all()
     assert len(np.unique(probability)) > 1
     assert np.array_equal(fw.load(path).predict(table()), probability)
-    assert all(weight.dtype != torch.bfloat16 for weight in predictor.model.state_dict().values())
+    assert all(weight.dtype != torch.bfloat16 for weight in predictor.model.network.state_dict().values())
 
 
 def test_the_same_seed_gives_the_same_run(name, trained):
     predictor, _ = trained(name)
     again = real_way(name)
-    expected = predictor.model.state_dict()
-    assert all(torch.equal(value, expected[key]) for key, value in again.model.state_dict().items())
+    expected = predictor.model.network.state_dict()
+    assert all(torch.equal(value, expected[key]) for key, value in again.model.network.state_dict().items())
 
 
 def test_one_row_and_no_row_are_predicted_and_one_is_evaluated(name, trained):

@@ -29,18 +29,18 @@ from fieldwise.predictor import files as predictor_files
 from fieldwise.predictor.files import (
     CARD,
     ENCODER,
-    FILES,
-    FORMAT_VERSION,
     MANIFEST,
     SCHEMA,
     SETTINGS,
     VOCABULARIES,
     WEIGHTS,
 )
+from fieldwise.predictor.migrations import FORMAT_VERSION, MIGRATIONS
 from fieldwise.storage import untrusted as strict_files
 from fieldwise.storage.tensors import read_tensors
 from fieldwise.training.evaluation import predict_logits
 
+FILES = predictor_files.FILES["network"]
 VERSION_1 = Path(__file__).parent.parent / "fixtures" / "predictor-v1"
 EXPECTED = json.loads((VERSION_1 / "expected.json").read_text(encoding="utf-8"))
 
@@ -143,11 +143,17 @@ def test_older_versions_load_with_the_same_predictions(tmp_path: Path, version: 
 
 
 def test_every_older_version_has_a_migration() -> None:
-    assert sorted(predictor_files._MIGRATIONS) == list(range(1, FORMAT_VERSION))
+    assert sorted(MIGRATIONS) == list(range(1, FORMAT_VERSION))
 
 
 def test_a_version_lower_than_the_files_is_refused(saved: Path) -> None:
     # Otherwise a migration would replace what the files hold.
+    edit(saved, MANIFEST, lambda m: m.update(format_version=1))
+    refused(saved, "'objective.json' is no file of a predictor")
+    version_5 = VERSION_1.with_name("predictor-v5") / "predictor"
+    for path in saved.iterdir():
+        path.unlink()
+    fuzzing.write_files(saved, fuzzing.read_files(version_5))
     edit(saved, MANIFEST, lambda m: m.update(format_version=1))
     refused(saved, "'environment' did not exist in the format version that the manifest names")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldwise.errors import SettingsError
+from fieldwise.errors import SettingsError, StorageError
 from fieldwise.reporting.figures import can_draw, new_figure, require_matplotlib, save_figure
 
 
@@ -40,7 +40,7 @@ def test_pyplot_is_left_alone() -> None:
 def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(SettingsError, match=r"cannot write to .*file"):
+    with pytest.raises(StorageError, match=r"cannot write to .*file"):
         save_figure(new_figure(1, 1), tmp_path / "file" / "figure")
 
 

@@ -179,6 +179,7 @@ def test_what_is_said_stands() -> None:
         embedding_optimizer="row_adagrad",
         micro_batch=30,
         allocator="system",
+        monitor="auc",
     )
     assert settle(said, model_of()) == said
     assert describe(said) == (

@@ -245,9 +245,10 @@ def test_lines_are_aligned(parts: tuple[Dataset, Dataset]) -> None:
     history = Trainer(build(parts), settings=TrainingSettings(epochs=2), reporter=reporter).fit(*parts)
     lines = stream.getvalue().splitlines()
     assert lines[0].startswith("training on ")
-    assert lines[1] == header()
-    assert [len(line.removesuffix("  best")) for line in lines[1:]] == [len(header())] * 3
-    assert str(history).splitlines()[0] == header()
+    names = header(["log_loss", "auc"])
+    assert lines[1] == names
+    assert [len(line.removesuffix("  best")) for line in lines[1:]] == [len(names)] * 3
+    assert str(history).splitlines()[0] == names
     assert history.to_table().column("epoch").to_pylist() == [1, 2]
 
 

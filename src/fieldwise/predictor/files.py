@@ -164,6 +164,7 @@ def read_predictor(path: Path) -> tuple[FittedModel, Settings, ModelCard]:
         objective = validate(_Objective, {"objective": documents[OBJECTIVE]}).objective
     with blaming(path / CARD):
         card = validate(ModelCard, documents[CARD])
+        card.require_counts(embeddings=manifest.kind == "network")
     with blaming(path / SETTINGS):
         settings = validate(Settings, documents[SETTINGS])
     with blaming(path / VOCABULARIES):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict
 
 from fieldwise.environment import Environment, versions
+from fieldwise.errors import PredictorFormatError
 from fieldwise.metrics import LABELS, Metrics
 from fieldwise.objectives import Objective
 from fieldwise.preparation import Prepared
@@ -87,12 +88,17 @@ class ModelCard(BaseModel):
             for part, figures in self.metrics.items()
         }
 
-    @field_validator("parameters")
-    @classmethod
-    def _require_counts(cls, parameters: dict[str, int]) -> dict[str, int]:
-        if "all" not in parameters or parameters.keys() - {"all", "without_embeddings"}:
-            raise ValueError(f"expected the counts 'all' and 'without_embeddings', got {sorted(parameters)}")
-        return parameters
+    def require_counts(self, *, embeddings: bool) -> None:
+        """Raise PredictorFormatError where `parameters` is not what the kind of model has.
+
+        Args:
+            embeddings: whether the model has embeddings, and so a second count.
+        """
+        expected = ["all", "without_embeddings"] if embeddings else ["all"]
+        if sorted(self.parameters) != expected:
+            raise PredictorFormatError(
+                f"parameters: expected the counts {' and '.join(map(repr, expected))}, got {sorted(self.parameters)}"
+            )
 
 
 def summary_rows(card: ModelCard, objective: Objective) -> list[tuple[str, Any]]:
