@@ -258,3 +258,12 @@ def test_importing_is_light() -> None:
     assert set(fw.__all__) <= set(dir(fw))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         fw.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("face", ["datasets", "layers", "metrics", "models", "objectives", "optim"])
+def test_what_a_user_may_import_is_there_and_comes_with_the_package(face: str) -> None:
+    package = getattr(fw, face)
+    missing = [name for name in package.__all__ if not hasattr(package, name)]
+    assert not missing
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        package.nothing  # noqa: B018

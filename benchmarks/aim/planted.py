@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from fieldwise.architecture import Architecture, Interaction
-from fieldwise.datasets.synthetic import SyntheticClickLog, make_search_log
+from fieldwise.datasets import SyntheticClickLog, make_search_log
 from fieldwise.layers.interaction_functions import function_names
 from fieldwise.reporting import markdown_table
 from fieldwise.settings import Settings, resolve_settings

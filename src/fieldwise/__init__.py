@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from fieldwise._version import __version__
 
 if TYPE_CHECKING:
-    from fieldwise import layers, models, optim
+    from fieldwise import datasets, layers, metrics, models, objectives, optim
     from fieldwise.api import compare, load, resume, search, train
     from fieldwise.architecture import Architecture
     from fieldwise.data.batch import Batch
@@ -39,9 +39,12 @@ __all__ = [
     "Schema",
     "__version__",
     "compare",
+    "datasets",
     "layers",
     "load",
+    "metrics",
     "models",
+    "objectives",
     "optim",
     "resume",
     "search",
@@ -68,8 +71,8 @@ _HOMES = {
 
 # What the library says is shown by whoever wants it: see fieldwise.reporting.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
-_PACKAGES = ("layers", "models", "optim")
-"""For models of one's own."""
+_PACKAGES = ("datasets", "layers", "metrics", "models", "objectives", "optim")
+"""What there is beside the verbs: data sets, metrics, objectives, and parts for models of one's own."""
 
 
 def __getattr__(name: str) -> Any:

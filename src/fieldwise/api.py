@@ -73,6 +73,14 @@ def train(
             ArgumentError for an argument that does not exist; all before any training.
         TrainingError: the loss is not a number, or a resumed run would not be the same run.
         StorageError: `out` cannot be written, or another process writes to it.
+
+    Example:
+        >>> import fieldwise as fw
+        >>> clicks = {"user": ["ann", "bob", "cyd", "dan"] * 50, "price": [1.5, 2.0, 7.25, 3.0] * 50}
+        >>> clicks["click"] = [0, 1, 1, 0] * 50
+        >>> predictor = fw.train(clicks, label="click", model="fm", settings={"epochs": 1}, progress=False)
+        >>> predictor.predict([{"user": "bob", "price": 2.5}]).shape
+        (1,)
     """
     reporter = Reporter.of(progress)
     if not isinstance(settings, Settings):
@@ -167,15 +175,27 @@ def search(
         model: `aim` or `autofis`.
         objective: as in `train`.
         settings: further ones; those of the search begin with `search.`.
-        config: as in `train`, and so seed, out, overwrite, resume and progress.
+        config: as in `train`.
+        seed: as in `train`.
+        out: as in `train`.
+        overwrite: as in `train`.
+        resume: as in `train`.
+        progress: as in `train`.
         **data: see `fieldwise.preparation.DataArguments`.
 
     Returns:
-        The Predictor, whose `architecture` is what the search has found.
+        The Predictor, whose `architecture` is what the search came to.
 
     Raises:
         SettingsError: the model does not search.
         FieldwiseError: as `train` raises.
+
+    Example:
+        >>> import fieldwise as fw
+        >>> clicks = {"user": ["ann", "bob", "cyd", "dan"] * 50, "hour": [1, 2] * 100, "click": [0, 1, 1, 0] * 50}
+        >>> predictor = fw.search(clicks, label="click", settings={"epochs": 1}, progress=False)
+        >>> list(predictor.architecture.fields)
+        ['user', 'hour']
     """
     registry.require_searchable(model)
     asked = {"search.orders": orders, "search.functions": functions, "search.time_budget": time_budget}
@@ -196,11 +216,24 @@ def search(
 
 
 def resume(path: str | Path, *, progress: bool | Reporter = True) -> Predictor:
-    """Go on with the unfinished run beside `path`, whose data, schema and settings are all known.
+    """Go on with the unfinished run beside `path`, whose data, schema and settings are all written down there.
+
+    Args:
+        path: the `out` of the call that was interrupted.
+        progress: as in `train`.
+
+    Returns:
+        The Predictor, equal to that of a run that was never interrupted.
 
     Raises:
-        TrainingError: there is none, its rows came from memory or standard input (call `train` again with the same
-            arguments and `resume=True`), or its data have changed.
+        TrainingError: there is no such run, its rows came from memory or standard input (call `train` again with the
+            same arguments and `resume=True`), or its data have changed.
+
+    Example:
+        >>> import fieldwise as fw
+        >>> fw.resume("model")
+        Traceback (most recent call last):
+        fieldwise.errors.TrainingError: there is no unfinished run beside model (model.unfinished is missing)
     """
     record = RunDirectory.beside(Path(path)).read()
     if record.source is None:
@@ -224,7 +257,20 @@ def resume(path: str | Path, *, progress: bool | Reporter = True) -> Predictor:
 def load(path: str | Path) -> Predictor:
     """Load a predictor that `Predictor.save`, `train(out=...)` or the command line wrote.
 
+    Args:
+        path: of its directory.
+
+    Returns:
+        The Predictor; its predictions are those of the one that was saved.
+
     Raises:
         PredictorFormatError: the directory is not a whole predictor.
+
+    Example:
+        >>> import fieldwise as fw
+        >>> clicks = {"user": ["ann", "bob", "cyd", "dan"] * 50, "click": [0, 1, 1, 0] * 50}
+        >>> _ = fw.train(clicks, label="click", model="lr", settings={"epochs": 1}, out="model", progress=False)
+        >>> fw.load("model").settings.model
+        'lr'
     """
     return Predictor.load(path)

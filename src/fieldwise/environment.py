@@ -14,7 +14,9 @@ from fieldwise._version import __version__
 class Environment(BaseModel):
     """The device that trained, and the threads it had on the CPU.
 
-    None: not recorded, as in predictors of format version 1.
+    Attributes:
+        device: such as `cpu` or `cuda:0`; None: not recorded, as in predictors of format version 1.
+        threads: of torch; None: not recorded.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -26,7 +28,15 @@ class Environment(BaseModel):
     def current(cls, *, device: object = None) -> Environment:
         """What this process runs on.
 
-        device: where the model was trained, such as a torch.device or its name; None: not known.
+        Args:
+            device: where the model was trained, such as a torch.device or its name; None: not known.
+
+        Returns:
+            The device by name, and torch's threads.
+
+        Example:
+            >>> Environment.current(device="cpu").device
+            'cpu'
         """
         import torch
 
@@ -34,7 +44,15 @@ class Environment(BaseModel):
 
 
 def versions() -> dict[str, str]:
-    """The versions that figures depend on."""
+    """The versions that figures depend on.
+
+    Returns:
+        Version by name: of fieldwise, Python, torch, NumPy and Arrow.
+
+    Example:
+        >>> list(versions())
+        ['fieldwise', 'python', 'torch', 'numpy', 'pyarrow']
+    """
     import torch
 
     return {

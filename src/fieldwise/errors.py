@@ -12,7 +12,16 @@ from collections.abc import Iterable
 
 
 class FieldwiseError(Exception):
-    """Base of all errors that are the caller's to mend; the command line prints them without a traceback."""
+    """Base of all errors that are the caller's to mend; the command line prints them without a traceback.
+
+    Example:
+        >>> import fieldwise as fw
+        >>> try:
+        ...     fw.load("nowhere")
+        ... except fw.FieldwiseError as error:
+        ...     print(error)
+        nowhere: there is no such directory
+    """
 
 
 class DataError(FieldwiseError, ValueError):
@@ -62,7 +71,19 @@ class StorageError(FieldwiseError, OSError):
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """A closing half-sentence for an unknown name: the nearest known one, or all of them when none is near."""
+    """A closing half-sentence for an unknown name: the nearest known one, or all of them when none is near.
+
+    Args:
+        name: what was given.
+        known: what could have been.
+
+    Returns:
+        The half-sentence, to stand behind a semicolon.
+
+    Example:
+        >>> suggest("epoch", ["epochs", "seed"]), suggest("x", ["epochs", "seed"])
+        ("did you mean 'epochs'?", 'known: epochs, seed')
+    """
     names = sorted(known)
     by_lower_case = {known_name.lower(): known_name for known_name in names}
     near = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.6)

@@ -24,7 +24,13 @@ FIRST_TOKEN = 2
 
 @dataclass(frozen=True)
 class FieldLayout:
-    """One field as a model sees it: its name, its kind and how many embedding rows it needs (`size`)."""
+    """One field as a model sees it.
+
+    Attributes:
+        name: the field's name.
+        kind: `categorical`, `numeric` or `multi_valued`.
+        size: how many embedding rows it needs, the reserved ones included.
+    """
 
     name: str
     kind: Kind
@@ -38,6 +44,14 @@ class Layout:
     Columns of a batch's matrices follow `categorical`, `numeric` and `multi_valued`: positions into `fields`.
     `offsets[f]` is the first row of field f in a table that holds all fields one after another, behind a
     row 0 that belongs to no field and stays zero; `num_rows` is the height of such a table.
+
+    Attributes:
+        fields: one after another.
+
+    Example:
+        >>> layout = Layout((FieldLayout("user", "categorical", 10), FieldLayout("price", "numeric", 2)))
+        >>> layout.names, layout.numeric, layout.offsets, layout.num_rows
+        (('user', 'price'), (1,), (1, 11), 13)
     """
 
     fields: tuple[FieldLayout, ...]

@@ -33,6 +33,23 @@ import pyarrow as pa
 
 from fieldwise.errors import DataError
 
+__all__ = [
+    "CLIP",
+    "LABELS",
+    "BinaryMetrics",
+    "GroupAUC",
+    "Metrics",
+    "RegressionMetrics",
+    "auc",
+    "base_rate",
+    "calibration_ratio",
+    "evaluate_binary",
+    "evaluate_regression",
+    "gauc",
+    "log_loss",
+    "rank_correlation",
+]
+
 Floats = npt.NDArray[np.float64]
 
 CLIP = 1e-15
@@ -40,7 +57,12 @@ CLIP = 1e-15
 
 
 class GroupAUC(NamedTuple):
-    """GAUC and the share of the rows (with weights: of their sum) that stand in a group with both classes."""
+    """The AUC within groups, averaged.
+
+    Attributes:
+        value: GAUC; None where no group has both classes.
+        coverage: the share of the rows (with weights: of their sum) that stand in a group with both classes.
+    """
 
     value: float | None
     coverage: float
@@ -63,7 +85,9 @@ LABELS = {
 class Metrics:
     """What an evaluation came to; None marks what is undefined for these labels or was not asked for.
 
-    rows: number of rows, whatever their weights. part: which rows of the data these were.
+    Attributes:
+        rows: number of rows, whatever their weights.
+        part: which rows of the data these were.
     """
 
     rows: int
@@ -81,8 +105,13 @@ class Metrics:
 class BinaryMetrics(Metrics):
     """Metrics of click probabilities.
 
-    base_rate: share of clicks. calibration: predicted clicks divided by observed ones. gauc, gauc_coverage: as in
-    `GroupAUC`, None without groups.
+    Attributes:
+        base_rate: share of clicks.
+        auc: area under the ROC curve; None where one of the two classes has no rows.
+        log_loss: mean negative log-likelihood, in nats.
+        calibration: predicted clicks divided by observed ones; None without a click.
+        gauc: as `GroupAUC.value`; None without groups.
+        gauc_coverage: as `GroupAUC.coverage`; None without groups.
     """
 
     base_rate: float
@@ -107,7 +136,15 @@ class BinaryMetrics(Metrics):
 
 @dataclass(frozen=True)
 class RegressionMetrics(Metrics):
-    """Metrics of predicted numbers, in the unit of the labels. r2: None where all labels are the same."""
+    """Metrics of predicted numbers, in the unit of the labels.
+
+    Attributes:
+        mean_label: the mean of the labels.
+        rmse: root of the mean squared error.
+        mae: mean absolute error.
+        r2: share of the labels' variance that the predictions explain; None where all labels are the same.
+        bias: mean prediction less mean label.
+    """
 
     mean_label: float
     rmse: float
@@ -138,10 +175,23 @@ def evaluate_binary(
     """All metrics of one set of click probabilities.
 
     Args:
-        label: 0 or 1, [N].
-        probability: predicted click probability, [N].
-        weight: row weights, at least 0, [N]; None: all 1.
-        group: the group of each row for GAUC, any type that Arrow reads, [N]; None: no GAUC.
+        label: 0 or 1.
+        probability: predicted click probability.
+        weight: row weights, at least 0; None: all 1.
+        group: the group of each row for GAUC, any type that Arrow reads; None: no GAUC.
+
+    Returns:
+        The metrics; print them for one line.
+
+    Raises:
+        DataError: for what the head of this module names.
+
+    Shape:
+        label, probability, weight, group: [N].
+
+    Example:
+        >>> print(evaluate_binary([0, 1, 1, 0], [0.2, 0.9, 0.6, 0.3]))
+        4 rows, base rate 0.5000, AUC 1.0000, log loss 0.2990, calibration 1.0000
     """
     y, p, w = _checked(label, probability, weight, probability=True)
     grouped = None if group is None else gauc(y, p, group, weight=w)
@@ -162,9 +212,22 @@ def evaluate_regression(
     """All metrics of one set of predicted numbers.
 
     Args:
-        label: any finite numbers, [N].
-        prediction: [N].
-        weight: row weights, at least 0, [N]; None: all 1.
+        label: any finite numbers.
+        prediction: the predicted ones.
+        weight: row weights, at least 0; None: all 1.
+
+    Returns:
+        The metrics; print them for one line.
+
+    Raises:
+        DataError: for what the head of this module names.
+
+    Shape:
+        label, prediction, weight: [N].
+
+    Example:
+        >>> print(evaluate_regression([1.0, 2.0, 3.0], [1.5, 2.0, 2.5]))
+        3 rows, mean label 2, RMSE 0.40825, MAE 0.33333, R² 0.7500, bias +0
     """
     y, p, w = _checked(label, prediction, weight, label_kind="number")
     error = p - y
@@ -182,9 +245,25 @@ def evaluate_regression(
 
 
 def auc(label: npt.ArrayLike, score: npt.ArrayLike, *, weight: npt.ArrayLike | None = None) -> float | None:
-    """Area under the ROC curve of `score` [N] (any finite numbers, larger for clicks); ties count half.
+    """Area under the ROC curve; ties count half.
 
-    None where one of the two classes has no rows (or no weight).
+    Args:
+        label: 0 or 1.
+        score: any finite numbers, larger for clicks.
+        weight: row weights, at least 0; None: all 1.
+
+    Returns:
+        The area in [0, 1]; None where one of the two classes has no rows (or no weight).
+
+    Raises:
+        DataError: for what the head of this module names.
+
+    Shape:
+        label, score, weight: [N].
+
+    Example:
+        >>> auc([0, 1, 1, 0], [0.2, 0.9, 0.3, 0.3])
+        0.875
     """
     y, s, w = _checked(label, score, weight)
     if not _both_classes(y, w):
@@ -195,7 +274,26 @@ def auc(label: npt.ArrayLike, score: npt.ArrayLike, *, weight: npt.ArrayLike | N
 
 
 def log_loss(label: npt.ArrayLike, probability: npt.ArrayLike, *, weight: npt.ArrayLike | None = None) -> float:
-    """Mean negative log-likelihood in nats, from float64 probabilities clipped to [CLIP, 1 - CLIP]."""
+    """Mean negative log-likelihood in nats, from float64 probabilities clipped to [CLIP, 1 - CLIP].
+
+    Args:
+        label: 0 or 1.
+        probability: predicted click probability.
+        weight: row weights, at least 0; None: all 1.
+
+    Returns:
+        The mean, 0 for sure and right predictions.
+
+    Raises:
+        DataError: for what the head of this module names.
+
+    Shape:
+        label, probability, weight: [N].
+
+    Example:
+        >>> round(log_loss([0, 1], [0.5, 0.5]), 4)
+        0.6931
+    """
     y, p, w = _checked(label, probability, weight, probability=True)
     p = np.clip(p, CLIP, 1 - CLIP)
     return float(np.average(np.where(y == 1, -np.log(p), -np.log1p(-p)), weights=w))
@@ -204,9 +302,28 @@ def log_loss(label: npt.ArrayLike, probability: npt.ArrayLike, *, weight: npt.Ar
 def gauc(label: npt.ArrayLike, score: npt.ArrayLike, group: Any, *, weight: npt.ArrayLike | None = None) -> GroupAUC:
     """The AUC within each group, averaged with the groups' row counts (with weights: their sums).
 
-    group [N]: any type that Arrow reads (integers, text, an Arrow array). Groups with one class have no AUC
-    and are left out, and so are rows whose group is missing (null, NaN); `coverage` says what share of the
-    rows remains, and the value is None where none does. O(N log N), no loop over groups.
+    Groups with one class have no AUC and are left out, and so are rows whose group is missing (null, NaN).
+    O(N log N), no loop over groups.
+
+    Args:
+        label: 0 or 1.
+        score: any finite numbers, larger for clicks.
+        group: the group of each row, any type that Arrow reads (integers, text, an Arrow array).
+        weight: row weights, at least 0; None: all 1.
+
+    Returns:
+        The average, None where no row remains, and the share of the rows that remains.
+
+    Raises:
+        DataError: for what the head of this module names, and for groups that Arrow cannot read or that are not one
+            per row.
+
+    Shape:
+        label, score, group, weight: [N].
+
+    Example:
+        >>> gauc([0, 1, 0, 1, 1], [0.1, 0.2, 0.8, 0.7, 0.9], ["ann", "ann", "bob", "bob", "cyd"])
+        GroupAUC(value=0.5, coverage=0.8)
     """
     y, s, w = _checked(label, score, weight)
     code, num_groups = _group_codes(group)
@@ -242,20 +359,72 @@ def gauc(label: npt.ArrayLike, score: npt.ArrayLike, group: Any, *, weight: npt.
 def calibration_ratio(
     label: npt.ArrayLike, probability: npt.ArrayLike, *, weight: npt.ArrayLike | None = None
 ) -> float | None:
-    """Predicted clicks divided by observed clicks; None where there is no click."""
+    """Predicted clicks divided by observed clicks.
+
+    Args:
+        label: 0 or 1.
+        probability: predicted click probability.
+        weight: row weights, at least 0; None: all 1.
+
+    Returns:
+        The ratio, 1 where it is right; None where there is no click.
+
+    Raises:
+        DataError: for what the head of this module names.
+
+    Shape:
+        label, probability, weight: [N].
+
+    Example:
+        >>> calibration_ratio([0, 1, 0, 1], [0.5, 0.75, 0.5, 0.75])
+        1.25
+    """
     y, p, w = _checked(label, probability, weight, probability=True)
     clicks = np.average(y, weights=w)
     return float(np.average(p, weights=w) / clicks) if clicks > 0 else None
 
 
 def base_rate(label: npt.ArrayLike, *, weight: npt.ArrayLike | None = None) -> float:
-    """Share of clicks among the rows."""
+    """Share of clicks among the rows.
+
+    Args:
+        label: 0 or 1.
+        weight: row weights, at least 0; None: all 1.
+
+    Returns:
+        The share in [0, 1].
+
+    Raises:
+        DataError: for what the head of this module names.
+
+    Shape:
+        label, weight: [N].
+
+    Example:
+        >>> base_rate([0, 1, 0, 0])
+        0.25
+    """
     y, _, w = _checked(label, label, weight)
     return float(np.average(y, weights=w))
 
 
 def rank_correlation(a: npt.ArrayLike, b: npt.ArrayLike) -> float | None:
-    """Spearman's rank correlation in [-1, 1], equal numbers sharing a rank; None where one side is all the same."""
+    """Spearman's rank correlation, equal numbers sharing a rank.
+
+    Args:
+        a: numbers.
+        b: as many numbers.
+
+    Returns:
+        The correlation in [-1, 1]; None where one side is all the same, or there is nothing.
+
+    Shape:
+        a, b: [N].
+
+    Example:
+        >>> rank_correlation([1, 2, 3], [10, 200, 3000])
+        1.0
+    """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if not len(a) or np.all(a == a[0]) or np.all(b == b[0]):
         return None

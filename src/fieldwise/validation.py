@@ -19,6 +19,13 @@ class Document(BaseModel):
 
     An error of ours that a validator raises comes out as it is. (Pydantic would wrap it, for it is a ValueError too.)
     Within another model a document is validated as any model is, and its complaints are part of that model's.
+
+    Example:
+        >>> class Size(Document):
+        ...     width: int
+        >>> Size()
+        Traceback (most recent call last):
+        fieldwise.errors.SettingsError: 'width' is missing
     """
 
     raises: ClassVar[type[FieldwiseError]] = SettingsError
@@ -110,7 +117,19 @@ def describe(error: ValidationError, model: Any = None, *, owner: str = "", what
 
 
 def describe_any(error: Exception, model: Any = None) -> str:
-    """The first complaint of a pydantic error as `describe` has it; of another error its first line."""
+    """The first complaint of any error as one line.
+
+    Args:
+        error: what was raised.
+        model: what was validated, as in `describe`.
+
+    Returns:
+        Of a pydantic error what `describe` has; of another error its first line.
+
+    Example:
+        >>> describe_any(ValueError("it is empty"))
+        'it is empty'
+    """
     if isinstance(error, ValidationError):
         return describe(error, model)
     if isinstance(error, OSError) and error.strerror and not isinstance(error, FieldwiseError):

@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 import pytest
 
 from fieldwise import metrics
-from fieldwise.datasets.synthetic import SyntheticClickLog, Tokens, expected_auc, make_click_log, make_search_log
+from fieldwise.datasets.synthetic import make_click_log, make_search_log
+from fieldwise.datasets.worlds import SyntheticClickLog, Tokens, expected_auc
 from fieldwise.errors import DataError, SettingsError
 from fieldwise.schema import Categorical, MultiValued, Numeric
 

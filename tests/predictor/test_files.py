@@ -37,6 +37,7 @@ from fieldwise.predictor.files import (
 )
 from fieldwise.predictor.migrations import FORMAT_VERSION, MIGRATIONS
 from fieldwise.storage import untrusted as strict_files
+from fieldwise.storage.tensors import read_tensors
 from fieldwise.training.evaluation import predict_logits
 
 FILES = predictor_files.FILES["network"]
@@ -493,7 +494,7 @@ def test_bytes_that_are_no_booleans(tmp_path: Path) -> None:
     with (tmp_path / "weights").open("rb", buffering=0) as file:
         mask = {"mask": torch.zeros(3, dtype=torch.bool)}
         with pytest.raises(PredictorFormatError, match="'mask' holds bytes that are neither true nor false"):
-            strict_files.read_tensors(strict_files.CheckedFile(file, hashed=False), mask, ["mask"])
+            read_tensors(strict_files.CheckedFile(file, hashed=False), mask, ["mask"])
 
 
 @pytest.mark.parametrize("model", registry.names())

@@ -31,9 +31,14 @@ _VALID_SHARE = 8
 class Measurement:
     """What a case came to.
 
-    step_ms: median time of a training step. train_rows_per_s, predict_rows_per_s: from medians. flops_per_row: matrix
-    products of a training step, per row. peak_mb: highest memory of the process over building, training, validation
-    and a checkpoint. table_mb: the embedding tables. plan: the choices of `fieldwise.training.execution`.
+    Attributes:
+        step_ms: median time of a training step.
+        train_rows_per_s: from the median.
+        predict_rows_per_s: from the median.
+        flops_per_row: matrix products of a training step, per row.
+        peak_mb: highest memory of the process over building, training, validation and a checkpoint.
+        table_mb: the embedding tables.
+        plan: the choices of `fieldwise.training.execution`.
     """
 
     step_ms: float
@@ -47,7 +52,16 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Machine:
-    """What the machine can do: rates of large matrix products, and of copying memory (read plus written)."""
+    """What the machine can do.
+
+    Attributes:
+        processor: its name.
+        device: what was measured.
+        threads: of torch.
+        float32_gflops: rate of large matrix products.
+        bfloat16_gflops: the same in bfloat16.
+        memory_gb_per_s: rate of copying memory, read plus written.
+    """
 
     processor: str
     device: str
@@ -60,7 +74,15 @@ class Machine:
 def measure(case: Case, *, seconds: float = 5.0) -> Measurement:
     """Measure a case in a process of its own, so that its memory is nobody else's.
 
-    seconds: how long training and prediction are measured, each. Raises the FieldwiseError of a case that cannot be.
+    Args:
+        case: what to measure.
+        seconds: how long training and prediction are measured, each.
+
+    Returns:
+        What it came to.
+
+    Raises:
+        FieldwiseError: of a case that cannot be, or where the process was ended.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -84,7 +106,15 @@ def measure(case: Case, *, seconds: float = 5.0) -> Measurement:
 
 
 def measure_machine(*, device: torch.device, seconds: float = 2.0) -> Machine:
-    """What this machine can do."""
+    """What this machine can do.
+
+    Args:
+        device: what to measure.
+        seconds: how long each rate is measured.
+
+    Returns:
+        The rates.
+    """
     name = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -119,7 +149,15 @@ def _answer(pipe: Any, case: Case, seconds: float) -> None:
 
 
 def measure_in_process(case: Case, seconds: float) -> Measurement:
-    """As `measure`, in this process: its peak of memory is then that of all that was done here before."""
+    """As `measure`, in this process: its peak of memory is then that of all that was done here before.
+
+    Args:
+        case: what to measure.
+        seconds: how long training and prediction are measured, each.
+
+    Returns:
+        What it came to.
+    """
     with tempfile.TemporaryDirectory() as directory:
         workload = Workload(case, checkpoint=Path(directory) / "state.safetensors")
         trainer = workload.trainer

@@ -57,7 +57,12 @@ def table_rows(results: Results, machine: Machine) -> list[list[str]]:
 
 
 def describe_machine(machine: Machine) -> str:
-    """The machine in one line."""
+    """The machine in one line.
+
+    Example:
+        >>> print(describe_machine(Machine("a processor", "cpu", 2, 200.0, 400.0, 12.0)))
+        a processor, cpu, 2 threads; matrix products 200 GFLOP/s in float32 and 400 in bfloat16, memory 12 GB/s
+    """
     return (
         f"{machine.processor}, {machine.device}, {machine.threads} threads; matrix products "
         f"{machine.float32_gflops:,.0f} GFLOP/s in float32 and {machine.bfloat16_gflops:,.0f} in bfloat16, "
@@ -66,9 +71,18 @@ def describe_machine(machine: Machine) -> str:
 
 
 def write_report(directory: Path, results: Results, machine: Machine) -> list[Path]:
-    """Write bench.json, bench.md, and bench.png where matplotlib is there; the paths.
+    """Write bench.json, bench.md, and bench.png where matplotlib is there.
 
-    Raises StorageError where the directory cannot be written to.
+    Args:
+        directory: where; made where it is missing.
+        results: cases, and what they came to.
+        machine: that they ran on.
+
+    Returns:
+        The files.
+
+    Raises:
+        StorageError: the directory cannot be written to.
     """
     content = {
         "machine": asdict(machine),

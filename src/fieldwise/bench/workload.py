@@ -31,8 +31,13 @@ _SKEW = 3.0
 class Case:
     """What is measured.
 
-    fields: categorical ones, of equal size. vocabulary: rows of the embedding table over all fields. batch_size: rows
-    per step. model_settings, training: settings that are not at their defaults.
+    Attributes:
+        model: its registered name.
+        fields: categorical ones, of equal size.
+        vocabulary: rows of the embedding table over all fields.
+        batch_size: rows per step.
+        model_settings: those that are not at their defaults.
+        training: settings that are not at their defaults.
     """
 
     model: str = "autoint"
@@ -44,7 +49,21 @@ class Case:
 
 
 class Workload:
-    """A case ready to be measured. checkpoint: for its Trainer. Raises SettingsError for a shape that cannot be."""
+    """A case ready to be measured.
+
+    Args:
+        case: what is measured.
+        checkpoint: for its Trainer.
+
+    Raises:
+        SettingsError: there is no model of that shape.
+
+    Example:
+        >>> workload = Workload(Case(model="lr", fields=2, vocabulary=100, batch_size=16))
+        >>> workload.train_step()
+        >>> len(workload)
+        128
+    """
 
     def __init__(self, case: Case, *, checkpoint: Path | None = None) -> None:
         self.case = case
@@ -78,7 +97,22 @@ class Workload:
 
 
 def field_sizes(fields: int, vocabulary: int) -> list[int]:
-    """Sizes of equal fields that come to `vocabulary` rows, the one row of no field included."""
+    """Sizes of equal fields that come to a vocabulary, the one row of no field included.
+
+    Args:
+        fields: how many.
+        vocabulary: rows in all.
+
+    Returns:
+        One size per field.
+
+    Raises:
+        SettingsError: there are too few rows for so many fields.
+
+    Example:
+        >>> field_sizes(3, 21)
+        [7, 7, 6]
+    """
     if fields < 1 or vocabulary < fields * (FIRST_TOKEN + 1) + 1:
         raise SettingsError(f"{fields} fields need a vocabulary of at least {fields * (FIRST_TOKEN + 1) + 1}")
     size, more = divmod(vocabulary - 1, fields)
@@ -86,7 +120,15 @@ def field_sizes(fields: int, vocabulary: int) -> list[int]:
 
 
 def random_rows(sizes: list[int], rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ids int32 [rows, fields], each below its field's size, and labels float32 [rows]; always the same."""
+    """Ids and labels; always the same.
+
+    Args:
+        sizes: of the fields.
+        rows: how many, N.
+
+    Returns:
+        Ids int32 [N, F], each below its field's size, and labels float32 [N].
+    """
     generator = np.random.default_rng(0)
     shares = generator.random((rows, len(sizes)), dtype=np.float32).astype(np.float64) ** _SKEW
     ids = np.minimum(shares * np.array(sizes), np.array(sizes) - 1).astype(np.int32)

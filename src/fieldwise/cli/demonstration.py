@@ -14,7 +14,7 @@ from fieldwise.cli.words import print_json
 from fieldwise.storage.atomic import open_new
 
 if TYPE_CHECKING:
-    from fieldwise.datasets.synthetic import SyntheticClickLog
+    from fieldwise.datasets import SyntheticClickLog
     from fieldwise.predictor import Predictor
     from fieldwise.reporting import Reporter
 

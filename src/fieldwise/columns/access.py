@@ -21,10 +21,10 @@ def require_column(names: Iterable[str], name: str, *, role: str | None = None) 
     Raises:
         DataError: it is not there; the message names the nearest one.
     """
-    known = list(names)
-    if name not in known:
+    columns = list(names)
+    if name not in columns:
         what = f"column '{name}'" if role is None else f"the {role} column '{name}'"
-        raise DataError(f"{what} is missing; {suggest(name, known)}")
+        raise DataError(f"{what} is missing; {suggest(name, columns)}")
 
 
 def get_column(table: pa.Table, name: str, *, role: str | None = None) -> pa.ChunkedArray:
@@ -40,6 +40,10 @@ def get_column(table: pa.Table, name: str, *, role: str | None = None) -> pa.Chu
 
     Raises:
         DataError: it is not there; the message names the nearest one.
+
+    Example:
+        >>> get_column(pa.table({"price": [1.5, 2.0]}), "price").to_pylist()
+        [1.5, 2.0]
     """
     require_column(table.column_names, name, role=role)
     return table.column(name)
@@ -47,7 +51,15 @@ def get_column(table: pa.Table, name: str, *, role: str | None = None) -> pa.Chu
 
 @contextmanager
 def naming(column: str, *, role: str | None = None) -> Iterator[None]:
-    """Adds the column's name (and its role, such as "label") to a DataError of the block."""
+    """Adds the column's name to a DataError of the block.
+
+    Args:
+        column: the name.
+        role: what the column is needed as, such as "label"; None for a field.
+
+    Raises:
+        DataError: the block did; its message now begins with the column.
+    """
     try:
         yield
     except DataError as error:

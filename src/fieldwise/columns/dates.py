@@ -19,9 +19,20 @@ _ARROW_PARTS = {"hour": pc.hour, "weekday": pc.day_of_week, "day": pc.day, "mont
 
 
 def moment(value: Any) -> datetime.datetime | None:
-    """One Python value as a date and time; None where missing. Text must be in ISO form, "-" or "/" between parts.
+    """One Python value as a date and time.
 
-    Raises DataError for anything else.
+    Args:
+        value: text must be in ISO form, "-" or "/" between parts.
+
+    Returns:
+        The moment; None where the value is missing.
+
+    Raises:
+        DataError: the value is no date.
+
+    Example:
+        >>> moment("2026/01/31 08:00")
+        datetime.datetime(2026, 1, 31, 8, 0)
     """
     if is_missing(value):
         return None
@@ -43,7 +54,22 @@ def moment(value: Any) -> datetime.datetime | None:
 
 
 def part_of(value: Any, part: CalendarPart) -> str | None:
-    """The calendar part of one value as a token; None where missing. Raises DataError where it is no date."""
+    """The calendar part of one value as a token.
+
+    Args:
+        value: a date, or text in ISO form.
+        part: which part.
+
+    Returns:
+        The token; None where the value is missing.
+
+    Raises:
+        DataError: the value is no date.
+
+    Example:
+        >>> part_of("2026-01-31 08:00", "hour"), part_of("2026-01-31", "weekday")
+        ('8', '5')
+    """
     when = moment(value)
     if when is None:
         return None
@@ -53,7 +79,7 @@ def part_of(value: Any, part: CalendarPart) -> str | None:
 def part_column(
     column: pa.ChunkedArray, part: CalendarPart, *, rows: npt.NDArray[np.int64] | None = None
 ) -> pa.ChunkedArray:
-    """The calendar part of each row of a date column, or of a text column in ISO form, as integers; null: missing.
+    """The calendar part of each row of a date column, or of a text column in ISO form.
 
     Args:
         column: N values.
@@ -61,10 +87,14 @@ def part_column(
         rows: the rows that the values come from, int64 [N], the first is 0; None: each from its own place.
 
     Returns:
-        The parts.
+        The parts as integers, null where missing.
 
     Raises:
         DataError: a value is no date; the message has its row (the first is 1).
+
+    Example:
+        >>> part_column(pa.chunked_array([["2026-01-31", None, "2026-02-01"]]), "month").to_pylist()
+        [1, None, 2]
     """
     times = column = plain_column(column)
     if not _is_date(column.type):
@@ -80,9 +110,20 @@ def part_column(
 
 
 def time_keys(column: pa.ChunkedArray) -> npt.NDArray[np.generic]:
-    """A sortable array [N] from a time column: dates, numbers, or text in ISO form.
+    """What a table can be sorted by in time.
 
-    Raises DataError with the row of a value that is missing or cannot be placed in time.
+    Args:
+        column: N dates, numbers, or texts in ISO form.
+
+    Returns:
+        A sortable array [N].
+
+    Raises:
+        DataError: a value is missing or cannot be placed in time; the message has its row (the first is 1).
+
+    Example:
+        >>> time_keys(pa.chunked_array([["17", "3"]]))
+        array([17,  3])
     """
     if column.null_count:
         raise _no_time(column.is_null().index(True).as_py())

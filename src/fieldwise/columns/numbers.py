@@ -25,7 +25,21 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-
 
 
 def number(value: Any) -> float:
-    """One Python value as a float; NaN where it is missing. Raises DataError for anything that is no number."""
+    """One Python value as a float.
+
+    Args:
+        value: a number, a boolean or text.
+
+    Returns:
+        The number; NaN where the value is missing.
+
+    Raises:
+        DataError: it is no number.
+
+    Example:
+        >>> number(" 1e3 "), number("N/A"), number(True)
+        (1000.0, nan, 1.0)
+    """
     if is_missing(value):
         return float("nan")
     if isinstance(value, str):
@@ -46,17 +60,21 @@ def number(value: Any) -> float:
 
 
 def number_column(column: pa.ChunkedArray, *, rows: npt.NDArray[np.int64] | None = None) -> Numbers:
-    """A whole column as float64 [N], NaN where missing; text is parsed.
+    """A whole column as numbers; text is parsed.
 
     Args:
         column: N values.
         rows: the rows that they come from, int64 [N], the first is 0; None: each from its own place.
 
     Returns:
-        The numbers.
+        float64 [N], NaN where missing.
 
     Raises:
         DataError: a cell is no number; the message has its row (the first is 1) and its value.
+
+    Example:
+        >>> number_column(pa.chunked_array([["1.5", "", "-2"]]))
+        array([ 1.5,  nan, -2. ])
     """
     column = plain_column(column)
     kind = column.type

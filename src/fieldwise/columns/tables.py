@@ -35,10 +35,23 @@ _NOT_A_TABLE = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
 
 def read_table(source: Source, *, names: Sequence[str] | None = None) -> pa.Table:
-    """Read a source whole. names: the column names of a text file that has no header line.
+    """Read a source whole.
 
-    Raises DataError, naming the file (and the line, where it is known), for anything that cannot be read, and
-    for a file that changes while it is read.
+    Args:
+        source: a path, "-" for standard input, several paths, a data frame, an Arrow table, a dict of columns or a list
+            of dicts.
+        names: the column names of a text file that has no header line.
+
+    Returns:
+        The table.
+
+    Raises:
+        DataError: something cannot be read, or a file changes while it is read; the message names the file (and the
+            line, where it is known).
+
+    Example:
+        >>> read_table([{"user": "ann", "price": 1.5}, {"user": "bob", "price": None}]).to_pydict()
+        {'user': ['ann', 'bob'], 'price': [1.5, None]}
     """
     if _is_file_list(source):
         tables = [read_table(part, names=names) for part in source]
@@ -66,9 +79,22 @@ def read_table(source: Source, *, names: Sequence[str] | None = None) -> pa.Tabl
 def iter_tables(
     source: Source, *, names: Sequence[str] | None = None, chunk_rows: int = CHUNK_ROWS
 ) -> Iterator[pa.Table]:
-    """Read a source piece by piece, with memory bounded by the piece; at least one piece, all with the same columns.
+    """Read a source piece by piece, with memory bounded by the piece.
 
-    Raises DataError as `read_table` does; for a file that changes while it is read, after the piece in which it did.
+    Args:
+        source: as in `read_table`.
+        names: as in `read_table`.
+        chunk_rows: rows of a piece at most.
+
+    Yields:
+        At least one piece, all with the same columns.
+
+    Raises:
+        DataError: as `read_table` does; for a file that changes while it is read, after the piece in which it did.
+
+    Example:
+        >>> [piece.num_rows for piece in iter_tables({"user": ["ann", "bob", "cyd"]}, chunk_rows=2)]
+        [2, 1]
     """
     if _is_file_list(source):
         first: pa.Table | None = None

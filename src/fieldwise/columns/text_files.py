@@ -50,10 +50,23 @@ class _Header:
 
 
 def text_tables(file: io.BufferedReader, names: Sequence[str] | None) -> Iterator[pa.Table]:
-    """The rows of a text file in pieces of a few megabytes, at least one (an empty one for a header alone).
+    r"""The rows of a text file in pieces of a few megabytes.
 
-    names: the column names of a file without a header line. Raises DataError, or what Arrow and the decompressors
-    raise; `bad_line` then finds the line.
+    Args:
+        file: open, at any place.
+        names: the column names of a file without a header line.
+
+    Yields:
+        At least one piece, an empty one for a header alone; every column is text.
+
+    Raises:
+        DataError: the file is no text, or its first line does not fit `names`.
+        pyarrow.ArrowInvalid, OSError, EOFError, zlib.error: Arrow or a decompressor cannot read the rows; `bad_line`
+            then finds the line.
+
+    Example:
+        >>> [piece.to_pydict() for piece in text_tables(io.BytesIO(b"user,price\nann,1.50\n"), None)]
+        [{'user': ['ann'], 'price': ['1.50']}]
     """
     header = _read_header(file)
     if names is not None and len(names) != len(header.cells):
@@ -72,9 +85,19 @@ def text_tables(file: io.BufferedReader, names: Sequence[str] | None) -> Iterato
 
 
 def bad_line(file: io.BufferedReader) -> str | None:
-    """What is wrong with the first bad line, None where none is found.
+    r"""What is wrong with the first bad line.
 
     Bad is a line that is not UTF-8, has more or fewer cells than the first, or opens a quote that is never closed.
+
+    Args:
+        file: open, at any place.
+
+    Returns:
+        A few words with the number of the line; None where no line is bad.
+
+    Example:
+        >>> bad_line(io.BytesIO(b"user,price\nann,1.50\nbob\n"))
+        'line 3 has 1 columns where 2 were expected'
     """
     header = _read_header(file)
 
@@ -109,7 +132,14 @@ def _lines(text: Any) -> Iterator[bytes]:
 
 
 def require_distinct(columns: Sequence[str]) -> None:
-    """Raise DataError where a column has no name or two have the same."""
+    """Refuse columns that cannot be told apart.
+
+    Args:
+        columns: their names.
+
+    Raises:
+        DataError: a column has no name, or two have the same.
+    """
     seen = set()
     for i, column in enumerate(columns):
         if column in seen:
@@ -145,8 +175,8 @@ def _segments(file: io.BufferedReader, text: Any, separator: str) -> Iterator[by
 
 def _end_of(rows: re.Pattern[bytes], data: bytes) -> int:
     """Where the last whole row of some text ends, 0 where it holds none."""
-    found = rows.match(data)
-    return 0 if found is None else found.end()
+    match = rows.match(data)
+    return 0 if match is None else match.end()
 
 
 def _whole_rows(separator: str) -> re.Pattern[bytes]:

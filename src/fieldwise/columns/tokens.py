@@ -52,7 +52,12 @@ _NOT_CANONICAL = (
 class Tokens:
     """A column as tokens: `values[codes[i]]` is the token of row i, a code of -1 stands for missing.
 
-    codes: int32 [N]. values: Arrow string array, each token once.
+    Attributes:
+        codes: of each row.
+        values: Arrow string array, each token once.
+
+    Shape:
+        codes: int32 [N].
     """
 
     codes: npt.NDArray[np.int32]
@@ -60,16 +65,32 @@ class Tokens:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether one Python value is what frames put into a gap: None, NaN, NaT or pandas' NA."""
+    """Whether one Python value is what frames put into a gap: None, NaN, NaT or pandas' NA.
+
+    Example:
+        >>> is_missing(None), is_missing(float("nan")), is_missing("")
+        (True, True, False)
+    """
     if value is None or type(value).__name__ == "NAType":
         return True
     return isinstance(value, float | np.floating | datetime.date | np.datetime64) and bool(value != value)
 
 
 def token(value: Any) -> str | None:
-    """The token of one Python value; None where the value is missing.
+    """The token of one Python value.
 
-    Raises DataError for a value that is no token, such as a list or a mapping.
+    Args:
+        value: text, a number, a boolean or a date.
+
+    Returns:
+        The token; None where the value is missing.
+
+    Raises:
+        DataError: the value is no token, such as a list or a mapping.
+
+    Example:
+        >>> token(" 007 "), token(1.0), token(True), token("2026-01-31 00:00:00"), token("")
+        ('007', '1', 'true', '2026-01-31', None)
     """
     if isinstance(value, str):
         return _text_token(value)
@@ -97,6 +118,12 @@ def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """The same values in an ordinary form of storage: no dictionaries, runs or views, and bytes that are text as text.
 
     (Parquet files of some writers do not say which bytes are text.)
+
+    Args:
+        column: N values.
+
+    Returns:
+        The N values.
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
@@ -116,9 +143,21 @@ def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def token_column(column: pa.ChunkedArray) -> Tokens:
-    """The tokens of a whole column of any scalar type.
+    """The tokens of a whole column.
 
-    Raises DataError where the type holds no single values (lists, structs).
+    Args:
+        column: N values of any scalar type.
+
+    Returns:
+        The tokens.
+
+    Raises:
+        DataError: the type holds no single values (lists, structs).
+
+    Example:
+        >>> tokens = token_column(pa.chunked_array([["1", "1.0", None, "b"]]))
+        >>> tokens.codes, tokens.values.to_pylist()
+        (array([ 0,  0, -1,  1], dtype=int32), ['1', 'b'])
     """
     if pa.types.is_nested(column.type):
         raise DataError(f"expected single values, got a column of type {column.type}")

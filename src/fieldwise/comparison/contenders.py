@@ -38,8 +38,16 @@ from fieldwise.validation import describe
 class Contender(BaseModel):
     """A model that takes part.
 
-    name: how tables call it. model: a registered model, or an external one (`lightgbm`, `catboost`). settings: those
-    that are not at their defaults, by dotted name. ranges: what tuning may choose from, by dotted name.
+    Attributes:
+        name: how tables call it.
+        model: a registered model, or an external one (`lightgbm`, `catboost`).
+        settings: those that are not at their defaults, by dotted name.
+        ranges: what tuning may choose from, by dotted name.
+
+    Example:
+        >>> contender = Contender(name="small", model="autoint", settings={"model.num_layers": 1})
+        >>> contender.resolve(seed=3).model_settings["num_layers"]
+        1
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,7 +63,19 @@ class Contender(BaseModel):
         return self.model in boosting.NAMES
 
     def resolve(self, seed: int, tuned: Mapping[str, Any] | None = None, *, objective: str = "binary") -> Settings:
-        """The complete settings for one run, with what tuning has found. Raises SettingsError."""
+        """The complete settings for one run.
+
+        Args:
+            seed: of the run.
+            tuned: the settings that tuning chose, by dotted name.
+            objective: what the label is, by name.
+
+        Returns:
+            The settings.
+
+        Raises:
+            SettingsError: a setting does not exist or has a wrong value.
+        """
         overrides = {**self.settings, **(tuned or {})}
         return resolve_settings(model=self.model, overrides=overrides, seed=seed, objective=objective)
 
@@ -63,7 +83,12 @@ class Contender(BaseModel):
 class Plan(BaseModel):
     """Who is compared, and how the rows are prepared for all of them.
 
-    base: whose figures differences are taken to. ours: names of those that are held against the best of the others.
+    Attributes:
+        contenders: in the order of the table.
+        base: whose figures differences are taken to.
+        ours: names of those that are held against the best of the others.
+        data: how rows are split and tokens become ids.
+        objective: what the label is, by name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -103,12 +128,24 @@ def plan(
 ) -> Plan:
     """Settle who takes part, from names, a file and settings for all; every setting is checked here.
 
-    models: names of registered or external models, or of sections of the file; default: all sections of the file.
-    overrides: settings of `training` and `data` for all networks, by dotted or bare name; they win over the file's.
-    base: default is the file's, else `lr` where it takes part, else the first contender.
-    objective: what the label is; default is the file's, else clicks.
-    tune: gives contenders without ranges of their own the usual ones.
-    Raises SettingsError, naming the contender or the setting.
+    Args:
+        models: names of registered or external models, or of sections of the file; default: all sections of the file.
+        config: the settings file.
+        overrides: settings of `training` and `data` for all networks, by dotted or bare name; they win over the file's.
+        base: default is the file's, else `lr` where it takes part, else the first contender.
+        tune: gives contenders without ranges of their own the usual ones.
+        objective: what the label is; default is the file's, else clicks.
+
+    Returns:
+        The plan.
+
+    Raises:
+        SettingsError: something is unknown or wrong; the message names the contender or the setting.
+
+    Example:
+        >>> settled = plan(["lr", "autoint", "lightgbm"])
+        >>> settled.base, settled.ours
+        ('lr', ['autoint'])
     """
     file = _File() if config is None else _read(Path(config))
     names = list(dict.fromkeys(models or file.models))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from fieldwise.comparison.comparison import Comparison
 from fieldwise.comparison.pictures import draw
-from fieldwise.comparison.results import Comparison
 from fieldwise.errors import SettingsError
 from fieldwise.storage.atomic import write_text
 from fieldwise.validation import describe_any
@@ -15,11 +15,23 @@ from fieldwise.validation import describe_any
 def write(comparison: Comparison, directory: str | Path) -> list[Path]:
     """Write tables and pictures.
 
+    Args:
+        comparison: what came of it.
+        directory: where; made where it is missing.
+
     Returns:
         The files.
 
     Raises:
-        StorageError: where the directory cannot be written to.
+        StorageError: the directory cannot be written to.
+
+    Example:
+        >>> rows = {"train": 80, "valid": 10, "test": 10}
+        >>> comparison = Comparison(source="clicks.csv", rows=rows, split_seed=0, base="lr", ours=[], order=["lr"])
+        >>> [path.name for path in write(comparison, "figures")][:3]
+        ['comparison.json', 'comparison.csv', 'comparison.md']
+        >>> read("figures") == comparison
+        True
     """
     directory = Path(directory)
     texts = {
@@ -34,8 +46,19 @@ def write(comparison: Comparison, directory: str | Path) -> list[Path]:
 def read(directory: str | Path) -> Comparison:
     """The comparison that `write`, or `fieldwise.compare(out=...)`, has written into a directory.
 
+    Args:
+        directory: where.
+
+    Returns:
+        The comparison.
+
     Raises:
-        SettingsError: where there is none, or it cannot be read.
+        SettingsError: there is none, or it cannot be read.
+
+    Example:
+        >>> read("nowhere")
+        Traceback (most recent call last):
+        fieldwise.errors.SettingsError: nowhere holds no comparison (comparison.json is missing)
     """
     path = Path(directory) / "comparison.json"
     try:

@@ -14,8 +14,9 @@ from typing import Any, Unpack
 from fieldwise import datasets, recipes
 from fieldwise.columns.tables import Source
 from fieldwise.comparison import files
+from fieldwise.comparison.comparison import Comparison
 from fieldwise.comparison.contenders import Contender, plan
-from fieldwise.comparison.results import Comparison, MetricSpec, Run
+from fieldwise.comparison.results import MetricSpec, Run
 from fieldwise.comparison.storage import Storage
 from fieldwise.environment import Environment, versions
 from fieldwise.errors import FieldwiseError, SettingsError, TrainingError
@@ -75,9 +76,20 @@ def compare(
         progress: as in `fieldwise.train`.
         **data: see `fieldwise.preparation.DataArguments`.
 
+    Returns:
+        The comparison: print it, or ask for `to_markdown()`, `to_pandas()` or `summaries()`.
+
     Raises:
         DataError: the rows cannot be used; so SchemaError and SettingsError; all before any training.
-        TrainingError: another process works in `out`.
+        TrainingError: every trial of a tuning failed.
+        StorageError: another process works in `out`, or it cannot be written.
+
+    Example:
+        >>> import fieldwise as fw
+        >>> clicks = {"user": ["ann", "bob", "cyd", "dan"] * 50, "click": [0, 1, 1, 0] * 50}
+        >>> comparison = fw.compare(clicks, label="click", models=["lr", "fm"], seeds=2, progress=False)
+        >>> [(summary.name, summary.seeds, summary.figures["auc"].mean) for summary in comparison.summaries()]
+        [('lr', 2, 1.0), ('fm', 2, 1.0)]
     """
     reporter = Reporter.of(progress)
     if seeds < 1:

@@ -6,29 +6,35 @@ import csv
 import html
 import io
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from fieldwise.comparison.results import Results, Statistic, Summary
 from fieldwise.reporting.tables import Section, markdown_table
-
-if TYPE_CHECKING:
-    from fieldwise.comparison.results import Comparison, Statistic, Summary
 
 _PARTS = {"train": "rows to train", "valid": "to validate", "test": "to test"}
 
 
-def to_section(comparison: Comparison, *, short: bool = False) -> Section:
-    """The table as it is printed, a row per contender. short: the metrics only, which fit into a line."""
-    names, cells = header(comparison), rows(comparison)
+def to_section(results: Results, *, short: bool = False) -> Section:
+    """The table as it is printed, a row per contender.
+
+    Args:
+        results: of the comparison.
+        short: the metrics only, which fit into a line.
+
+    Returns:
+        The table.
+    """
+    names, cells = header(results), rows(results)
     if short:
-        last = 2 + 2 * len(comparison.metrics)
+        last = 2 + 2 * len(results.metrics)
         names, cells = names[:last], [row[:last] for row in cells]
-    return Section(f"{comparison.source}, test rows", names, cells)
+    return Section(f"{results.source}, test rows", names, cells)
 
 
-def header(comparison: Comparison) -> list[str]:
+def header(results: Results) -> list[str]:
     """The names of the columns of `rows`."""
-    labels = [metric.label for metric in comparison.metrics]
-    changes = [f"{label} to {comparison.base}" for label in labels]
+    labels = [metric.label for metric in results.metrics]
+    changes = [f"{label} to {results.base}" for label in labels]
     return [
         "model",
         *(f"test {label}" for label in labels),
@@ -41,16 +47,16 @@ def header(comparison: Comparison) -> list[str]:
         "training rows/s",
         "prediction rows/s",
         "seeds",
-        *(f"published {label}" for label in labels if _has_published(comparison)),
+        *(f"published {label}" for label in labels if _has_published(results)),
     ]
 
 
-def rows(comparison: Comparison) -> list[list[str]]:
+def rows(results: Results) -> list[list[str]]:
     """The cells under `header`, a row per contender."""
-    names = [metric.name for metric in comparison.metrics]
-    with_published = _has_published(comparison)
+    names = [metric.name for metric in results.metrics]
+    with_published = _has_published(results)
     table = []
-    for summary in comparison.summaries():
+    for summary in results.summaries():
         changes = [_signed(summary.changes.get(name)) for name in names]
         table.append(
             [
@@ -71,23 +77,23 @@ def rows(comparison: Comparison) -> list[list[str]]:
     return table
 
 
-def to_markdown(comparison: Comparison) -> str:
+def to_markdown(results: Results) -> str:
     """The table with what must be known to read it."""
-    notes = _notes(comparison)
-    if failures := _failures(comparison):
+    notes = _notes(results)
+    if failures := _failures(results):
         notes += ["Failed:", *(f"* {' '.join(line.splitlines())}" for line in failures)]
-    return "\n".join([markdown_table(header(comparison), rows(comparison)), "", *notes, ""])
+    return "\n".join([markdown_table(header(results), rows(results)), "", *notes, ""])
 
 
-def to_html(comparison: Comparison) -> str:
+def to_html(results: Results) -> str:
     """The same for a notebook."""
-    notes = [*_notes(comparison), *(f"Failed: {line}" for line in _failures(comparison))]
-    return "\n".join([to_section(comparison).to_html(), *(f"<p>{html.escape(note)}</p>" for note in notes)])
+    notes = [*_notes(results), *(f"Failed: {line}" for line in _failures(results))]
+    return "\n".join([to_section(results).to_html(), *(f"<p>{html.escape(note)}</p>" for note in notes)])
 
 
-def to_csv(comparison: Comparison) -> str:
+def to_csv(results: Results) -> str:
     """A line per contender with all figures at full precision."""
-    table = to_records(comparison)
+    table = to_records(results)
     text = io.StringIO()
     names = list(dict.fromkeys(name for row in table for name in row))
     writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")
@@ -96,45 +102,45 @@ def to_csv(comparison: Comparison) -> str:
     return text.getvalue()
 
 
-def to_records(comparison: Comparison) -> list[dict[str, Any]]:
+def to_records(results: Results) -> list[dict[str, Any]]:
     """A row per contender in plain numbers: a figure's mean and its standard deviation are two of them."""
     table = []
-    for summary in comparison.summaries():
-        statistics, others = _statistics(summary, comparison), _others(summary, comparison)
+    for summary in results.summaries():
+        statistics, others = _statistics(summary, results), _others(summary, results)
         figures: dict[str, Any] = {}
         for name, value in statistics.items():
             figures |= {name: value and value.mean, f"{name}_std": value and value.std}
-        known = summary.published or {}
-        published = {f"published_{metric.name}": known.get(metric.name) for metric in comparison.metrics}
+        paper = summary.published or {}
+        published = {f"published_{metric.name}": paper.get(metric.name) for metric in results.metrics}
         table.append({**_whose(summary), **figures, **others, **published})
     return table
 
 
-def to_dict(comparison: Comparison) -> dict[str, Any]:
+def to_dict(results: Results) -> dict[str, Any]:
     """Summaries and every single run, ready for JSON."""
     summaries = [
         {
             **_whose(summary),
-            **{name: value and asdict(value) for name, value in _statistics(summary, comparison).items()},
-            **_others(summary, comparison),
+            **{name: value and asdict(value) for name, value in _statistics(summary, results).items()},
+            **_others(summary, results),
             "published": summary.published,
         }
-        for summary in comparison.summaries()
+        for summary in results.summaries()
     ]
-    return {"comparison": comparison.model_dump(mode="json"), "summaries": summaries}
+    return {"comparison": results.model_dump(mode="json"), "summaries": summaries}
 
 
 def _whose(summary: Summary) -> dict[str, Any]:
     return {"name": summary.name, "model": summary.model, "seeds": summary.seeds, "failed": summary.failed}
 
 
-def _statistics(summary: Summary, comparison: Comparison) -> dict[str, Statistic | None]:
-    figures = {metric.name: summary.figures.get(metric.name) for metric in comparison.metrics}
-    return {**figures, f"valid_{comparison.monitor}": summary.valid}
+def _statistics(summary: Summary, results: Results) -> dict[str, Statistic | None]:
+    figures = {metric.name: summary.figures.get(metric.name) for metric in results.metrics}
+    return {**figures, f"valid_{results.monitor}": summary.valid}
 
 
-def _others(summary: Summary, comparison: Comparison) -> dict[str, Any]:
-    names = [metric.name for metric in comparison.metrics]
+def _others(summary: Summary, results: Results) -> dict[str, Any]:
+    names = [metric.name for metric in results.metrics]
     return {
         **{f"{name}_change": summary.changes.get(name) for name in names},
         "relative": summary.relative,
@@ -149,27 +155,27 @@ def _others(summary: Summary, comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _notes(comparison: Comparison) -> list[str]:
-    counts = ", ".join(f"{rows:,} {_PARTS[part]}" for part, rows in comparison.rows.items())
+def _notes(results: Results) -> list[str]:
+    counts = ", ".join(f"{rows:,} {_PARTS[part]}" for part, rows in results.rows.items())
     notes = [
-        f"{comparison.source}: {counts}; split and encoding are the same for all (seed {comparison.split_seed}). "
+        f"{results.source}: {counts}; split and encoding are the same for all (seed {results.split_seed}). "
         "The best epoch is chosen by the validation rows; the test rows are looked at once per run. Mean ± standard "
         "deviation over seeds.",
     ]
-    if comparison.ours:
+    if results.ours:
         notes.append(
-            f"Stars of {', '.join(comparison.ours)}: better than the best of the others by an unpaired t-test (Welch, "
+            f"Stars of {', '.join(results.ours)}: better than the best of the others by an unpaired t-test (Welch, "
             "two-sided), ** at 0.01, * at 0.05."
         )
     return notes
 
 
-def _failures(comparison: Comparison) -> list[str]:
-    return [f"{run.contender}, seed {run.seed}: {run.error}" for run in comparison.runs if run.error is not None]
+def _failures(results: Results) -> list[str]:
+    return [f"{run.contender}, seed {run.seed}: {run.error}" for run in results.runs if run.error is not None]
 
 
-def _has_published(comparison: Comparison) -> bool:
-    return any(summary.published is not None for summary in comparison.summaries())
+def _has_published(results: Results) -> bool:
+    return any(summary.published is not None for summary in results.summaries())
 
 
 def _published(summary: Summary, name: str) -> str:

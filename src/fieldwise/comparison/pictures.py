@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from fieldwise.comparison.results import Comparison, Summary
+from fieldwise.comparison.results import Results, Summary
 from fieldwise.reporting.figures import can_draw, new_figure, save_figure
 from fieldwise.reporting.labels import place_labels
 
 
-def draw(comparison: Comparison, directory: Path) -> list[Path]:
+def draw(results: Results, directory: Path) -> list[Path]:
     """Draw the first metric on the test rows against parameters and against training time, as PNG and SVG.
+
+    Args:
+        results: of the comparison.
+        directory: where; made where it is missing.
 
     Returns:
         The files, none without matplotlib.
 
     Raises:
-        SettingsError: where the directory cannot be written to.
+        StorageError: the directory cannot be written to.
     """
     if not can_draw():
         return []
-    metric = comparison.metrics[0]
+    metric = results.metrics[0]
     shown: dict[str, tuple[str, Callable[[Summary], float | None]]] = {
         "parameters": ("parameters without embeddings", lambda s: s.parameters_without_embeddings),
         "time": ("seconds of training", lambda s: s.seconds),
@@ -30,7 +34,7 @@ def draw(comparison: Comparison, directory: Path) -> list[Path]:
     for name, (label, value) in shown.items():
         points = [
             (summary, x, figure)
-            for summary in comparison.summaries()
+            for summary in results.summaries()
             if (figure := summary.figures.get(metric.name)) is not None and (x := value(summary))
         ]
         if not points:
@@ -38,7 +42,7 @@ def draw(comparison: Comparison, directory: Path) -> list[Path]:
         picture = new_figure(8, 5)
         axes = picture.subplots()
         for summary, x, figure in points:
-            ours = summary.name in comparison.ours
+            ours = summary.name in results.ours
             axes.errorbar(
                 [x], [figure.mean], yerr=[figure.std or 0.0], fmt="o", color="C3" if ours else "C0", capsize=3
             )
@@ -46,10 +50,10 @@ def draw(comparison: Comparison, directory: Path) -> list[Path]:
         axes.margins(x=0.12)
         axes.set_xlabel(label)
         axes.set_ylabel(f"test {metric.label}")
-        axes.set_title(comparison.source)
+        axes.set_title(results.source)
         axes.grid(alpha=0.3)
         # Ours come first, for what finds no room has no label.
-        points.sort(key=lambda point: point[0].name not in comparison.ours)
+        points.sort(key=lambda point: point[0].name not in results.ours)
         place_labels(
             picture,
             axes,

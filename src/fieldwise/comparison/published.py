@@ -31,7 +31,19 @@ JOINT = {"wide_deep": "lr", "deepfm": "fm", "dcn": "crossnet", "xdeepfm": "cin",
 
 
 def published(dataset: str, model: str) -> dict[str, float] | None:
-    """The figures of a registered model on a data set by metric, None where there are none."""
+    """The figures of a registered model on a data set.
+
+    Args:
+        dataset: one of `DATASETS`.
+        model: its registered name.
+
+    Returns:
+        Figures by metric; None where there are none.
+
+    Example:
+        >>> published("criteo", "autoint")
+        {'auc': 0.8061, 'log_loss': 0.4455}
+    """
     if dataset not in _AUTOINT_ORDER or model not in _AUTOINT:
         return None
     auc, log_loss = _AUTOINT[model][_AUTOINT_ORDER.index(dataset)]

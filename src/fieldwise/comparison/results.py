@@ -1,37 +1,43 @@
-"""What a comparison has found: every single run, and what the runs of a contender come to."""
+"""What a comparison comes to: every single run, and the runs of a contender taken together."""
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fieldwise.comparison import output
 from fieldwise.comparison.published import JOINT, published
 from fieldwise.environment import Environment
-from fieldwise.errors import SettingsError
 from fieldwise.metrics import LABELS
-from fieldwise.reporting.tables import Section
 from fieldwise.training.history import History
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class Run(BaseModel):
     """One contender trained with one seed.
 
-    settings: all of them, as they were settled. parameters: `all` and, of networks, `without_embeddings`. metrics: by
-    part (`valid`, `test`) and name; the test rows were looked at once, at the end. history: of a network. epochs:
-    passes over the training rows, or boosting rounds. seconds: of training, and of the search where there was one.
-    train_rows_per_s: median over the epochs, of trees rows times rounds per second. tuned: the settings that tuning
-    chose. error: why there is nothing of the above.
+    Attributes:
+        contender: its name.
+        model: what it is.
+        seed: of the run.
+        settings: all of them, as they were settled.
+        tuned: the settings that tuning chose.
+        parameters: `all` and, of networks, `without_embeddings`.
+        metrics: by part (`valid`, `test`) and name; the test rows were looked at once, at the end.
+        history: of a network.
+        epochs: passes over the training rows, or boosting rounds.
+        best_epoch: the one that is kept.
+        seconds: of training, and of the search where there was one.
+        train_rows_per_s: median over the epochs, of trees rows times rounds per second.
+        predict_rows_per_s: over the test rows.
+        created: when, in UTC.
+        environment: where it was trained.
+        versions: that figures depend on.
+        error: why there is nothing of the above.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -57,7 +63,17 @@ class Run(BaseModel):
 
 @dataclass(frozen=True)
 class Statistic:
-    """Mean and standard deviation (None for a single value) of a figure over seeds, and the values themselves."""
+    """A figure over seeds.
+
+    Attributes:
+        mean: over the values.
+        std: their standard deviation; None for a single value.
+        values: one per seed.
+
+    Example:
+        >>> Statistic.of([1.0, 3.0])
+        Statistic(mean=2.0, std=1.4142135623730951, values=(1.0, 3.0))
+    """
 
     mean: float
     std: float | None
@@ -65,14 +81,17 @@ class Statistic:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Statistic:
-        """Of at least one value."""
+        """Mean and standard deviation of at least one value."""
         return cls(statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None, tuple(values))
 
 
 class MetricSpec(BaseModel):
     """A metric of the comparison's table.
 
-    name: as `Run.metrics` has it. label: as it is printed. better: whether the larger or the smaller figure is.
+    Attributes:
+        name: as `Run.metrics` has it.
+        label: as it is printed.
+        better: whether the larger or the smaller figure is.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -93,11 +112,25 @@ BINARY = (
 class Summary:
     """The runs of one contender taken together.
 
-    figures: by metric, on the test rows; a metric is missing where every run failed, or where it is undefined.
-    valid: the monitored metric on the validation rows. changes: by metric, to the base. relative: of the first metric,
-    figure / figure of the base - 1, as AIM's paper counts it for the AUC. p_values: by metric, of an unpaired two-sided
-    t-test (Welch) against the best of the contenders that are not ours, for ours only; none with a single seed.
-    stars: by metric, `**` for a significantly better figure at 0.01, `*` at 0.05, else nothing. published: by metric.
+    Attributes:
+        name: the contender's.
+        model: what it is.
+        seeds: how many runs.
+        failed: how many of them failed.
+        figures: by metric, on the test rows; a metric is missing where every run failed, or where it is undefined.
+        valid: the monitored metric on the validation rows.
+        changes: by metric, to the base.
+        relative: of the first metric, figure / figure of the base - 1, as AIM's paper counts it for the AUC.
+        p_values: by metric, of an unpaired two-sided t-test (Welch) against the best of the contenders that are not
+            ours, for ours only; none with a single seed.
+        stars: by metric, `**` for a significantly better figure at 0.01, `*` at 0.05, else nothing.
+        parameters: all of them.
+        parameters_without_embeddings: of networks.
+        train_rows_per_s: median over the runs.
+        predict_rows_per_s: median over the runs.
+        epochs: mean over the runs.
+        seconds: mean over the runs.
+        published: by metric.
     """
 
     name: str
@@ -119,19 +152,21 @@ class Summary:
     published: Mapping[str, float] | None = None
 
 
-class Comparison(BaseModel):
-    """The runs of a comparison: printed it is a table, and in a notebook too.
+class Results(BaseModel):
+    """The runs of a comparison, what they have in common, and what they come to.
 
-    source: the data's name. dataset: whose published figures stand beside, None for none. rows: by part. base, ours,
-    order: names of contenders, see `contenders.Plan`. split_seed: what the split followed from, the same for all.
-    metrics: what contenders are measured by, the most telling first. monitor: the metric that the best epoch is chosen
-    by, on the validation rows.
-
-    Example:
-        >>> comparison = fw.compare("clicks.csv", label="click", models=["lr", "autoint"], seeds=3)
-        >>> print(comparison)
-        >>> comparison.to_pandas()[["name", "auc", "auc_std"]]
-        >>> comparison.summaries()[1].figures["auc"].mean
+    Attributes:
+        source: the data's name.
+        objective: what the label is, by name.
+        dataset: whose published figures stand beside, None for none.
+        rows: how many, by part.
+        split_seed: what the split followed from, the same for all.
+        base: the contender that differences are taken to.
+        ours: the contenders that are held against the best of the others.
+        order: all contenders.
+        metrics: what contenders are measured by, the most telling first.
+        monitor: the metric that the best epoch is chosen by, on the validation rows.
+        runs: every one that is done.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -164,53 +199,12 @@ class Comparison(BaseModel):
             result.append(replace(summary, **changes))
         return result
 
-    def to_markdown(self) -> str:
-        """The table in Markdown, with what must be known to read it."""
-        return output.to_markdown(self)
-
-    def to_csv(self) -> str:
-        """A line per contender with all figures at full precision."""
-        return output.to_csv(self)
-
-    def to_pandas(self) -> pd.DataFrame:
-        """The columns of `to_csv` as a data frame, a row per contender.
-
-        Raises:
-            SettingsError: where pandas is not installed.
-        """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise SettingsError("to_pandas needs pandas; install it with: pip install pandas") from None
-        return pd.DataFrame(output.to_records(self))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Summaries and every single run, ready for JSON."""
-        return output.to_dict(self)
-
-    def to_json(self) -> str:
-        """The same as JSON."""
-        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
-
-    def to_section(self) -> Section:
-        """The table as the command line prints it; printed by `str` it leaves out costs and published figures."""
-        return output.to_section(self)
-
-    def __str__(self) -> str:
-        return str(output.to_section(self, short=True))
-
-    def __repr__(self) -> str:
-        return f"Comparison({self.source!r}, {', '.join(self.order)}; {len(self.runs)} runs)"
-
-    def _repr_html_(self) -> str:
-        return output.to_html(self)
-
     def _summarise(self, name: str, runs: Sequence[Run]) -> Summary:
         good = [run for run in runs if run.error is None]
         model = runs[0].model
-        known = None if self.dataset is None or name != model else published(self.dataset, model)
+        paper = None if self.dataset is None or name != model else published(self.dataset, model)
         if not good:
-            return Summary(name, model, len(runs), len(runs), published=known)
+            return Summary(name, model, len(runs), len(runs), published=paper)
         figures = {metric.name: _statistic(good, "test", metric.name) for metric in self.metrics}
         return Summary(
             name,
@@ -225,29 +219,43 @@ class Comparison(BaseModel):
             predict_rows_per_s=statistics.median(run.predict_rows_per_s for run in good),
             epochs=statistics.mean(run.epochs for run in good),
             seconds=statistics.mean(run.seconds for run in good),
-            published=known,
+            published=paper,
         )
 
 
-def average_changes(comparisons: Sequence[Comparison], pairs: Mapping[str, str] = JOINT) -> list[dict[str, Any]]:
+def average_changes(comparisons: Sequence[Results], pairs: Mapping[str, str] = JOINT) -> list[dict[str, Any]]:
     """How much joint models add to their single ones, on average over data sets (AutoInt, table 5).
 
-    pairs: joint model -> single model, by contender name. A pair counts on the data sets that have both, and all
-    metrics of the first comparison.
+    Args:
+        comparisons: one per data set.
+        pairs: joint model -> single model, by contender name. A pair counts on the data sets that have both, and all
+            metrics of the first comparison.
+
+    Returns:
+        A row per pair in plain numbers.
+
+    Example:
+        >>> runs = [
+        ...     Run(contender=name, model=name, seed=0, settings={}, metrics={"test": {"auc": auc, "log_loss": 0.5}})
+        ...     for name, auc in (("fm", 0.25), ("deepfm", 0.75))
+        ... ]
+        >>> log = Results(source="a", rows={}, split_seed=0, base="fm", ours=[], order=["fm", "deepfm"], runs=runs)
+        >>> average_changes([log])
+        [{'model': 'deepfm', 'base': 'fm', 'data_sets': 1, 'auc_change': 0.5, 'log_loss_change': 0.0}]
     """
     metrics = comparisons[0].metrics if comparisons else ()
     rows = []
     for joint, single in pairs.items():
-        found: list[Mapping[str, float]] = []
+        gains: list[Mapping[str, float]] = []
         for comparison in comparisons:
             by_name = {summary.name: summary for summary in comparison.summaries()}
             if joint in by_name and single in by_name:
                 changes = _changes(by_name[joint], by_name[single], metrics)["changes"]
                 if len(changes) == len(metrics):
-                    found.append(changes)
-        if found:
-            averages = {f"{m.name}_change": statistics.mean(changes[m.name] for changes in found) for m in metrics}
-            rows.append({"model": joint, "base": single, "data_sets": len(found), **averages})
+                    gains.append(changes)
+        if gains:
+            averages = {f"{m.name}_change": statistics.mean(changes[m.name] for changes in gains) for m in metrics}
+            rows.append({"model": joint, "base": single, "data_sets": len(gains), **averages})
     return rows
 
 

@@ -27,7 +27,15 @@ _PRESETS = ("autoint-paper", "reference", "paper")
 
 @dataclass(frozen=True)
 class Size:
-    """A model's parameters. preset: whose settings were taken, None for the defaults. printed: in the paper."""
+    """A model's parameters.
+
+    Attributes:
+        model: its registered name.
+        preset: whose settings were taken, None for the defaults.
+        without_embeddings: parameters but for the embedding tables.
+        all: parameters.
+        printed: those in the paper, without embeddings.
+    """
 
     model: str
     preset: str | None
@@ -37,7 +45,21 @@ class Size:
 
 
 def layout_at(dataset: str) -> Layout:
-    """A layout of a published data set's sizes, its features dealt out evenly. Raises SettingsError for others."""
+    """A layout of a published data set's sizes, its features dealt out evenly.
+
+    Args:
+        dataset: its name.
+
+    Returns:
+        The layout.
+
+    Raises:
+        SettingsError: the sizes of no such data set are known.
+
+    Example:
+        >>> len(layout_at("criteo"))
+        39
+    """
     if dataset not in _SIZES:
         raise SettingsError(f"unknown data set '{dataset}'; {suggest(dataset, _SIZES)}")
     counts, features = _SIZES[dataset]
@@ -55,7 +77,17 @@ def layout_at(dataset: str) -> Layout:
 
 
 def sizes_at(dataset: str) -> list[Size]:
-    """The parameters of every registered model at a data set's sizes, with the AutoInt paper's settings where known."""
+    """The parameters of every registered model at a data set's sizes, with the AutoInt paper's settings where known.
+
+    Args:
+        dataset: its name.
+
+    Returns:
+        One per model.
+
+    Raises:
+        SettingsError: as `layout_at` does.
+    """
     layout, sizes = layout_at(dataset), []
     for name in registry.names():
         preset = next((preset for preset in _PRESETS if preset in registry.presets(name)), None)

@@ -34,7 +34,16 @@ Record = TypeVar("Record", bound=BaseModel)
 
 
 class RowsRecord(BaseModel):
-    """The rows that all runs in a directory have in common. digest: of the encoded rows, by part."""
+    """The rows that all runs in a directory have in common.
+
+    Attributes:
+        source: their name.
+        seed: of the split.
+        schema_: the fields and the columns with a role.
+        data: how rows were split and tokens became ids.
+        objective: what the label is, by name.
+        digest: of the encoded rows, by part.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -47,7 +56,11 @@ class RowsRecord(BaseModel):
 
 
 class Storage:
-    """The directory of a comparison, at `path`."""
+    """The directory of a comparison.
+
+    Args:
+        path: where.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -55,10 +68,14 @@ class Storage:
 
     @contextmanager
     def held(self, *, overwrite: bool) -> Iterator[None]:
-        """Hold the directory for this process; `overwrite` empties it of an earlier comparison first.
+        """Hold the directory for this process.
 
-        Raises StorageError where another process holds it or it cannot be written to, and SettingsError where it holds
-        something else.
+        Args:
+            overwrite: empty it of an earlier comparison first.
+
+        Raises:
+            StorageError: another process holds it, or it cannot be written to.
+            SettingsError: it holds something else.
         """
         rows = self.path / "rows.json"
         if (
@@ -75,7 +92,16 @@ class Storage:
             yield
 
     def require_same_rows(self, prepared: Prepared, data: DataSettings, seed: int) -> None:
-        """Write down which rows are compared on, or check that they are as before. Raises SettingsError."""
+        """Write down which rows are compared on, or check that they are as before.
+
+        Args:
+            prepared: the rows.
+            data: how they were split and encoded.
+            seed: of the split.
+
+        Raises:
+            SettingsError: they are not; the message says in what.
+        """
         record = RowsRecord(
             source=prepared.data.source,
             seed=seed,
@@ -102,7 +128,7 @@ class Storage:
                 )
 
     def tuning(self, contender: str) -> Path:
-        """The folder of a contender's trials."""
+        """The folder of a contender's trials, made where it is missing."""
         path = self.path / "tuning" / _file_name(contender)
         return make_folder(path)
 
@@ -111,9 +137,18 @@ class Storage:
         return RunDirectory(self._runs / f"{_file_name(contender)}_seed{seed}.unfinished")
 
     def read_run(self, contender: str, seed: int, settings: Settings) -> Run | None:
-        """A finished run; None where there is none, it failed, or it would go on for longer or shorter now.
+        """A finished run.
 
-        Raises SettingsError where it was made with other settings than these. What is `auto` in them is as it came to.
+        Args:
+            contender: by name.
+            seed: of the run.
+            settings: that it is wanted with; what is `auto` in them is as it came to.
+
+        Returns:
+            The run; None where there is none, it failed, or it would go on for longer or shorter now.
+
+        Raises:
+            SettingsError: it was made with other settings than these.
         """
         path = self._run_file(contender, seed)
         if not path.exists():
@@ -147,16 +182,16 @@ def _file_name(name: str) -> str:
 
 def _differences(before: Settings, now: Settings) -> Iterator[tuple[str, Any, Any]]:
     """The settings that bind steps already taken and are not as before: name, then, now."""
-    then, wanted = binding_settings(before), binding_settings(now)
+    then, today = binding_settings(before), binding_settings(now)
     if now.wants_search:
         then["model.architecture"] = None  # the run has searched, as is wanted
         if now.search is not None and now.search.time_budget is not None:
-            then["training.epochs"] = wanted.get("training.epochs")  # as many as the time has left
-    for name in sorted(then.keys() | wanted.keys()):
+            then["training.epochs"] = today.get("training.epochs")  # as many as the time has left
+    for name in sorted(then.keys() | today.keys()):
         # A micro-batch was cut to the batch.
-        is_cut = name == "training.micro_batch" and then.get(name) == wanted.get("training.batch_size")
-        if wanted.get(name) != "auto" and then.get(name) != wanted.get(name) and not is_cut:
-            yield name, then.get(name), wanted.get(name)
+        is_cut = name == "training.micro_batch" and then.get(name) == today.get("training.batch_size")
+        if today.get(name) != "auto" and then.get(name) != today.get(name) and not is_cut:
+            yield name, then.get(name), today.get(name)
 
 
 def _would_end_alike(run: Run, before: Settings, now: Settings) -> bool:

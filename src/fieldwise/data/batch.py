@@ -16,11 +16,24 @@ PADDING = -1
 class Batch:
     """B encoded rows. Ids count within their field (see `fieldwise.layout`), not within a common table.
 
-    categorical: int64 [B, number of categorical fields].
-    numeric: float32 [B, number of numeric fields]; NaN stands for missing.
-    multi_valued: one int64 [B, K] per multi-valued field, K the longest list of the batch (at least 1), short
-        rows filled with `PADDING`; a row without values holds the one id `MISSING`.
-    label, weight: float32 [B], or None where they are not known or not used.
+    Attributes:
+        categorical: ids.
+        numeric: scaled numbers; NaN stands for missing.
+        multi_valued: one tensor of ids per multi-valued field, short rows filled with `PADDING`; a row without values
+            holds the one id `MISSING`.
+        label: None where it is not known.
+        weight: None where all rows count alike.
+
+    Shape:
+        categorical: int64 [B, number of categorical fields].
+        numeric: float32 [B, number of numeric fields].
+        multi_valued: int64 [B, N] each, N the longest list of the batch (at least 1).
+        label, weight: float32 [B].
+
+    Example:
+        >>> batch = Batch(torch.tensor([[2], [5], [3]]), torch.tensor([[0.5], [-1.0], [float("nan")]]))
+        >>> len(batch), [len(part) for part in batch.split(2)]
+        (3, [2, 1])
     """
 
     categorical: Tensor
@@ -38,7 +51,14 @@ class Batch:
         return int(self.size)
 
     def split(self, rows: int) -> Iterator[Batch]:
-        """The batch in parts of at most so many rows, in their order; the batch itself where it has no more."""
+        """The batch in parts, in their order.
+
+        Args:
+            rows: at most so many in a part.
+
+        Yields:
+            The parts; the batch itself where it has no more rows than that.
+        """
         if len(self) <= rows:
             yield self
             return
@@ -53,7 +73,14 @@ class Batch:
             )
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device; from the CPU to a GPU through pinned memory, without waiting."""
+        """The same batch on another device; from the CPU to a GPU through pinned memory, without waiting.
+
+        Args:
+            device: where to.
+
+        Returns:
+            A new batch.
+        """
         pinned = torch.device(device).type == "cuda" and self.categorical.device.type == "cpu"
 
         def move(tensor: Tensor) -> Tensor:

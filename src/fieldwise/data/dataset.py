@@ -20,7 +20,27 @@ from fieldwise.layout import Layout
 class Dataset:
     """N encoded rows in memory, with what is known of them.
 
-    label, weight: float32 [N]. group: int32 [N]. Each may be None.
+    Attributes:
+        layout: the fields.
+        rows: ids and numbers.
+        label: None where it is not known.
+        weight: None where all rows count alike.
+        group: of each row, a negative number where it has none; None without groups.
+
+    Shape:
+        label, weight: float32 [N].
+        group: int32 [N].
+
+    Example:
+        >>> import pyarrow as pa
+        >>> from fieldwise.encoding.encoder import Encoder
+        >>> from fieldwise.schema import Schema
+        >>> table = pa.table({"user": ["ann", "bob", "ann"]})
+        >>> encoder = Encoder.fit(table, Schema(label="click", fields={"user": "categorical"}))
+        >>> dataset = Dataset(encoder.layout, encoder.encode(table))
+        >>> dataset.batch(np.array([2, 1])).categorical
+        tensor([[2],
+                [3]])
     """
 
     layout: Layout
@@ -33,7 +53,14 @@ class Dataset:
         return len(self.rows)
 
     def take(self, rows: Rows) -> Dataset:
-        """The data set of some rows, by number, in their order."""
+        """The data set of some rows.
+
+        Args:
+            rows: by number, int64 [n].
+
+        Returns:
+            These rows, in that order.
+        """
         return Dataset(
             self.layout,
             self.rows.take(rows),
@@ -43,7 +70,14 @@ class Dataset:
         )
 
     def batch(self, rows: Rows | slice) -> Batch:
-        """The batch of some rows, by number [B] or as a slice."""
+        """The batch of some rows.
+
+        Args:
+            rows: by number, int64 [B], or as a slice.
+
+        Returns:
+            These rows as tensors, in that order.
+        """
         return Batch(
             categorical=as_tensor(self.rows.categorical[rows]).long(),
             numeric=as_tensor(self.rows.numeric[rows]),
@@ -53,7 +87,14 @@ class Dataset:
         )
 
     def lists(self, rows: Rows | slice) -> tuple[Tensor, ...]:
-        """The ids of each multi-valued field for some rows, padded: int64 [B, K] each."""
+        """The ids of each multi-valued field for some rows, padded.
+
+        Args:
+            rows: by number, int64 [B], or as a slice.
+
+        Returns:
+            int64 [B, N] per field, N its longest list among these rows.
+        """
         if self.rows.multi_valued and isinstance(rows, slice):
             rows = np.arange(*rows.indices(len(self)))
         return tuple(_padded(ragged.take(rows)) for ragged in self.rows.multi_valued)  # type: ignore[arg-type]
@@ -75,7 +116,11 @@ class Dataset:
         return mark.hexdigest()
 
     def id_counts(self) -> Tensor:
-        """How often each row of a common table occurs in the data: int64 [V] (see `Layout.offsets`)."""
+        """How often each row of a common table occurs in the data (see `Layout.offsets`).
+
+        Returns:
+            int64 [V].
+        """
         counts = np.zeros(self.layout.num_rows, dtype=np.int64)
         columns: dict[int, npt.NDArray[np.int32]] = dict(
             zip(self.layout.categorical, self.rows.categorical.T, strict=True)
@@ -90,7 +135,12 @@ class Dataset:
 
 
 def as_tensor(array: npt.NDArray[np.generic]) -> Tensor:
-    """A NumPy array as a tensor, without a copy where its memory is in one piece."""
+    """A NumPy array as a tensor, without a copy where its memory is in one piece.
+
+    Example:
+        >>> as_tensor(np.array([1, 2]))
+        tensor([1, 2])
+    """
     return torch.from_numpy(np.ascontiguousarray(array))
 
 

@@ -14,7 +14,23 @@ from fieldwise.schema import Schema
 
 
 def read_weight(table: pa.Table, schema: Schema) -> npt.NDArray[np.float32] | None:
-    """The weight of each row: float32 [N], or None without a weight column. Raises DataError for a bad weight."""
+    """The weight of each row.
+
+    Args:
+        table: raw rows.
+        schema: names the weight column, if there is one.
+
+    Returns:
+        float32 [N], or None without a weight column.
+
+    Raises:
+        DataError: the column is missing, a weight is no number of at least 0, or all are 0.
+
+    Example:
+        >>> schema = Schema(label="click", weight="shown", fields={"user": "categorical"})
+        >>> read_weight(pa.table({"shown": ["1", "2.5"]}), schema)
+        array([1. , 2.5], dtype=float32)
+    """
     if schema.weight is None:
         return None
     try:
@@ -33,7 +49,23 @@ def read_weight(table: pa.Table, schema: Schema) -> npt.NDArray[np.float32] | No
 
 
 def read_group(table: pa.Table, schema: Schema) -> npt.NDArray[np.int32] | None:
-    """The group of each row as a number: int32 [N], -1 where it has none; None without a column."""
+    """The group of each row as a number.
+
+    Args:
+        table: raw rows.
+        schema: names the group column, if there is one.
+
+    Returns:
+        int32 [N], -1 where a row has none; None without a group column.
+
+    Raises:
+        DataError: the column is missing, or holds no single values.
+
+    Example:
+        >>> schema = Schema(label="click", group="user", fields={"price": "numeric"})
+        >>> read_group(pa.table({"user": ["ann", None, "bob", "ann"]}), schema)
+        array([ 0, -1,  1,  0], dtype=int32)
+    """
     if schema.group is None:
         return None
     return token_column(get_column(table, schema.group, role="group")).codes

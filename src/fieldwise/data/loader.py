@@ -17,7 +17,10 @@ class Loader:
     the free memory holds them, and each batch is picked by the GPU; lists, and data sets that are too large, come
     through pinned memory, batch by batch, while the GPU computes.
 
-    resident: whether the matrices are copied; None follows the rule above.
+    Args:
+        dataset: the rows.
+        device: that they are wanted on.
+        resident: whether the matrices are copied; None follows the rule above.
     """
 
     def __init__(self, dataset: Dataset, device: torch.device, *, resident: bool | None = None) -> None:
@@ -30,7 +33,14 @@ class Loader:
         self._held = [None if m is None else as_tensor(m).to(device) for m in matrices] if resident else None
 
     def batch(self, rows: npt.NDArray[np.int64]) -> Batch:
-        """The batch of some rows, by number [B]."""
+        """The batch of some rows.
+
+        Args:
+            rows: by number, int64 [B].
+
+        Returns:
+            These rows on the device, in that order.
+        """
         if self._held is None:
             return self.dataset.batch(rows).to(self.device)
         # What is still on the CPU travels as a batch, row numbers in the place of the matrices.

@@ -16,7 +16,16 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers (int64) of the three parts; no row is in two of them, a part may be empty."""
+    """Row numbers of the three parts; no row is in two of them, a part may be empty.
+
+    Attributes:
+        train: rows that train.
+        valid: rows that select the model.
+        test: rows that are touched once at the end.
+
+    Shape:
+        train, valid, test: int64 [rows of the part].
+    """
 
     train: Rows
     valid: Rows
@@ -35,12 +44,31 @@ def split_rows(
 ) -> Split:
     """Split the rows 0 to `num_rows` - 1; the same arguments give the same split on every machine.
 
-    random: every row has the same chance. stratified: random within each of `strata` (int
-    [num_rows]: the clicks and the rest, say), so that the parts share one click rate. time: the latest rows (by `time`
-    [num_rows], anything that numpy sorts) test, the ones before them validate; rows of one moment may stand on both
-    sides. Every part keeps the order of the table.
+    Args:
+        num_rows: how many there are, N.
+        method: `random`: every row has the same chance. `stratified`: random within each of `strata`, so that the parts
+            share one click rate. `time`: the latest rows (by `time`) test, the ones before them validate; rows of one
+            moment may stand on both sides.
+        valid_fraction: share of the rows that validate.
+        test_fraction: share of the rows that test.
+        seed: decides which, but for `time`.
+        strata: the stratum of each row: the clicks and the rest, say.
+        time: of each row, anything that numpy sorts.
 
-    Raises DataError where a fraction is not in [0, 1) or nothing is left to train on.
+    Returns:
+        The parts, each in the order of the table.
+
+    Raises:
+        DataError: a fraction is not in [0, 1), nothing is left to train on, or `strata` or `time` is missing.
+
+    Shape:
+        strata: int64 [N].
+        time: [N].
+
+    Example:
+        >>> split = split_rows(10, method="time", time=np.arange(10), test_fraction=0.2)
+        >>> split.train, split.valid, split.test
+        (array([0, 1, 2, 3, 4, 5, 6]), array([7]), array([8, 9]))
     """
     for name, fraction in (("valid_fraction", valid_fraction), ("test_fraction", test_fraction)):
         if not 0 <= fraction < 1:

@@ -1,11 +1,14 @@
 """Built-in data sets by name: `names()`, `is_built_in(source)`, `describe(name)`, `load_dataset(name)`.
 
+`make_click_log` and `make_search_log` make synthetic ones to measure, of which it is known what matters.
+
 Each loader is a function with keyword-only arguments, which are its options. The modules behind the loaders are
 imported when a loader runs, never before.
 """
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,22 +18,81 @@ from fieldwise.errors import DataError, SettingsError, suggest
 
 if TYPE_CHECKING:
     from fieldwise.datasets.base import NamedDataset
+    from fieldwise.datasets.synthetic import make_click_log, make_search_log
+    from fieldwise.datasets.worlds import SyntheticClickLog
 
-__all__ = ["describe", "is_built_in", "load_dataset", "names"]
+__all__ = [
+    "NamedDataset",
+    "SyntheticClickLog",
+    "describe",
+    "is_built_in",
+    "load_dataset",
+    "make_click_log",
+    "make_search_log",
+    "names",
+]
+
+_HOMES = {
+    "NamedDataset": "fieldwise.datasets.base",
+    "SyntheticClickLog": "fieldwise.datasets.worlds",
+    "make_click_log": "fieldwise.datasets.synthetic",
+    "make_search_log": "fieldwise.datasets.synthetic",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fieldwise.datasets' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def names() -> tuple[str, ...]:
-    """The names of the built-in data sets."""
+    """The names of the built-in data sets.
+
+    Example:
+        >>> names()
+        ('movielens-1m', 'movielens-1m-ids', 'synthetic')
+    """
     return tuple(_ENTRIES)
 
 
 def is_built_in(source: object) -> bool:
-    """Whether a source means a built-in data set: its name, unless a file of that name lies here."""
+    """Whether a source means a built-in data set: its name, unless a file of that name lies here.
+
+    Args:
+        source: anything that `fieldwise.train` takes.
+
+    Returns:
+        True for the name of a data set, as text.
+
+    Example:
+        >>> is_built_in("synthetic"), is_built_in("clicks.csv")
+        (True, False)
+    """
     return isinstance(source, str) and source in _ENTRIES and (not Path(source).exists() or Path(source).is_dir())
 
 
 def describe(name: str) -> str:
-    """One sentence on a data set, then the options of its loader. Raises DataError for an unknown name."""
+    """One sentence on a data set, then the options of its loader.
+
+    Args:
+        name: of the data set.
+
+    Returns:
+        The sentences.
+
+    Raises:
+        DataError: there is no data set of that name.
+
+    Example:
+        >>> print(describe("synthetic"))
+        Synthetic click log with planted pairs and a planted triple of fields, split 80/10/10. Options: num_rows=200000,
+        seed=0.
+    """
     entry = _entry(name)
     options = [f"{option.name}={option.default!r}" for option in _options(entry).values()]
     return f"{entry.description} Options: {', '.join(options)}."
@@ -39,15 +101,28 @@ def describe(name: str) -> str:
 def load_dataset(name: str, *, options: Mapping[str, Any] | None = None) -> NamedDataset:
     """Load a data set by name: its table, schema and split.
 
-    options: the loader's own, as `describe(name)` lists them; None: their defaults.
-    Raises DataError for an unknown name or data that cannot be read, SettingsError for an unknown option.
+    Args:
+        name: of the data set.
+        options: the loader's own, as `describe(name)` lists them; None: their defaults.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: there is no data set of that name, or its data cannot be read.
+        SettingsError: its loader has no such option.
+
+    Example:
+        >>> dataset = load_dataset("synthetic", options={"num_rows": 100})
+        >>> dataset.table.num_rows, dataset.schema.label, len(dataset.split.train)
+        (100, 'click', 80)
     """
     entry = _entry(name)
     options = options or {}
-    known = _options(entry)
+    loader_options = _options(entry)
     for option in options:
-        if option not in known:
-            raise SettingsError(f"data set '{name}' has no option '{option}'; {suggest(option, known)}")
+        if option not in loader_options:
+            raise SettingsError(f"data set '{name}' has no option '{option}'; {suggest(option, loader_options)}")
     return entry.load(**options)
 
 

@@ -14,7 +14,12 @@ from fieldwise.schema import Schema
 class NamedDataset:
     """A data set that is known by name.
 
-    notes: what a reader of results must know, for example a field that could not be built; shown once.
+    Attributes:
+        name: the name.
+        table: all rows.
+        schema: the fields and roles that it is published with.
+        split: which rows train, validate and test.
+        notes: what a reader of results must know, for example a field that could not be built; shown once.
     """
 
     name: str

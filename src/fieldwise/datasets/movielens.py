@@ -67,28 +67,35 @@ def load(
 ) -> NamedDataset:
     """MovieLens-1M with the fields and the split of the AutoInt paper (see the head of this module).
 
-    directory: the folder with users.dat, movies.dat and ratings.dat, or the folder above it (where it is called
-        `movielens-1m` or `ml-1m`); None: the environment variable FIELDWISE_DATA names the folder above.
-    user_id, movie_id: whether to put these fields in front; with `user_id`, GAUC groups by it.
-    download: whether to fetch the data set from its publisher (6 MB) if it is not there; it is unpacked as
-        `ml-1m` inside `directory`, else inside $FIELDWISE_DATA. `progress` is told of every piece received.
+    Args:
+        directory: the folder with users.dat, movies.dat and ratings.dat, or the folder above it (where it is called
+            `movielens-1m` or `ml-1m`); None: the environment variable FIELDWISE_DATA names the folder above.
+        user_id: whether to put the user's id in front as a field; GAUC then groups by it.
+        movie_id: whether to put the movie's id in front as a field.
+        download: whether to fetch the data set from its publisher (6 MB) if it is not there; it is unpacked as
+            `ml-1m` inside `directory`, else inside $FIELDWISE_DATA.
+        progress: is told of every piece received.
 
-    Raises DataError where the files are missing, damaged or cannot be fetched.
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: the files are missing, damaged or cannot be fetched.
     """
     base = _base(directory)
-    found = _find(base)
-    if found is None and download:
+    folder = _find(base)
+    if folder is None and download:
         if base is None:
             raise DataError(f"no folder to download to: give one (--to DIR), or set {ENVIRONMENT} to one")
-        found = fetch(base, progress=progress)
-    if found is None:
+        folder = fetch(base, progress=progress)
+    if folder is None:
         where = f"in {base}" if base is not None else f"({ENVIRONMENT} is not set and no directory was given)"
         raise DataError(
             f"MovieLens-1M ({', '.join(FILES)}) was not found {where}; fetch it with `fieldwise download movielens-1m` "
             f"(download=True), or get ml-1m.zip from {SITE}, unpack it, and set {ENVIRONMENT} to the folder that "
             "holds `ml-1m`"
         )
-    return _prepare(found, user_id=user_id, movie_id=movie_id)
+    return _prepare(folder, user_id=user_id, movie_id=movie_id)
 
 
 def fetch(
@@ -101,8 +108,19 @@ def fetch(
 ) -> Path:
     """Download the archive, check its MD5 sum and unpack it as `base`/ml-1m, which appears complete or not at all.
 
-    timeout: seconds that the server may stay silent. Raises DataError where the archive cannot be had, is not the
-    published one, or a folder of that name is in the way; StorageError where it cannot be written.
+    Args:
+        base: the folder to unpack in.
+        url: where the archive is.
+        md5: its sum.
+        timeout: seconds that the server may stay silent.
+        progress: is told of every piece received.
+
+    Returns:
+        The folder `ml-1m`.
+
+    Raises:
+        DataError: the archive cannot be had, is not the published one, or a folder of that name is in the way.
+        StorageError: it cannot be written.
     """
     target = base / "ml-1m"
     if target.exists():
@@ -169,8 +187,8 @@ def _prepare(folder: Path, *, user_id: bool, movie_id: bool) -> NamedDataset:
 
     columns: dict[str, pa.ChunkedArray] = {}
     fields: dict[str, FieldSpec] = {}
-    for name, wanted in (("user_id", user_id), ("movie_id", movie_id)):
-        if wanted:
+    for name, is_field in (("user_id", user_id), ("movie_id", movie_id)):
+        if is_field:
             columns[name], fields[name] = ratings[name], Categorical(min_count=1)
     for name in ("gender", "age", "occupation", "zip"):
         columns[name], fields[name] = users[name].take(user_rows), Categorical(min_count=1)
@@ -224,8 +242,8 @@ def _read(path: Path, names: tuple[str, ...], *, optional: int = 0) -> pa.Table:
         raise DataError(f"{path} is not the published file ({'::'.join(names[:count])}): {error}") from error
 
 
-def _look_up(keys: pa.ChunkedArray, known: pa.ChunkedArray, folder: Path, what: str, file: str) -> pa.ChunkedArray:
-    rows = pc.index_in(keys, value_set=known)
+def _look_up(keys: pa.ChunkedArray, table_keys: pa.ChunkedArray, folder: Path, what: str, file: str) -> pa.ChunkedArray:
+    rows = pc.index_in(keys, value_set=table_keys)
     if rows.null_count:
         stranger = keys.filter(pc.is_null(rows))[0]
         raise DataError(f"{folder / 'ratings.dat'} names {what} {stranger}, which {folder / file} does not hold")

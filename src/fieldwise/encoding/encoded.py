@@ -13,7 +13,20 @@ import numpy.typing as npt
 class Ragged:
     """N lists of ids, one after another: row i holds `values[offsets[i]:offsets[i + 1]]`, at least one id.
 
-    values: int32 [total]. offsets: int64 [N + 1].
+    Attributes:
+        values: all ids.
+        offsets: where each list begins, and where the last one ends.
+
+    Shape:
+        values: int32 [total].
+        offsets: int64 [N + 1].
+
+    Example:
+        >>> lists = Ragged.from_lists([[2, 3], [0], [4]])
+        >>> lists.values, lists.offsets
+        (array([2, 3, 0, 4], dtype=int32), array([0, 2, 3, 4]))
+        >>> lists.take(np.array([2, 0])).values
+        array([4, 2, 3], dtype=int32)
     """
 
     values: npt.NDArray[np.int32]
@@ -23,7 +36,14 @@ class Ragged:
         return len(self.offsets) - 1
 
     def take(self, rows: npt.NDArray[np.int64]) -> Ragged:
-        """The lists of some rows [n], in their order."""
+        """The lists of some rows.
+
+        Args:
+            rows: by number, int64 [n].
+
+        Returns:
+            These lists, in that order.
+        """
         lengths = np.diff(self.offsets)[rows]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         # Position of every value: its row's start, plus its place within the row.
@@ -39,10 +59,19 @@ class Ragged:
 
 @dataclass
 class EncodingReport:
-    """What the encoder met in `rows` rows; counts per field name, fields without any left out.
+    """What the encoder met; counts per field name, fields without any left out.
 
-    unseen: values outside the vocabulary, with up to five `examples`; they take the field's out-of-vocabulary (OOV) id.
-    missing: rows without a value. infinite: infinite numbers, which count as missing too.
+    Attributes:
+        rows: how many were encoded.
+        unseen: values outside the vocabulary; they take the field's out-of-vocabulary (OOV) id.
+        missing: rows without a value.
+        infinite: infinite numbers, which count as missing too.
+        examples: up to five of the unseen values.
+
+    Example:
+        >>> report = EncodingReport(rows=10, unseen={"user": 2}, examples={"user": ["zoe", "yan"]})
+        >>> report.lines()
+        ['user: 2 of 10 values are not in the vocabulary (for example zoe, yan)']
     """
 
     rows: int = 0
@@ -85,7 +114,15 @@ class EncodingReport:
 class EncodedRows:
     """N encoded rows; columns follow the Layout's `categorical`, `numeric` and `multi_valued` fields.
 
-    categorical: int32 [N, C]. numeric: float32 [N, M], NaN where missing. multi_valued: one Ragged per field.
+    Attributes:
+        categorical: ids.
+        numeric: scaled numbers, NaN where missing.
+        multi_valued: the ids of each such field.
+        report: what was met on the way.
+
+    Shape:
+        categorical: int32 [N, number of categorical fields].
+        numeric: float32 [N, number of numeric fields].
     """
 
     categorical: npt.NDArray[np.int32]
@@ -97,7 +134,14 @@ class EncodedRows:
         return len(self.categorical)
 
     def take(self, rows: npt.NDArray[np.int64]) -> EncodedRows:
-        """Some rows, by number, in their order; the account stays that of all rows."""
+        """Some rows; the account stays that of all rows.
+
+        Args:
+            rows: by number, int64 [n].
+
+        Returns:
+            These rows, in that order.
+        """
         return EncodedRows(
             self.categorical[rows],
             self.numeric[rows],

@@ -56,7 +56,11 @@ class _BucketState(BaseModel):
 
 
 class EncoderState(BaseModel):
-    """The JSON half of a saved encoder, fields in schema order; the vocabularies are the Arrow half."""
+    """The JSON half of a saved encoder; the vocabularies are the Arrow half.
+
+    Attributes:
+        fields: in schema order.
+    """
 
     model_config = ConfigDict(extra="forbid")
     fields: list[Annotated[_VocabularyState | _ScalingState | _BucketState, Field(discriminator="encoding")]]
@@ -66,6 +70,17 @@ class Encoder:
     """Turns tables, or single dicts of Python values, into `EncodedRows` by what `fit` has learned.
 
     A table and the dicts of its rows give the same ids and numbers.
+
+    Args:
+        schema: the fields.
+        encodings: one per field, in schema order.
+
+    Example:
+        >>> table = pa.table({"user": ["ann", "bob", "ann"], "price": [1.0, 2.0, 3.0]})
+        >>> encoder = Encoder.fit(table, Schema(label="click", fields={"user": "categorical", "price": "numeric"}))
+        >>> rows = encoder.encode_rows([{"user": "bob", "price": 2.0}, {"user": "zoe", "price": None}])
+        >>> rows.categorical.tolist(), rows.numeric.tolist(), rows.report.unseen
+        ([[3], [1]], [[0.0], [nan]], {'user': 1})
     """
 
     def __init__(self, schema: Schema, encodings: Sequence[FieldEncoding]) -> None:
@@ -123,7 +138,14 @@ class Encoder:
     def encode(self, table: pa.Table) -> EncodedRows:
         """Encode all rows of a table. Columns that no field reads are left alone.
 
-        Raises DataError, naming the column (and the row), where one is missing or a value is of the wrong kind.
+        Args:
+            table: raw rows.
+
+        Returns:
+            Their ids and numbers.
+
+        Raises:
+            DataError: a column is missing or a value is of the wrong kind; the message names the column (and the row).
         """
         report = EncodingReport(rows=table.num_rows)
         categorical = np.empty((table.num_rows, len(self.layout.categorical)), dtype=np.int32)
@@ -145,9 +167,16 @@ class Encoder:
         return EncodedRows(categorical, numeric, tuple(multi_valued), report)
 
     def encode_rows(self, rows: Sequence[Mapping[str, Any]]) -> EncodedRows:
-        """Encode dicts of Python values, column name to value; None stands for missing.
+        """Encode dicts of Python values: the quick way for a few rows, of which nothing is vectorised.
 
-        The quick way for a few rows: nothing is vectorised. Raises DataError as `encode` does.
+        Args:
+            rows: column name to value; None stands for missing.
+
+        Returns:
+            Their ids and numbers.
+
+        Raises:
+            DataError: as `encode` does.
         """
         report = EncodingReport(rows=len(rows))
         categorical = np.empty((len(rows), len(self.layout.categorical)), dtype=np.int32)
@@ -186,7 +215,19 @@ class Encoder:
 
     @classmethod
     def from_state(cls, schema: Schema, state: EncoderState, vocabularies: pa.Table) -> Encoder:
-        """Rebuild an encoder from what `state` gave. Raises PredictorFormatError where the parts do not fit."""
+        """Rebuild an encoder from what `state` gave.
+
+        Args:
+            schema: the fields.
+            state: the JSON half.
+            vocabularies: the Arrow half.
+
+        Returns:
+            The encoder.
+
+        Raises:
+            PredictorFormatError: the parts do not fit together.
+        """
         if len(state.fields) != len(schema.fields):
             raise PredictorFormatError(f"the encoder holds {len(state.fields)} fields, the schema {len(schema.fields)}")
         parts = read_vocabulary_table(vocabularies, list(schema.fields))

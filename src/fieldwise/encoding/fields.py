@@ -32,7 +32,13 @@ Ids = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class CategoricalEncoding:
-    """One token per row, by vocabulary; of a calendar part where `part` names one."""
+    """One token per row, by vocabulary.
+
+    Attributes:
+        name: of the field.
+        vocabulary: its tokens.
+        part: the calendar part that is read instead of the value.
+    """
 
     name: str
     vocabulary: Vocabulary
@@ -41,7 +47,20 @@ class CategoricalEncoding:
 
     @classmethod
     def fit(cls, name: str, spec: Categorical, profile: ColumnProfile, *, min_count: int) -> CategoricalEncoding:
-        """Give ids to the column's tokens that were seen often enough."""
+        """Give ids to the column's tokens that were seen often enough.
+
+        Args:
+            name: of the field.
+            spec: may have a threshold of its own.
+            profile: of the training column.
+            min_count: the threshold otherwise.
+
+        Returns:
+            The encoding.
+
+        Raises:
+            DataError: the column holds no single values, or no dates where a part of them is wanted.
+        """
         if profile.is_list or not profile.countable:
             raise DataError(f"expected single values, got a column of type {profile.kind}")
         column = profile.column
@@ -56,7 +75,18 @@ class CategoricalEncoding:
         return self.vocabulary.size
 
     def encode(self, column: pa.ChunkedArray, report: EncodingReport) -> Ids:
-        """The id of each row: int32 [N]."""
+        """The id of each row.
+
+        Args:
+            column: N raw values.
+            report: takes in the account of unseen and missing ones.
+
+        Returns:
+            int32 [N].
+
+        Raises:
+            DataError: the column holds no single values, or a value of which a part is wanted is no date.
+        """
         tokens = token_column(part_column(column, self.part) if self.part else column)
         ids = self.vocabulary.ids(tokens)
         _count_missing(report, self.name, int(np.count_nonzero(ids == MISSING)))
@@ -64,7 +94,18 @@ class CategoricalEncoding:
         return ids
 
     def encode_value(self, value: Any, report: EncodingReport) -> int:
-        """The id of one value."""
+        """The id of one value.
+
+        Args:
+            value: a Python value.
+            report: takes in whether it is unseen or missing.
+
+        Returns:
+            The id.
+
+        Raises:
+            DataError: as `encode` does.
+        """
         text = part_of(value, self.part) if self.part else token(value)
         ident = self.vocabulary.id_of(text)
         _count_missing(report, self.name, int(ident == MISSING))
@@ -75,7 +116,13 @@ class CategoricalEncoding:
 
 @dataclass(frozen=True, eq=False)
 class MultiValuedEncoding:
-    """Any number of tokens per row, by vocabulary. Empty parts do not count; a row without tokens is missing."""
+    """Any number of tokens per row, by vocabulary. Empty parts do not count; a row without tokens is missing.
+
+    Attributes:
+        name: of the field.
+        vocabulary: its tokens.
+        separator: what stands between the tokens of a text; None: the column holds lists.
+    """
 
     name: str
     vocabulary: Vocabulary
@@ -84,7 +131,20 @@ class MultiValuedEncoding:
 
     @classmethod
     def fit(cls, name: str, spec: MultiValued, profile: ColumnProfile, *, min_count: int) -> MultiValuedEncoding:
-        """Give ids to the tokens that were seen often enough in all lists."""
+        """Give ids to the tokens that were seen often enough in all lists.
+
+        Args:
+            name: of the field.
+            spec: may have a threshold of its own.
+            profile: of the training column.
+            min_count: the threshold otherwise.
+
+        Returns:
+            The encoding.
+
+        Raises:
+            DataError: the column holds neither lists of values nor text with the separator.
+        """
         if profile.is_list:
             if not profile.countable:
                 raise DataError(f"expected single values, got a column of type {profile.value_type}")
@@ -104,7 +164,18 @@ class MultiValuedEncoding:
         return self.vocabulary.size
 
     def encode(self, column: pa.ChunkedArray, report: EncodingReport) -> Ragged:
-        """The ids of each row's tokens, in their order; [MISSING] for a row without any."""
+        """The ids of each row's tokens, in their order; [MISSING] for a row without any.
+
+        Args:
+            column: N raw values.
+            report: takes in the account of unseen tokens and rows without any.
+
+        Returns:
+            N lists.
+
+        Raises:
+            DataError: the column holds neither lists of values nor text with the separator.
+        """
         tokens, offsets = _split_column(column, self.separator)
         ids = self.vocabulary.ids(tokens)
         _report_unseen(report, self.name, tokens, tokens.codes[ids == OOV])
@@ -119,7 +190,18 @@ class MultiValuedEncoding:
         return Ragged(values, filled)
 
     def encode_value(self, value: Any, report: EncodingReport) -> list[int]:
-        """The ids of one value's tokens."""
+        """The ids of one value's tokens.
+
+        Args:
+            value: a Python value.
+            report: takes in the account of unseen tokens, or that there are none.
+
+        Returns:
+            The ids.
+
+        Raises:
+            DataError: as `encode` does.
+        """
         texts = [t for t in map(token, _split_value(value, self.separator)) if t is not None]
         unseen = [t for t in texts if self.vocabulary.id_of(t) == OOV]
         if unseen:
@@ -130,7 +212,12 @@ class MultiValuedEncoding:
 
 @dataclass(frozen=True, eq=False)
 class NumericEncoding:
-    """One scaled number per row; NaN stands for missing."""
+    """One scaled number per row; NaN stands for missing.
+
+    Attributes:
+        name: of the field.
+        scaling: what is done to a number.
+    """
 
     name: str
     scaling: Scaling
@@ -139,23 +226,62 @@ class NumericEncoding:
 
     @classmethod
     def fit(cls, name: str, spec: Numeric, profile: ColumnProfile) -> NumericEncoding:
-        """Take the scaling's figures from the column's numbers."""
+        """Take the scaling's figures from the column's numbers.
+
+        Args:
+            name: of the field.
+            spec: which transform.
+            profile: of the training column.
+
+        Returns:
+            The encoding.
+
+        Raises:
+            DataError: the column holds no numbers, or such large ones that their spread is not a float64.
+        """
         return cls(name, fit_scaling(spec, _numbers(profile), profile.counts))
 
     def encode(self, column: pa.ChunkedArray, report: EncodingReport) -> npt.NDArray[np.float32]:
-        """The scaled number of each row: float32 [N]."""
+        """The scaled number of each row.
+
+        Args:
+            column: N raw values.
+            report: takes in the account of infinite and missing ones.
+
+        Returns:
+            float32 [N].
+
+        Raises:
+            DataError: a value is no number; the message has its row.
+        """
         scaled = scale(self.scaling, numbers.number_column(column))
         return _finite(scaled, report, self.name).astype(np.float32)
 
     def encode_value(self, value: Any, report: EncodingReport) -> float:
-        """The scaled number of one value."""
+        """The scaled number of one value.
+
+        Args:
+            value: a Python value.
+            report: takes in whether it is infinite or missing.
+
+        Returns:
+            The number, NaN where missing.
+
+        Raises:
+            DataError: as `encode` does.
+        """
         scaled = scale(self.scaling, np.array([numbers.number(value)]))
         return float(_finite(scaled, report, self.name).astype(np.float32)[0])
 
 
 @dataclass(frozen=True, eq=False)
 class BucketEncoding:
-    """The bucket that a number falls into, as an id; missing has its own."""
+    """The bucket that a number falls into, as an id; missing has its own.
+
+    Attributes:
+        name: of the field.
+        bounds: between buckets, ascending: float64 [buckets - 1].
+    """
 
     name: str
     bounds: numbers.Numbers
@@ -163,7 +289,19 @@ class BucketEncoding:
 
     @classmethod
     def fit(cls, name: str, spec: Numeric, profile: ColumnProfile) -> BucketEncoding:
-        """Find the bounds between equally filled buckets."""
+        """Find the bounds between equally filled buckets.
+
+        Args:
+            name: of the field.
+            spec: how many buckets at most.
+            profile: of the training column.
+
+        Returns:
+            The encoding.
+
+        Raises:
+            DataError: the column holds no numbers.
+        """
         assert spec.buckets is not None
         return cls(name, fit_bounds(spec.buckets, _numbers(profile), profile.counts))
 
@@ -173,14 +311,36 @@ class BucketEncoding:
         return FIRST_TOKEN + len(self.bounds) + 1
 
     def encode(self, column: pa.ChunkedArray, report: EncodingReport) -> Ids:
-        """The id of each row's bucket: int32 [N]."""
-        known = _finite(numbers.number_column(column), report, self.name)
-        return bucket_ids(self.bounds, known)
+        """The id of each row's bucket.
+
+        Args:
+            column: N raw values.
+            report: takes in the account of infinite and missing ones.
+
+        Returns:
+            int32 [N].
+
+        Raises:
+            DataError: a value is no number; the message has its row.
+        """
+        finite = _finite(numbers.number_column(column), report, self.name)
+        return bucket_ids(self.bounds, finite)
 
     def encode_value(self, value: Any, report: EncodingReport) -> int:
-        """The id of one value's bucket."""
-        known = _finite(np.array([numbers.number(value)]), report, self.name)
-        return int(bucket_ids(self.bounds, known)[0])
+        """The id of one value's bucket.
+
+        Args:
+            value: a Python value.
+            report: takes in whether it is infinite or missing.
+
+        Returns:
+            The id.
+
+        Raises:
+            DataError: as `encode` does.
+        """
+        finite = _finite(np.array([numbers.number(value)]), report, self.name)
+        return int(bucket_ids(self.bounds, finite)[0])
 
 
 FieldEncoding = CategoricalEncoding | MultiValuedEncoding | NumericEncoding | BucketEncoding
@@ -189,7 +349,20 @@ FieldEncoding = CategoricalEncoding | MultiValuedEncoding | NumericEncoding | Bu
 def fit_field(
     name: str, spec: Categorical | Numeric | MultiValued, profile: ColumnProfile, *, min_count: int
 ) -> FieldEncoding:
-    """Learn a field's encoding from the profile of its training column."""
+    """Learn a field's encoding from the profile of its training column.
+
+    Args:
+        name: of the field.
+        spec: its kind, and what goes with it.
+        profile: of the training column.
+        min_count: tokens seen less often share one id, unless the field has a threshold of its own.
+
+    Returns:
+        The encoding.
+
+    Raises:
+        DataError: the column is not of the field's kind.
+    """
     if isinstance(spec, Categorical):
         return CategoricalEncoding.fit(name, spec, profile, min_count=min_count)
     if isinstance(spec, MultiValued):

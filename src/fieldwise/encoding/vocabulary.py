@@ -18,7 +18,18 @@ from fieldwise.layout import FIRST_TOKEN, MISSING, OOV
 class Vocabulary:
     """The tokens of one field in id order, the first one having id `FIRST_TOKEN`, with their training counts.
 
-    tokens: Arrow string array [T]. counts: int64 [T], rows (multi-valued: values) that held the token.
+    Attributes:
+        tokens: Arrow string array.
+        counts: rows (multi-valued: values) that held the token.
+
+    Shape:
+        tokens: [V].
+        counts: int64 [V].
+
+    Example:
+        >>> vocabulary = Vocabulary.assign(pa.array(["ann", "bob", "cyd"]), np.array([3, 5, 1]), min_count=2)
+        >>> vocabulary.tokens.to_pylist(), vocabulary.id_of("bob"), vocabulary.id_of("cyd"), vocabulary.id_of(None)
+        (['bob', 'ann'], 2, 1, 0)
     """
 
     tokens: pa.StringArray
@@ -26,9 +37,22 @@ class Vocabulary:
 
     @classmethod
     def assign(cls, tokens: pa.StringArray, counts: npt.NDArray[np.int64], *, min_count: int) -> Vocabulary:
-        """Give ids to the tokens seen at least `min_count` times: by falling count, then by the token's bytes."""
-        kept = counts >= min_count
-        table = pa.table({"token": tokens.filter(pa.array(kept)), "count": counts[kept]})
+        """Give ids to tokens: by falling count, then by the token's bytes.
+
+        Args:
+            tokens: Arrow string array, each token once.
+            counts: how often each was seen.
+            min_count: a token that was seen less often gets none.
+
+        Returns:
+            The vocabulary.
+
+        Shape:
+            tokens: [N].
+            counts: int64 [N].
+        """
+        frequent = counts >= min_count
+        table = pa.table({"token": tokens.filter(pa.array(frequent)), "count": counts[frequent]})
         table = table.sort_by([("count", "descending"), ("token", "ascending")])
         return cls(
             pa.array(table["token"].to_pylist(), pa.string())
@@ -43,9 +67,16 @@ class Vocabulary:
         return FIRST_TOKEN + len(self.tokens)
 
     def ids(self, column: Tokens) -> npt.NDArray[np.int32]:
-        """The id of each row: `MISSING`, `OOV` for a token that has none of its own, or the token's id."""
-        found = pc.index_in(column.values, value_set=self.tokens)
-        ids = found.fill_null(OOV - FIRST_TOKEN).to_numpy(zero_copy_only=False).astype(np.int32)
+        """The ids of a column.
+
+        Args:
+            column: its tokens, of N rows.
+
+        Returns:
+            int32 [N]: `MISSING`, `OOV` for a token that has no id of its own, or the token's id.
+        """
+        places = pc.index_in(column.values, value_set=self.tokens)
+        ids = places.fill_null(OOV - FIRST_TOKEN).to_numpy(zero_copy_only=False).astype(np.int32)
         return np.append(ids + np.int32(FIRST_TOKEN), np.int32(MISSING))[column.codes]
 
     def id_of(self, token: str | None) -> int:
@@ -66,6 +97,10 @@ def count_tokens(column: Tokens, times: npt.NDArray[np.int64] | None = None) -> 
 
     Returns:
         One count per token: int64 [len(column.values)].
+
+    Example:
+        >>> count_tokens(Tokens(np.array([0, 1, 0, -1], np.int32), pa.array(["ann", "bob"])))
+        array([2, 1])
     """
     counts = np.zeros(len(column.values) + 1, dtype=np.int64)
     np.add.at(counts, column.codes, 1 if times is None else times)  # code -1, missing, is the last place

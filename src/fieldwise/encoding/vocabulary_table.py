@@ -17,7 +17,14 @@ VOCABULARY_SCHEMA = pa.schema([("field", pa.int32()), ("token", pa.string()), ("
 
 
 def vocabulary_table(vocabularies: Sequence[Vocabulary | None]) -> pa.Table:
-    """The table of some vocabularies; `field` is the position of one among them, None having no rows."""
+    """The table of some vocabularies.
+
+    Args:
+        vocabularies: None has no rows.
+
+    Returns:
+        A table of `VOCABULARY_SCHEMA`, whose `field` is the position of a vocabulary among them.
+    """
     parts = [VOCABULARY_SCHEMA.empty_table()]
     for i, vocabulary in enumerate(vocabularies):
         if vocabulary is not None:
@@ -28,14 +35,22 @@ def vocabulary_table(vocabularies: Sequence[Vocabulary | None]) -> pa.Table:
 
 
 def read_vocabulary_table(table: pa.Table, names: Sequence[str]) -> list[Vocabulary]:
-    """The vocabularies out of what `vocabulary_table` gave; one that had no rows is empty.
+    """The vocabularies out of what `vocabulary_table` gave.
 
     Args:
         table: the table of all.
         names: the field of each vocabulary, for messages.
 
+    Returns:
+        One per name; one that had no rows is empty.
+
     Raises:
         PredictorFormatError: the table cannot be of so many vocabularies; the message names the field.
+
+    Example:
+        >>> table = vocabulary_table([Vocabulary(pa.array(["ann"]), np.array([3]))])
+        >>> read_vocabulary_table(table, ["user"])[0].tokens.to_pylist()
+        ['ann']
     """
     if table.schema != VOCABULARY_SCHEMA:
         raise PredictorFormatError("the vocabulary file does not have the columns field, token and count")

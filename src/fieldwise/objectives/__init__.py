@@ -13,11 +13,20 @@ from typing import Annotated
 from pydantic import Field
 
 from fieldwise.errors import SettingsError, suggest
-from fieldwise.objectives.base import Direction, Objective
+from fieldwise.objectives.base import Direction, Objective, weighted_mean
 from fieldwise.objectives.binary import Binary
 from fieldwise.objectives.regression import Regression
 
-__all__ = ["OBJECTIVES", "AnyObjective", "Binary", "Direction", "Objective", "Regression", "objective_class"]
+__all__ = [
+    "OBJECTIVES",
+    "AnyObjective",
+    "Binary",
+    "Direction",
+    "Objective",
+    "Regression",
+    "objective_class",
+    "weighted_mean",
+]
 
 OBJECTIVES: Mapping[str, type[Objective]] = {"binary": Binary, "regression": Regression}
 """By the name that settings use."""
@@ -27,7 +36,21 @@ AnyObjective = Annotated[Binary | Regression, Field(discriminator="name")]
 
 
 def objective_class(name: str) -> type[Objective]:
-    """The class of an objective. Raises SettingsError for an unknown name."""
+    """The class of an objective.
+
+    Args:
+        name: `binary` or `regression`.
+
+    Returns:
+        The class; `fit` makes an objective of it.
+
+    Raises:
+        SettingsError: there is no objective of that name.
+
+    Example:
+        >>> objective_class("regression").__name__
+        'Regression'
+    """
     if name not in OBJECTIVES:
         raise SettingsError(f"unknown objective '{name}'; {suggest(name, OBJECTIVES)}")
     return OBJECTIVES[name]

@@ -27,9 +27,13 @@ class Objective(BaseModel, ABC):
 
     An objective is made from the labels of the training rows (`fit`), of which it may keep a few figures.
 
-    name: what settings call it. prediction_name: what a table calls a column of predictions. monitors: the metrics
-    that may decide on the best epoch and that a comparison shows, each with its better direction, the most important
-    first. separation_name: what `separation` measures. metrics_class: of what `evaluate` gives.
+    Attributes:
+        name: what settings call it.
+        prediction_name: what a table calls a column of predictions.
+        monitors: the metrics that may decide on the best epoch and that a comparison shows, each with its better
+            direction, the most important first.
+        separation_name: what `separation` measures.
+        metrics_class: of what `evaluate` gives.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -63,32 +67,54 @@ class Objective(BaseModel, ABC):
         """The objective for some training rows.
 
         Args:
-            label: their labels, float32 [N].
-            weight: their weights, float32 [N]; None: all 1.
+            label: their labels.
+            weight: their weights; None: all 1.
 
+        Returns:
+            The objective.
+
+        Shape:
+            label, weight: float32 [N].
         """
 
     @staticmethod
     @abstractmethod
     def require_variety(label: Labels) -> None:
-        """Raise DataError where all labels [N] are such that there is nothing to learn."""
+        """Refuse labels of which there is nothing to learn.
+
+        Args:
+            label: of all rows, float32 [N].
+
+        Raises:
+            DataError: they are all the same.
+        """
 
     @abstractmethod
     def loss(self, logit: Tensor, label: Tensor, weight: Tensor | None) -> Tensor:
         """The mean loss of a batch, in which weighted rows count in proportion to their weight.
 
         Args:
-            logit: a model's outputs, float32 [B].
-            label: float32 [B].
-            weight: float32 [B]; None: all 1.
+            logit: a model's outputs.
+            label: what they should come to.
+            weight: of the rows; None: all 1.
 
         Returns:
             A scalar with a gradient.
+
+        Shape:
+            logit, label, weight: float32 [B].
         """
 
     @abstractmethod
     def prediction(self, logit: npt.NDArray[np.float32]) -> Floats:
-        """What a user sees for each of a model's outputs: float64 [N]."""
+        """What a user sees for each of a model's outputs.
+
+        Args:
+            logit: the outputs, float32 [N].
+
+        Returns:
+            float64 [N].
+        """
 
     @abstractmethod
     def evaluate(
@@ -97,24 +123,50 @@ class Objective(BaseModel, ABC):
         """The metrics of predictions.
 
         Args:
-            label: [N].
-            prediction: as `prediction` gives them, [N].
-            weight: row weights, at least 0, [N]; None: all 1.
-            group: the group of each row, for metrics within groups, [N]; None: no such metrics.
+            label: of each row.
+            prediction: as `prediction` gives them.
+            weight: row weights, at least 0; None: all 1.
+            group: the group of each row, for metrics within groups; None: no such metrics.
+
+        Returns:
+            Metrics of the class `metrics_class`.
 
         Raises:
             DataError: as the functions of `fieldwise.metrics` do.
+
+        Shape:
+            label, prediction, weight, group: [N].
         """
 
     @staticmethod
     @abstractmethod
     def strata(label: Labels) -> npt.NDArray[np.int64]:
-        """The stratum of each row for a stratified split: int64 [N]; every part gets its share of each."""
+        """The stratum of each row for a stratified split, of which every part gets its share.
+
+        Args:
+            label: of all rows, float32 [N].
+
+        Returns:
+            int64 [N].
+        """
 
     @staticmethod
     @abstractmethod
     def separation(label: Labels, score: Floats, weight: Floats | None = None) -> float | None:
-        """How well a score alone tells the labels, from what chance gives up to 1; None where that is undefined."""
+        """How well a score alone tells the labels.
+
+        Args:
+            label: of each row.
+            score: of each row.
+            weight: of each row; None: all 1.
+
+        Returns:
+            From what chance gives up to 1; None where that is undefined.
+
+        Shape:
+            label: float32 [N].
+            score, weight: float64 [N].
+        """
 
     @staticmethod
     @abstractmethod
@@ -128,7 +180,23 @@ class Objective(BaseModel, ABC):
 
 
 def weighted_mean(losses: Tensor, weight: Tensor | None) -> Tensor:
-    """The mean of a batch's losses [B], weighted; the smallest number stands for a sum of weights that is zero."""
+    """The mean of a batch's losses; the smallest number stands for a sum of weights that is zero.
+
+    Args:
+        losses: of each row.
+        weight: of each row; None: all 1.
+
+    Returns:
+        A scalar.
+
+    Shape:
+        losses, weight: float32 [B].
+
+    Example:
+        >>> import torch
+        >>> weighted_mean(torch.tensor([1.0, 4.0]), torch.tensor([2.0, 1.0]))
+        tensor(2.)
+    """
     import torch
 
     if weight is None:

@@ -25,6 +25,15 @@ class Binary(Objective):
     """A label of two values, of which one is the click.
 
     Without `schema.positive` the label column holds 0/1 or true/false; with it, two values of which it is the click.
+
+    Attributes:
+        name: `binary`.
+
+    Example:
+        >>> Binary.read_label(pa.table({"click": ["true", "0"]}), Schema(label="click", fields={"user": "categorical"}))
+        array([1., 0.], dtype=float32)
+        >>> Binary().prediction(np.array([-2, 0, 2], np.float32)).round(3)
+        array([0.119, 0.5  , 0.881])
     """
 
     prediction_name: ClassVar[str] = "probability"
@@ -36,7 +45,19 @@ class Binary(Objective):
 
     @staticmethod
     def read_label(table: pa.Table, schema: Schema) -> Labels:
-        """1 for a click and 0 for none: float32 [N]. Raises DataError with the first value or row that does not fit."""
+        """1 for a click and 0 for none.
+
+        Args:
+            table: rows with the label column.
+            schema: names that column, and the value that is a click.
+
+        Returns:
+            float32 [N].
+
+        Raises:
+            DataError: the column is missing or holds something else; the message names the first value or row that does
+                not fit.
+        """
         name = schema.label
         tokens = token_column(get_column(table, name, role="label"))
         values = tokens.values.to_pylist()

@@ -27,7 +27,15 @@ class Regression(Objective):
     Networks begin near an output of zero and learn steps of about one, so labels are standardised for them: the
     prediction is `mean + deviation * output`.
 
-    mean, deviation: of the training labels (weighted).
+    Attributes:
+        name: `regression`.
+        mean: of the training labels (weighted).
+        deviation: of the training labels (weighted).
+
+    Example:
+        >>> objective = Regression.fit(np.array([1, 3], np.float32))
+        >>> objective.mean, objective.deviation, objective.prediction(np.array([0.5], np.float32))
+        (2.0, 1.0, array([2.5]))
     """
 
     prediction_name: ClassVar[str] = "prediction"
@@ -41,7 +49,19 @@ class Regression(Objective):
 
     @staticmethod
     def read_label(table: pa.Table, schema: Schema) -> Labels:
-        """The number of each row: float32 [N]. Raises DataError for an empty cell, text, or an infinite number."""
+        """The number of each row.
+
+        Args:
+            table: rows with the label column.
+            schema: names that column.
+
+        Returns:
+            float32 [N].
+
+        Raises:
+            DataError: the column is missing, or a cell is empty, text, or an infinite number.
+            SchemaError: the schema names a value that is a click.
+        """
         name = schema.label
         if schema.positive is not None:
             raise SchemaError(

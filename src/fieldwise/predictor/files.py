@@ -34,15 +34,13 @@ from fieldwise.recipes.network import FittedNetwork
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
 from fieldwise.storage.atomic import new_directory, open_new, write_bytes, write_tensors
+from fieldwise.storage.tensors import read_tensor_order, read_tensors, require_finite
 from fieldwise.storage.untrusted import (
     MOST_JSON,
     blaming,
     open_regular,
     parse_json,
     parse_table,
-    read_tensor_order,
-    read_tensors,
-    require_finite,
     validate,
 )
 
@@ -94,8 +92,19 @@ class _Manifest(BaseModel):
 def write_predictor(path: Path, model: FittedModel, settings: Settings, card: ModelCard, *, overwrite: bool) -> Path:
     """Write all files into a new directory beside `path`, then rename it to `path`.
 
-    Raises PredictorFormatError where `path` exists and `overwrite` is False, and for what could not be read back;
-    StorageError where it cannot be written. Nothing is then left behind, and what stood at `path` still stands there.
+    Args:
+        path: of the predictor's directory.
+        model: what was fitted.
+        settings: all of its run.
+        card: how it was made.
+        overwrite: replace the predictor that is there.
+
+    Returns:
+        The path.
+
+    Raises:
+        PredictorFormatError: `path` exists and `overwrite` is False, or something could not be read back.
+        StorageError: it cannot be written. Nothing is then left behind, and what stood at `path` still stands there.
     """
     require_free(path, overwrite=overwrite)
     with new_directory(path, replace=overwrite) as work:
@@ -105,7 +114,15 @@ def write_predictor(path: Path, model: FittedModel, settings: Settings, card: Mo
 
 
 def require_free(path: Path, *, overwrite: bool) -> None:
-    """Refuse to write over something. Raises PredictorFormatError."""
+    """Refuse to write over something.
+
+    Args:
+        path: of a predictor to be.
+        overwrite: whether one that is there may be replaced.
+
+    Raises:
+        PredictorFormatError: something is there that may not.
+    """
     if not os.path.lexists(path):
         return
     if not overwrite:
@@ -117,9 +134,17 @@ def require_free(path: Path, *, overwrite: bool) -> None:
 def read_predictor(path: Path) -> tuple[FittedModel, Settings, ModelCard]:
     """Read the parts of a predictor, of this format version or an older one.
 
-    Raises PredictorFormatError, naming the file, for whatever is not as written, and no other error but SettingsError
-    where the library that made boosted trees is not installed; nothing in the files is run, and memory is taken for
-    what they hold, not for what they say.
+    Nothing in the files is run, and memory is taken for what they hold, not for what they say.
+
+    Args:
+        path: of the predictor's directory.
+
+    Returns:
+        The model, its settings and its card.
+
+    Raises:
+        PredictorFormatError: something is not as written; the message names the file. No other error comes out but
+        SettingsError: the library that made boosted trees is not installed.
     """
     with blaming(path):
         if not path.is_dir():

@@ -15,7 +15,15 @@ FORMAT_VERSION = 6
 
 
 def migrate(documents: Documents, version: int) -> None:
-    """Turn documents of a format version, in place, into those of the present one. Raises PredictorFormatError."""
+    """Turn documents of a format version, in place, into those of the present one.
+
+    Args:
+        documents: file name -> content.
+        version: theirs.
+
+    Raises:
+        PredictorFormatError: a document holds what its version did not know.
+    """
     for step in range(version, FORMAT_VERSION):
         MIGRATIONS[step](documents)
 

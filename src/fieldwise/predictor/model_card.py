@@ -20,8 +20,23 @@ from fieldwise.training.history import History
 class ModelCard(BaseModel):
     """The whole account.
 
-    parameters: how many numbers training adjusts, `all` and `without_embeddings`.
-    metrics: by part (`valid`, `test`) and name. notes: what should be known beside it.
+    Attributes:
+        created: when, in UTC.
+        versions: that figures depend on.
+        environment: where it was trained.
+        data: the rows, and how they were split.
+        columns: what was decided about each column.
+        parameters: how many numbers training adjusts, `all` and `without_embeddings`.
+        history: of training, by epoch.
+        metrics: by part (`valid`, `test`) and name.
+        notes: what should be known beside it.
+
+    Example:
+        >>> import fieldwise as fw
+        >>> clicks = {"user": ["ann", "bob", "cyd", "dan"] * 50, "click": [0, 1, 1, 0] * 50}
+        >>> card = fw.train(clicks, label="click", model="lr", settings={"epochs": 1}, progress=False).card
+        >>> card.data.split.train_rows, card.columns[0].reason, sorted(card.metrics)
+        (160, 'text, 4 different values', ['test', 'valid'])
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -38,7 +53,15 @@ class ModelCard(BaseModel):
 
     @classmethod
     def of(cls, prepared: Prepared, result: TrainingResult) -> ModelCard:
-        """The card of a model that was trained just now."""
+        """The card of a model that was trained just now.
+
+        Args:
+            prepared: the rows that it was trained on.
+            result: what training came to.
+
+        Returns:
+            The card.
+        """
         return cls(
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             versions=versions(),
@@ -52,7 +75,14 @@ class ModelCard(BaseModel):
         )
 
     def measured(self, objective: Objective) -> dict[str, Metrics]:
-        """The metrics by part, as the objective knows them."""
+        """The metrics by part.
+
+        Args:
+            objective: of the model.
+
+        Returns:
+            Metrics as the objective knows them.
+        """
         return {
             part: objective.metrics_class(**figures)  # type: ignore[arg-type]
             for part, figures in self.metrics.items()
@@ -72,7 +102,15 @@ class ModelCard(BaseModel):
 
 
 def summary_rows(card: ModelCard, objective: Objective) -> list[tuple[str, Any]]:
-    """The few lines of a card that a person wants first."""
+    """The few lines of a card that a person wants first.
+
+    Args:
+        card: the card.
+        objective: of the model.
+
+    Returns:
+        Names and texts.
+    """
     data = card.data
     rows: list[tuple[str, Any]] = [
         ("trained on", f"{data.source}, {data.split.train_rows:,} rows, {objective.describe_labels(data.mean_label)}"),

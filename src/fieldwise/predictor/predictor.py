@@ -47,13 +47,24 @@ class Predictor:
     """Predicts from raw rows, such as the probability of a click.
 
     Calls leave nothing behind, so several threads may use one predictor. Whoever wants the account of unseen and
-    missing values passes an `EncodingReport`, which the call fills:
+    missing values passes an `EncodingReport`, which the call fills.
 
-        report = EncodingReport()
-        probabilities = predictor.predict("new.csv", report=report)
-        print(report.lines())
+    Attributes:
+        model: what was fitted.
+        settings: all of its run.
+        card: how it was made.
 
-    model: what was fitted. settings: all of its run. card: how it was made.
+    Example:
+        >>> import fieldwise as fw
+        >>> clicks = {"user": ["ann", "bob", "cyd", "dan"] * 50, "click": [0, 1, 1, 0] * 50}
+        >>> predictor = fw.train(clicks, label="click", model="lr", settings={"epochs": 1}, progress=False)
+        >>> report = EncodingReport()
+        >>> predictor.predict({"user": ["bob", "zoe"]}, report=report).shape
+        (2,)
+        >>> report.lines()
+        ['user: 1 of 2 values are not in the vocabulary (for example zoe)']
+        >>> predictor.evaluate(clicks).rows, predictor.evaluate(clicks, rows="all").rows
+        (20, 200)
     """
 
     def __init__(self, model: FittedModel, settings: Settings, card: ModelCard) -> None:
@@ -111,9 +122,19 @@ class Predictor:
         report: EncodingReport | None = None,
         reporter: Reporter | None = None,
     ) -> Iterator[tuple[pa.Table, Predictions]]:
-        """Read a source piece by piece and give each piece with its predictions; memory stays bounded.
+        """Read a source piece by piece and predict each; memory stays bounded.
 
-        The arguments are those of `predict`; reporter: shows a bar.
+        Args:
+            source: as in `predict`.
+            names: as in `predict`.
+            report: as in `predict`.
+            reporter: shows a bar.
+
+        Yields:
+            Each piece with its predictions, float64 [rows of the piece].
+
+        Raises:
+            DataError: as `predict` does.
         """
         with (reporter or Reporter(enabled=False)).rows(None, "predicting") as progress:
             for table in iter_tables(source, names=names):
@@ -121,7 +142,18 @@ class Predictor:
                 progress.update(table.num_rows)
 
     def predict_rows(self, rows: Sequence[Mapping[str, Any]], *, report: EncodingReport | None = None) -> Predictions:
-        """The predictions of a few rows given as dicts of Python values: float64 [N], by the quickest way."""
+        """The predictions of a few rows, by the quickest way.
+
+        Args:
+            rows: dicts of Python values, column name to value; None stands for missing.
+            report: as in `predict`.
+
+        Returns:
+            float64 [N].
+
+        Raises:
+            DataError: as `predict` does.
+        """
         return self.model.predict_rows(rows, report=report)
 
     def evaluate(
@@ -174,14 +206,32 @@ class Predictor:
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the predictor as a directory, all or nothing.
 
-        Raises PredictorFormatError where something is there already, unless `overwrite` replaces it, and StorageError
-        where it cannot be written.
+        Args:
+            path: of the directory.
+            overwrite: replace a predictor that is there.
+
+        Returns:
+            The path.
+
+        Raises:
+            PredictorFormatError: something is there already that may not be replaced.
+            StorageError: it cannot be written.
         """
         return write_predictor(Path(path), self.model, self.settings, self.card, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Predictor:
-        """Read a directory written by `save`. Raises PredictorFormatError where it is not a whole predictor."""
+        """Read a directory written by `save`.
+
+        Args:
+            path: of the directory.
+
+        Returns:
+            The Predictor.
+
+        Raises:
+            PredictorFormatError: the directory is not a whole predictor.
+        """
         return cls(*read_predictor(Path(path)))
 
     def _recorded_test_rows(

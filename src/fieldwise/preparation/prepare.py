@@ -34,7 +34,14 @@ from fieldwise.settings import DataSettings
 class Tables:
     """What was read: the main table, further tables where given, and what a built-in data set brings.
 
-    source: the main table's name or description.
+    Attributes:
+        source: the main table's name or description.
+        table: the main table.
+        valid: validation rows of their own.
+        test: test rows of their own.
+        schema: of a built-in data set.
+        split: of a built-in data set.
+        notes: of a built-in data set, for the reader of results.
     """
 
     source: str
@@ -58,7 +65,18 @@ class Tables:
 def read(request: DataRequest) -> Tables:
     """Read a source, or load a built-in data set, and the validation and test rows of their own where given.
 
-    Raises DataError where something cannot be read.
+    Args:
+        request: the source and its data arguments.
+
+    Returns:
+        The tables.
+
+    Raises:
+        DataError: something cannot be read.
+
+    Example:
+        >>> read(DataRequest({"user": ["ann", "bob"], "click": [0, 1]})).source
+        'a dict in memory'
     """
     source, names = request.source, request.arguments.get("names")
     valid, test = request.arguments.get("valid"), request.arguments.get("test")
@@ -82,6 +100,11 @@ def _describe(source: Source) -> str:
 
 def settle_schema(request: DataRequest, tables: Tables, *, reporter: Reporter) -> tuple[Schema, list[ColumnRecord]]:
     """The schema to use: given, brought by the data set, or inferred; roles and fields that are named win.
+
+    Args:
+        request: the source and its data arguments.
+        tables: what `read` gave.
+        reporter: is told what inference decides, and of columns that tell nothing.
 
     Returns:
         The schema, and what inference decided about each column, if it did.
@@ -116,9 +139,15 @@ def settle_schema(request: DataRequest, tables: Tables, *, reporter: Reporter) -
 class Prepared:
     """Encoded rows by part (`train`, `valid`, `test`), where they stand, and what the card tells of the data.
 
-    tables: the rows as they were read. columns: what inference has decided. objective: as the training rows' labels
-    have it. split: rows of the main table.
-    notes: what should be said of the data.
+    Attributes:
+        tables: the rows as they were read.
+        columns: what inference has decided.
+        encoder: what was learned from the training rows.
+        objective: as the training rows' labels have it.
+        parts: the encoded rows of each part.
+        split: rows of the main table.
+        data: for the card.
+        notes: what should be said of the data.
     """
 
     tables: Tables
@@ -141,7 +170,14 @@ class Prepared:
         return {part: rows.digest() for part, rows in self.parts.items()}
 
     def raw(self, part: str) -> pa.Table:
-        """The rows of a part as they were read."""
+        """The rows of a part as they were read.
+
+        Args:
+            part: `train`, `valid` or `test`.
+
+        Returns:
+            A table.
+        """
         given = {"valid": self.tables.valid, "test": self.tables.test}.get(part)
         return given if given is not None else self.tables.table.take(pa.array(getattr(self.split, part)))
 
@@ -168,9 +204,19 @@ def prepare_request(
         objective: what the label is, by name.
         reporter: is told the decisions.
 
+    Returns:
+        The encoded rows, and what was learned and decided on the way.
+
     Raises:
         DataError: rows cannot be read, do not fit the schema, or there is nothing to learn from.
         SchemaError: roles or fields do not fit the table.
+
+    Example:
+        >>> request = DataRequest({"user": list("abcd") * 25, "click": [0, 1, 1, 0] * 25}, {"label": "click"})
+        >>> quiet = Reporter(enabled=False)
+        >>> prepared = prepare_request(request, DataSettings(), seed=0, objective="binary", reporter=quiet)
+        >>> {part: len(rows) for part, rows in prepared.parts.items()}
+        {'train': 80, 'valid': 10, 'test': 10}
     """
     tables = read(request)
     schema, columns = settle_schema(request, tables, reporter=reporter)
@@ -198,6 +244,9 @@ def prepare(
         seed: decides the split.
         objective: what the label is, by name.
         columns: what inference has decided, for the record.
+
+    Returns:
+        The encoded rows, and what was learned on the way.
 
     Raises:
         DataError: there is nothing to learn from, or the schema does not fit the rows.
@@ -246,6 +295,9 @@ def encode_table(table: pa.Table, encoder: Encoder, objective: Objective | None 
         table: raw rows.
         encoder: what reads its fields.
         objective: reads its label; default: clicks.
+
+    Returns:
+        The encoded rows, with labels, and weights and groups where the schema has them.
 
     Raises:
         DataError: a column or a value does not fit.

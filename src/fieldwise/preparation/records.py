@@ -19,7 +19,15 @@ class _Record(BaseModel):
 class SplitRecord(_Record):
     """How the rows were split, so that the same table can be split in the same way again.
 
-    method: None where the data set brought its own split or the parts were given as files.
+    Attributes:
+        method: None where the data set brought its own split or the parts were given as files.
+        seed: decided which rows.
+        valid_fraction: share of the rows.
+        test_fraction: share of the rows.
+        train_rows: how many train.
+        valid_rows: how many validate.
+        test_rows: how many test.
+        test_fingerprint: a mark of the test rows.
     """
 
     method: SplitMethod | None
@@ -33,7 +41,15 @@ class SplitRecord(_Record):
 
 
 class DataRecord(_Record):
-    """The table that the predictor was trained on: a data set's name or a description, and a fingerprint."""
+    """The table that the predictor was trained on.
+
+    Attributes:
+        source: a data set's name or a description.
+        fingerprint: a mark of the table.
+        rows: how many.
+        mean_label: over all rows; of clicks the click rate.
+        split: how they were split.
+    """
 
     source: str
     fingerprint: str
@@ -43,7 +59,13 @@ class DataRecord(_Record):
 
 
 class ColumnRecord(_Record):
-    """What was decided about one column, and why."""
+    """What was decided about one column, and why.
+
+    Attributes:
+        column: its name.
+        decision: as in `fieldwise.schema.inference.ColumnDecision`.
+        reason: the rule that decided.
+    """
 
     column: str
     decision: str
@@ -51,7 +73,15 @@ class ColumnRecord(_Record):
 
 
 def fingerprint(columns: Sequence[str], label: npt.NDArray[np.float32]) -> str:
-    """A short mark of a table, from its column names and the order of its labels."""
+    """A short mark of a table, from its column names and the order of its labels.
+
+    Args:
+        columns: the names.
+        label: of each row, float32 [N].
+
+    Returns:
+        16 hexadecimal digits.
+    """
     digest = hashlib.sha256("\0".join(columns).encode())
     bits = np.packbits(label > 0) if np.isin(label, (0.0, 1.0)).all() else label.astype("<f4")
     digest.update(bits.tobytes() + str(len(label)).encode())
@@ -61,7 +91,18 @@ def fingerprint(columns: Sequence[str], label: npt.NDArray[np.float32]) -> str:
 def split_record(
     split: Split, *, method: SplitMethod | None, seed: int, valid_fraction: float, test_fraction: float
 ) -> SplitRecord:
-    """The record of a split."""
+    """The record of a split.
+
+    Args:
+        split: which rows.
+        method: how they were split.
+        seed: decided which rows.
+        valid_fraction: share of the rows.
+        test_fraction: share of the rows.
+
+    Returns:
+        The record.
+    """
     return SplitRecord(
         method=method,
         seed=seed,
@@ -75,5 +116,12 @@ def split_record(
 
 
 def rows_fingerprint(rows: npt.NDArray[np.int64]) -> str:
-    """A short mark of a selection of rows."""
+    """A short mark of a selection of rows.
+
+    Args:
+        rows: by number, int64 [n].
+
+    Returns:
+        16 hexadecimal digits.
+    """
     return hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:16]

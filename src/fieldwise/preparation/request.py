@@ -32,15 +32,18 @@ ROLES = ("label", "positive", "weight", "group", "time")
 class DataArguments(TypedDict, total=False):
     """What the columns of the rows are, and which rows validate and test.
 
-    label: the column with the label: clicks as 0/1 or true/false (with `positive`, two values of which that is the
-        click), or numbers for the objective `regression`.
-    positive: the label value that is a click, where labels are not 0/1.
-    weight, group, time: columns with row weights, groups for GAUC, and times; a time column makes the split
-        time-ordered.
-    valid, test: validation and test rows of their own; without them a share of the source each.
-    names: column names of a text file without a header line.
-    schema: a Schema or its file, used as it stands; without one it is inferred.
-    fields: overrides single columns ({"age": "numeric", "row_id": "ignore"}), of an inferred schema or a given one.
+    Attributes:
+        label: the column with the label: clicks as 0/1 or true/false (with `positive`, two values of which that is the
+            click), or numbers for the objective `regression`.
+        positive: the label value that is a click, where labels are not 0/1.
+        weight: a column with row weights.
+        group: a column with groups for GAUC.
+        time: a column with times, which makes the split time-ordered.
+        valid: validation rows of their own; without them a share of the source.
+        test: test rows of their own; without them a share of the source.
+        names: column names of a text file without a header line.
+        schema: a Schema or its file, used as it stands; without one it is inferred.
+        fields: overrides single columns ({"age": "numeric", "row_id": "ignore"}), of an inferred schema or a given one.
     """
 
     label: str | None
@@ -59,8 +62,14 @@ class DataArguments(TypedDict, total=False):
 class DataRequest:
     """A source with its data arguments.
 
-    source: a path (CSV, TSV, compressed, Parquet, Arrow), several paths, a data frame, an Arrow table, a dict of
-    columns, a list of dicts, or the name of a built-in data set, which brings its own schema and split.
+    Attributes:
+        source: a path (CSV, TSV, compressed, Parquet, Arrow), several paths, a data frame, an Arrow table, a dict of
+            columns, a list of dicts, or the name of a built-in data set, which brings its own schema and split.
+        arguments: what its columns are.
+
+    Example:
+        >>> DataRequest("synthetic", {"label": "click", "group": "user"}).roles
+        {'label': 'click', 'group': 'user'}
     """
 
     source: Source
@@ -92,10 +101,22 @@ def _readable_again(source: Source | None) -> str | list[str] | None:
 def takes_data(verb: Verb) -> Verb:
     """Decorator of a verb with `**data: Unpack[DataArguments]`: its signature and help show each of them.
 
-    In the verb's docstring the line `**data` is replaced by what `DataArguments` says of them.
+    In the verb's docstring the line `**data` is replaced by what `DataArguments` says of them. A misspelt argument of
+    the verb is an ArgumentError whose message names the nearest.
 
-    Raises (the verb, when it is called):
-        ArgumentError: an argument is misspelt; the message names the nearest.
+    Args:
+        verb: the function.
+
+    Returns:
+        The function with its full signature.
+
+    Example:
+        >>> @takes_data
+        ... def count(source, **data):
+        ...     return len(data)
+        >>> count("clicks.csv", lable="click")
+        Traceback (most recent call last):
+        fieldwise.errors.ArgumentError: count() has no argument 'lable'; did you mean 'label'?
     """
     signature = inspect.signature(verb)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
@@ -123,8 +144,8 @@ def _with_data_arguments(doc: str) -> str:
     for line in doc.splitlines():
         if line.strip().startswith("**data"):
             indent = line[: len(line) - len(line.lstrip())]
-            told = inspect.cleandoc(DataArguments.__doc__ or "").splitlines()[2:]
-            lines += [f"{indent}{one}".rstrip() for one in told]
+            section = inspect.cleandoc(DataArguments.__doc__ or "").partition("Attributes:\n")[2]
+            lines += [f"{indent}{one}".rstrip() for one in inspect.cleandoc(section).splitlines()]
         else:
             lines.append(line)
     return "\n".join(lines)

@@ -28,7 +28,9 @@ Predictions = npt.NDArray[np.float64]
 class FittedModel(ABC):
     """Predicts from raw rows. It holds all that this takes, and nothing changes in it from call to call.
 
-    schema: the columns that it reads. objective: what its labels were and its predictions are.
+    Attributes:
+        schema: the columns that it reads.
+        objective: what its labels were and its predictions are.
     """
 
     schema: Schema
@@ -53,13 +55,36 @@ class FittedModel(ABC):
         """
 
     def predict_rows(self, rows: Sequence[Mapping[str, Any]], *, report: EncodingReport | None = None) -> Predictions:
-        """The predictions of a few rows given as dicts of Python values, by the quickest way: float64 [N]."""
+        """The predictions of a few rows, by the quickest way.
+
+        Args:
+            rows: dicts of Python values, column name to value.
+            report: takes in the account of unseen and missing values.
+
+        Returns:
+            float64 [N].
+
+        Raises:
+            DataError: as `predict` does.
+        """
         return self.predict(read_table(list(rows)), report=report) if rows else np.empty(0)
 
     def evaluate(
         self, table: pa.Table, *, report: EncodingReport | None = None, progress: Progress | None = None
     ) -> Metrics:
-        """The objective's metrics over rows that have labels. Raises DataError as `predict` does, and for labels."""
+        """The objective's metrics over rows that have labels.
+
+        Args:
+            table: raw rows.
+            report: as in `predict`.
+            progress: as in `predict`.
+
+        Returns:
+            The metrics.
+
+        Raises:
+            DataError: as `predict` does, and for labels.
+        """
         label = self.objective.read_label(table, self.schema)
         group = read_group(table, self.schema)
         return self.objective.evaluate(
@@ -70,11 +95,27 @@ class FittedModel(ABC):
         )
 
     def predict_part(self, prepared: Prepared, part: str) -> Predictions:
-        """The predictions of a part of prepared rows; a network need not encode them again."""
+        """The predictions of a part of prepared rows; a network need not encode them again.
+
+        Args:
+            prepared: the rows.
+            part: `train`, `valid` or `test`.
+
+        Returns:
+            float64 [N].
+        """
         return self.predict(prepared.raw(part))
 
     def evaluate_part(self, prepared: Prepared, part: str) -> Metrics:
-        """The objective's metrics of a part of prepared rows."""
+        """The objective's metrics of a part of prepared rows.
+
+        Args:
+            prepared: the rows.
+            part: `train`, `valid` or `test`.
+
+        Returns:
+            The metrics.
+        """
         rows = prepared.parts[part]
         assert rows.label is not None
         return self.objective.evaluate(
@@ -94,11 +135,17 @@ class FittedModel(ABC):
 class TrainingResult:
     """A fitted model and how it came about.
 
-    settings: as they were settled, with the architecture where a search has found one. history: of a network, by
-    epoch; empty for trees. metrics: by part, `valid` and `test`, where the part was measured and has rows. epochs:
-    passes over the training rows, or boosting rounds; best_epoch: the one that is kept. seconds: of training, and of
-    the search where there was one. rows_per_s: training rows, median over epochs; of trees rows times rounds. device:
-    where it was trained. notes: what should be said of it.
+    Attributes:
+        model: what was fitted.
+        settings: as they were settled, with the architecture where a search came to one.
+        history: of a network, by epoch; empty for trees.
+        metrics: by part, `valid` and `test`, where the part was measured and has rows.
+        epochs: passes over the training rows, or boosting rounds.
+        best_epoch: the one that is kept.
+        seconds: of training, and of the search where there was one.
+        rows_per_s: training rows, median over epochs; of trees rows times rounds.
+        device: where it was trained.
+        notes: what should be said of it.
     """
 
     model: FittedModel

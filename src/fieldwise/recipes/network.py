@@ -40,7 +40,10 @@ from fieldwise.training.trainer import Trainer, fill_oov
 class FittedNetwork(FittedModel):
     """A trained network with what encodes rows for it.
 
-    network: in evaluation mode, on the CPU.
+    Attributes:
+        encoder: from raw rows to ids and numbers.
+        network: in evaluation mode, on the CPU.
+        objective: what its labels were and its predictions are.
     """
 
     encoder: Encoder
@@ -84,7 +87,14 @@ class FittedNetwork(FittedModel):
 class NetworkTraining:
     """What a training came to, apart from what encodes rows; the fields are those of `TrainingResult`.
 
-    network: with the weights of its best epoch, in evaluation mode, on the CPU.
+    Attributes:
+        network: with the weights of its best epoch, in evaluation mode, on the CPU.
+        settings: as in `TrainingResult`.
+        history: as in `TrainingResult`.
+        metrics: as in `TrainingResult`.
+        seconds: as in `TrainingResult`.
+        device: as in `TrainingResult`.
+        notes: as in `TrainingResult`.
     """
 
     network: CTRModel
@@ -148,7 +158,20 @@ def train_network(
 ) -> NetworkTraining:
     """The sequence itself, for rows that are encoded already.
 
-    The arguments and errors are those of `train`; objective: what the labels are; source: the rows' name.
+    Args:
+        parts: encoded rows, `train`, `valid` and `test`.
+        settings: as in `train`.
+        run_directory: as in `train`.
+        objective: what the labels are.
+        source: the rows' name.
+        reporter: as in `train`.
+
+    Returns:
+        The network, and the account of how it was trained.
+
+    Raises:
+        KeyboardInterrupt: as in `train`.
+        TrainingError: as in `train`.
     """
     layout = parts["train"].layout
     settings, seconds = settle_training(layout, settings), 0.0
@@ -195,7 +218,15 @@ def train_network(
 
 
 def build(layout: Layout, settings: Settings) -> CTRModel:
-    """The untrained network; its weights follow from the seed."""
+    """The untrained network; its weights follow from the seed.
+
+    Args:
+        layout: the fields.
+        settings: of the run.
+
+    Returns:
+        The network, on the CPU.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         return registry.build(settings.model, layout, settings.model_settings)
@@ -206,7 +237,16 @@ def settle_training(layout: Layout, settings: Settings) -> Settings:
 
     A model that searches first is taken without interactions: what they will be makes no difference to the choices.
     The model is sketched, not built: that takes neither time nor memory.
-    Raises what building the model and `fieldwise.training.execution.settle` raise.
+
+    Args:
+        layout: the fields.
+        settings: of the run.
+
+    Returns:
+        New settings.
+
+    Raises:
+        FieldwiseError: what building the model and `fieldwise.training.execution.settle` raise.
     """
     model_settings = settings.model_settings
     if settings.wants_search:
@@ -217,5 +257,12 @@ def settle_training(layout: Layout, settings: Settings) -> Settings:
 
 
 def count(network: CTRModel) -> dict[str, int]:
-    """A network's parameters as the card has them."""
+    """A network's parameters as the card has them.
+
+    Args:
+        network: the model.
+
+    Returns:
+        `all` and `without_embeddings`.
+    """
     return {"all": count_parameters(network), "without_embeddings": count_parameters(network, embeddings=False)}

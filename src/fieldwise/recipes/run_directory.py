@@ -31,9 +31,18 @@ from fieldwise.validation import describe_any
 class RunRecord(BaseModel):
     """What a training run was asked for and what it decided.
 
-    source, valid, test: absolute paths, or the name of a built-in data set; None where rows came from memory or
-    from standard input. digest: of the encoded training and validation rows, by part. environment: where the run
-    began; with another number of threads a resumed run is as good, but not equal to the last bit.
+    Attributes:
+        source: an absolute path, several, or the name of a built-in data set; None where rows came from memory or from
+            standard input.
+        valid: the same, of validation rows of their own.
+        test: the same, of test rows of their own.
+        names: column names of a text file without a header line.
+        schema_: the fields and the columns with a role.
+        columns: what inference decided about each column.
+        settings: as they were settled.
+        digest: of the encoded training and validation rows, by part.
+        environment: where the run began; with another number of threads a resumed run is as good, but not equal to the
+            last bit.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -58,7 +67,20 @@ class RunRecord(BaseModel):
 
 
 class RunDirectory:
-    """The directory of a run. model: the predictor that it is for, which messages name; default: the directory."""
+    """The directory of a run.
+
+    Args:
+        path: where.
+        model: the predictor that it is for, which messages name; default: the directory.
+
+    Attributes:
+        checkpoint: the file of the last one.
+        search: the folder of a search's stages.
+
+    Example:
+        >>> RunDirectory.beside(Path("model")).path.name
+        'model.unfinished'
+    """
 
     def __init__(self, path: Path, *, model: Path | None = None) -> None:
         self.path = path
@@ -69,15 +91,29 @@ class RunDirectory:
 
     @classmethod
     def beside(cls, model: Path) -> RunDirectory:
-        """The directory beside a predictor while it is trained."""
+        """The directory beside a predictor while it is trained.
+
+        Args:
+            model: where the predictor will be.
+
+        Returns:
+            The directory, which need not be there yet.
+        """
         return cls(model.with_name(f"{model.name}.unfinished"), model=model)
 
     @contextmanager
     def held(self, *, resume: bool, overwrite: bool) -> Iterator[None]:
         """Hold the run for this process.
 
-        Raises StorageError where another process holds it, and TrainingError where its state differs from what is
-        wanted: an unfinished run is neither forgotten nor taken up without being asked.
+        An unfinished run is neither forgotten nor taken up without being asked.
+
+        Args:
+            resume: whether to go on with the run that lies here.
+            overwrite: whether to forget it.
+
+        Raises:
+            StorageError: another process holds it.
+            TrainingError: its state differs from what is wanted.
         """
         existed = self._record.exists()
         if resume and not existed:
@@ -103,7 +139,14 @@ class RunDirectory:
                 self.remove()
 
     def begin_or_go_on(self, record: RunRecord) -> None:
-        """Go on with the run that lies here where it is the same one; else forget it and begin anew."""
+        """Go on with the run that lies here where it is the same one; else forget it and begin anew.
+
+        Args:
+            record: what is asked for now.
+
+        Raises:
+            StorageError: the record cannot be written.
+        """
         try:
             require_same(self.read(), record)
         except TrainingError:
@@ -111,11 +154,25 @@ class RunDirectory:
         self.write(record)
 
     def write(self, record: RunRecord) -> None:
-        """Write down what was asked. Raises StorageError where it cannot be written."""
+        """Write down what was asked.
+
+        Args:
+            record: all of it.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
         write_text(self._record, record.model_dump_json(indent=2))
 
     def read(self) -> RunRecord:
-        """What was asked. Raises TrainingError where the record is missing or not whole."""
+        """What was asked.
+
+        Returns:
+            All of it.
+
+        Raises:
+            TrainingError: the record is missing or not whole.
+        """
         try:
             return RunRecord.model_validate_json(self._record.read_bytes())
         except FileNotFoundError:
@@ -134,7 +191,15 @@ class RunDirectory:
 
 
 def require_same(then: RunRecord, now: RunRecord) -> None:
-    """Refuse to go on where steps already taken would have been others. Raises TrainingError naming the difference."""
+    """Refuse to go on where steps already taken would have been others.
+
+    Args:
+        then: what the run was asked for when it began.
+        now: what is asked for now.
+
+    Raises:
+        TrainingError: something is not as it was; the message names it.
+    """
     for what, before, after in (
         ("setting", binding_settings(then.settings), binding_settings(now.settings)),
         ("the schema's", _schema_by_name(then.schema_), _schema_by_name(now.schema_)),
@@ -154,10 +219,16 @@ def require_same(then: RunRecord, now: RunRecord) -> None:
 
 
 def binding_settings(settings: Settings) -> dict[str, Any]:
-    """The settings, by the dotted name that users know, on which steps already taken depend.
+    """The settings on which steps already taken depend.
 
     How long training goes on, when it is checked and how memory is handled are not among them; the number of epochs
     is where the learning rate falls over all of them, or a time budget was shared out by it.
+
+    Args:
+        settings: of a run.
+
+    Returns:
+        Values by the dotted name that users know.
     """
     named = settings.by_name()
     for name in ("patience", "checkpoint_minutes", "allocator"):

@@ -54,7 +54,15 @@ class ConsoleHandler(logging.Handler):
 
 
 def open_console(stream: TextIO, *, speaks: bool) -> ConsoleHandler:
-    """The handler of a stream, installed where it is not there yet. speaks: whether lines are wanted, not only bars."""
+    """The handler of a stream, installed where it is not there yet.
+
+    Args:
+        stream: where lines and bars are shown.
+        speaks: whether lines are wanted, not only bars.
+
+    Returns:
+        The handler, for `close_console`.
+    """
     with _lock:
         installed = [handler for handler in LOGGER.handlers if isinstance(handler, ConsoleHandler)]
         console = next((handler for handler in installed if handler.screen.stream is stream), None)
@@ -70,7 +78,12 @@ def open_console(stream: TextIO, *, speaks: bool) -> ConsoleHandler:
 
 
 def close_console(console: ConsoleHandler, *, speaks: bool) -> None:
-    """Give back what `open_console` gave; with the last one the handler goes, and the level that it set."""
+    """Give back what `open_console` gave; with the last one the handler goes, and the level that it set.
+
+    Args:
+        console: what `open_console` gave.
+        speaks: as it was said there.
+    """
     with _lock:
         console.holders -= 1
         console.speakers -= speaks
@@ -102,5 +115,5 @@ def _is_on_screen(handler: logging.Handler) -> bool:
     stream = getattr(handler, "stream", None) or getattr(getattr(handler, "console", None), "file", None)
     if stream is None:
         return False
-    known = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
-    return any(stream is one for one in known) or bool(getattr(stream, "isatty", bool)())
+    screens = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    return any(stream is one for one in screens) or bool(getattr(stream, "isatty", bool)())

@@ -36,17 +36,24 @@ def require_matplotlib() -> None:
     """Say what to install where nothing can be drawn.
 
     Raises:
-        SettingsError: where matplotlib is not installed.
+        SettingsError: matplotlib is not installed.
     """
     if not can_draw():
         raise SettingsError("pictures need matplotlib; install it with: pip install 'fieldwise[plots]'")
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, whose layout follows what is drawn.
+    """An empty figure, whose layout follows what is drawn.
+
+    Args:
+        width: in inches.
+        height: in inches.
+
+    Returns:
+        The figure.
 
     Raises:
-        SettingsError: where matplotlib is not installed.
+        SettingsError: matplotlib is not installed.
     """
     require_matplotlib()
     from matplotlib.figure import Figure

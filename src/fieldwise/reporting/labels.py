@@ -28,9 +28,15 @@ def place_labels(
     labels: Sequence[tuple[float, float, str]],
     points: Sequence[tuple[float, float]],
 ) -> None:
-    """Write the text of each (x, y, text) at the nearest place where it covers neither another text nor a point.
+    """Write names of points at the nearest place where each covers neither another name nor a point.
 
     Where a text stands away from its point, a line joins them; where there is no room for it, it is left out.
+
+    Args:
+        figure: that is drawn.
+        axes: of the figure, with everything else drawn.
+        labels: x, y and the text, those first that must not be left out.
+        points: x and y of what must not be covered.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

@@ -44,6 +44,9 @@ class Screen:
     """A stream with lines, and bars below them.
 
     Only a terminal and a notebook cell have bars; elsewhere nothing but what is written reaches the stream.
+
+    Args:
+        stream: where.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -76,7 +79,16 @@ class Screen:
 
     @contextmanager
     def bar(self, total: int | None, what: str, *, done: int = 0) -> Iterator[Progress]:
-        """A bar over `total` rows (None: unknown), of which `done` were done before."""
+        """A bar over rows, for the length of a block.
+
+        Args:
+            total: rows in all, None where unknown.
+            what: its name.
+            done: rows that were done before.
+
+        Yields:
+            The bar, to be told of further rows.
+        """
         with self._lock:
             if self._tasks is None:
                 self._tasks = _make_tasks(self.stream)

@@ -48,7 +48,14 @@ class Reporter:
 
     @classmethod
     def of(cls, progress: bool | Reporter) -> Reporter:
-        """What an argument `progress` means: a Reporter of the caller's own, or whether to show anything."""
+        """What an argument `progress` means.
+
+        Args:
+            progress: a Reporter of the caller's own, or whether to show anything.
+
+        Returns:
+            A Reporter.
+        """
         return progress if isinstance(progress, Reporter) else cls(enabled=progress)
 
     def __enter__(self) -> Self:
@@ -82,7 +89,13 @@ class Reporter:
         self._log(logging.WARNING, text)
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Log a table at INFO, without a header line where all its names are empty."""
+        """Log a table at INFO, without a header line where all its names are empty.
+
+        Args:
+            title: above it.
+            header: the names of its columns.
+            rows: its cells.
+        """
         self._log(logging.INFO, Section(title, tuple(header), [tuple(row) for row in rows]))
 
     @contextmanager
@@ -93,6 +106,9 @@ class Reporter:
             total: rows in all, None where unknown.
             what: its name.
             done: rows that were done before (after a resume).
+
+        Yields:
+            The bar, to be told of further rows.
         """
         if not self.shows_bars:
             yield NoProgress()

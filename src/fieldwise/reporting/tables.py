@@ -14,7 +14,21 @@ _WIDTH = 140
 
 
 class Section(NamedTuple):
-    """A titled table. header: the names of its columns, all empty for a table without a header line."""
+    """A titled table.
+
+    Attributes:
+        title: above it; may be empty.
+        header: the names of its columns, all empty for a table without a header line.
+        rows: its cells.
+
+    Example:
+        >>> print(Section("Models", ["model", "AUC"], [["lr", "0.77"]]).to_markdown())
+        **Models**
+        <BLANKLINE>
+        | model | AUC |
+        | --- | --- |
+        | lr | 0.77 |
+    """
 
     title: str
     header: Sequence[str]
@@ -74,12 +88,31 @@ class Section(NamedTuple):
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown. Cells may hold anything: what would end a cell or a line is escaped."""
+    """A table in Markdown.
+
+    Args:
+        header: the names of its columns.
+        rows: its cells, which may hold anything: what would end a cell or a line is escaped.
+
+    Returns:
+        Its lines.
+
+    Example:
+        >>> print(markdown_table(["model", "AUC"], [["lr", "0.77"]]))
+        | model | AUC |
+        | --- | --- |
+        | lr | 0.77 |
+    """
     return "\n".join(markdown_row(line) for line in (header, ("---",) * len(header), *rows))
 
 
 def markdown_row(cells: Sequence[str]) -> str:
-    """One line of such a table, for tables that grow while one looks at them."""
+    r"""One line of such a table, for tables that grow while one looks at them.
+
+    Example:
+        >>> markdown_row(["a|b", "2"])
+        '| a\\|b | 2 |'
+    """
     return f"| {' | '.join(map(_in_line, cells))} |"
 
 

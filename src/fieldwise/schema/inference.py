@@ -27,11 +27,15 @@ from fieldwise.schema.schema import IGNORE, Categorical, FieldSpec, MultiValued,
 class ColumnDecision:
     """What was decided for one column, and why.
 
-    decision: "categorical", "numeric", "multi_valued", "calendar" or "ignored"; "label" or "weight"; "group" or
-        "time" for a column with that role that is no field.
-    fields: the fields that read the column, by name; none for a label or an ignored column, several for a date.
-    reason: the rule that decided, with its figures. distinct: different values, or elements of a list column.
-    missing: rows without a value. examples: the first two or three different values.
+    Attributes:
+        column: its name.
+        decision: "categorical", "numeric", "multi_valued", "calendar" or "ignored"; "label" or "weight"; "group" or
+            "time" for a column with that role that is no field.
+        fields: the fields that read the column, by name; none for a label or an ignored column, several for a date.
+        reason: the rule that decided, with its figures.
+        distinct: different values, or elements of a list column.
+        missing: rows without a value.
+        examples: the first two or three different values.
     """
 
     column: str
@@ -45,7 +49,12 @@ class ColumnDecision:
 
 @dataclass(frozen=True)
 class Inference:
-    """A schema, and one decision for every column of the table, in the table's order."""
+    """A schema, and one decision for every column of the table.
+
+    Attributes:
+        schema: what was inferred.
+        decisions: in the table's order.
+    """
 
     schema: Schema
     decisions: tuple[ColumnDecision, ...]
@@ -53,7 +62,7 @@ class Inference:
     COLUMNS: ClassVar = ("column", "kind", "distinct", "missing", "examples", "why")
 
     def rows(self) -> list[tuple[str, str, str, str, str, str]]:
-        """For a printed table under `COLUMNS`."""
+        """The decisions as texts, for a printed table under `COLUMNS`."""
         return [
             (
                 d.column,
@@ -82,7 +91,11 @@ def infer_schema(
 
     Args:
         table: the rows.
-        label, positive, weight, group, time: as in `Schema`; the columns must be in the table.
+        label: the label's column.
+        positive: the label value that means a click, as in `Schema`.
+        weight: the column with row weights.
+        group: the column that GAUC groups by.
+        time: the column that a time-ordered split sorts by.
         fields: decisions that are given, by field name: a specification, a mapping, the name of a kind, or "ignore".
             A specification that names a `column` is a decision on that column.
         ignore: columns that are no fields.
@@ -94,6 +107,14 @@ def infer_schema(
         DataError: the table has no rows.
         SchemaError: a column is not in the table or is there twice, a decision is on the label or weight, or no field
             is left.
+
+    Example:
+        >>> table = pa.table({"user_id": [7, 8, 7], "price": [1.5, 20.0, 3.25], "click": [0, 1, 0]})
+        >>> inference = infer_schema(table, label="click")
+        >>> {name: spec.kind for name, spec in inference.schema.fields.items()}
+        {'user_id': 'categorical', 'price': 'numeric'}
+        >>> inference.decisions[0].reason
+        "whole numbers; 'id' in the name tells an identity"
     """
     names = table.column_names
     if table.num_rows and len(set(names)) < len(names):
@@ -126,7 +147,13 @@ def infer(
 
     Args:
         profiles: of all columns, by name, in the table's order.
-        label, positive, weight, group, time, fields, ignore: as in `infer_schema`.
+        label: as in `infer_schema`.
+        positive: as in `infer_schema`.
+        weight: as in `infer_schema`.
+        group: as in `infer_schema`.
+        time: as in `infer_schema`.
+        fields: as in `infer_schema`.
+        ignore: as in `infer_schema`.
 
     Returns:
         The schema, and the decision on each column.
@@ -144,22 +171,22 @@ def infer(
     given = _given_fields(fields, dropped)
     _check_columns(names, roles, given, dropped)
     decisions: list[ColumnDecision] = []
-    chosen: dict[str, FieldSpec] = {}
+    schema_fields: dict[str, FieldSpec] = {}
     for name in names:
         role = next((role for role, column in roles.items() if column == name), None)
         decision = _decide_column(
             name, profiles[name], role=role, given=given.get(name), dropped=name in dropped, taken=names
         )
         for key, spec in decision.fields.items():
-            if key in chosen:
+            if key in schema_fields:
                 raise SchemaError(f"two fields are called '{key}'; give the one of column '{name}' another name")
-            chosen[key] = spec
+            schema_fields[key] = spec
         decisions.append(decision)
-    if not chosen:
+    if not schema_fields:
         reasons = "; ".join(f"{d.column}: {d.reason}" for d in decisions[:5])
         more = f"; and {len(decisions) - 5} more" if len(decisions) > 5 else ""
         raise SchemaError(f"no column is left as a field ({reasons}{more}); name at least one as a field")
-    schema = Schema(fields=chosen, label=label, positive=positive, weight=weight, group=group, time=time)
+    schema = Schema(fields=schema_fields, label=label, positive=positive, weight=weight, group=group, time=time)
     return Inference(schema, tuple(decisions))
 
 
@@ -184,14 +211,14 @@ def remarks(profiles: Mapping[str, ColumnProfile], schema: Schema) -> list[str]:
     return said
 
 
-def _remark(found: Tally | None, specs: Collection[FieldSpec]) -> str | None:
+def _remark(column: Tally | None, specs: Collection[FieldSpec]) -> str | None:
     """What makes a column useless for the fields that read it; None: nothing."""
-    if found is None or not found.present:
-        return None if found is None else "no values"
-    if len(found.values) == 1 and not found.missing:
+    if column is None or not column.present:
+        return None if column is None else "no values"
+    if len(column.values) == 1 and not column.missing:
         return "one value only"
     by_value = any(isinstance(spec, Categorical) and spec.part is None for spec in specs)
-    return "a different value in each row" if by_value and len(found.values) == found.present >= KEY_ROWS else None
+    return "a different value in each row" if by_value and len(column.values) == column.present >= KEY_ROWS else None
 
 
 def _check_columns(
@@ -235,39 +262,39 @@ def _decide_column(
     dropped: bool,
     taken: Collection[str],
 ) -> ColumnDecision:
-    found = tally(profile)
+    column = tally(profile)
     numbers = None
-    if found is not None and not profile.is_list:
-        numbers = read_numbers(found)
-        found = numbers[0] if numbers else found
+    if column is not None and not profile.is_list:
+        numbers = read_numbers(column)
+        column = numbers[0] if numbers else column
     if role in ("label", "weight"):
         verdict = Verdict(str(role), f"the {role}")
     elif dropped:
         verdict = Verdict("ignored", "given")
     elif given:
         kind = "calendar" if any(getattr(spec, "part", None) for spec in given.values()) else ""
-        remark = _remark(found, given.values())
+        remark = _remark(column, given.values())
         reason = f"given, although it has {remark}" if remark else "given"
         verdict = Verdict(kind or next(iter(given.values())).kind, reason, given)
-    elif found is None:
+    elif column is None:
         verdict = Verdict("ignored", f"a column of type {profile.kind} holds no tokens, numbers or dates")
     elif profile.is_list:
-        verdict = decide_list(name, found)
+        verdict = decide_list(name, column)
     else:
-        verdict = decide_values(name, found, numbers[1] if numbers else None, taken)
+        verdict = decide_values(name, column, numbers[1] if numbers else None, taken)
     if role in ("group", "time"):
         as_role = {"ignored": role}.get(verdict.decision, verdict.decision)
         verdict = replace(verdict, decision=as_role, reason=f"{verdict.reason}; also the {role} column")
-    if found is None:
+    if column is None:
         return ColumnDecision(name, verdict.decision, verdict.fields, verdict.reason, 0, profile.missing, ())
     return ColumnDecision(
         name,
         verdict.decision,
         verdict.fields,
         verdict.reason,
-        distinct=count_distinct(found, numbers[1] if numbers else None),
-        missing=found.missing,
-        examples=_examples(found.values[:3]),
+        distinct=count_distinct(column, numbers[1] if numbers else None),
+        missing=column.missing,
+        examples=_examples(column.values[:3]),
     )
 
 

@@ -42,15 +42,30 @@ Meaning = Literal["quantity", "scale", "identity"]
 
 
 def split_name(name: str) -> list[str]:
-    """The words of a column name in lower case, split at punctuation, blanks, digits and camelCase."""
+    """The words of a column name in lower case, split at punctuation, blanks, digits and camelCase.
+
+    Example:
+        >>> split_name("numClicks_last7days")
+        ['num', 'clicks', 'last', '7', 'days']
+    """
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+", name)]
 
 
 def meaning_of(name: str) -> tuple[Meaning, str] | None:
-    """What a column name says about whole numbers, and the word that says it; None where it says nothing.
+    """What a column name says about whole numbers.
 
     The last word that tells a quantity or an identity decides: "user_age" is a quantity, "price_id" is none.
     Things and calendar words ("user", "hour") tell an identity where nothing else is said.
+
+    Args:
+        name: of the column.
+
+    Returns:
+        The meaning, and the word that says it; None where the name says nothing.
+
+    Example:
+        >>> meaning_of("user_age"), meaning_of("price_id"), meaning_of("x1")
+        (('quantity', 'age'), ('identity', 'id'), None)
     """
     words = split_name(name)
     if not words:

@@ -41,7 +41,13 @@ _LARGEST_VOCABULARY = 1_000
 class Tally:
     """A view of a column's profile in which blank texts are gaps, and texts have no outer blanks.
 
-    values: an Arrow array, in order of first appearance. counts: int64, one per value. missing: rows without a value.
+    Attributes:
+        values: an Arrow array, in order of first appearance.
+        counts: one per value.
+        missing: rows without a value.
+
+    Shape:
+        counts: int64 [values].
     """
 
     values: pa.Array
@@ -54,16 +60,28 @@ class Tally:
         return int(self.counts.sum())
 
     def where(self, keep: pa.BooleanArray) -> Tally:
-        """The tally with some values turned into missing ones."""
+        """The tally with some values turned into missing ones.
+
+        Args:
+            keep: whether each value stays, an Arrow array.
+
+        Returns:
+            The new tally.
+        """
         mask = keep.to_numpy(zero_copy_only=False)
         dropped = int(self.counts[~mask].sum())
         return Tally(self.values.filter(keep), self.counts[mask], self.missing + dropped)
 
 
 def tally(profile: ColumnProfile) -> Tally | None:
-    """A column's profile as inference reads it; None where its type holds no tokens, numbers or dates.
+    """A column's profile as inference reads it.
 
-    Those are structs, maps, lists of lists and durations.
+    Args:
+        profile: of the column.
+
+    Returns:
+        The tally; None where the column's type holds no tokens, numbers or dates: structs, maps, lists of lists and
+        durations.
     """
     kind = profile.values.type
     if not profile.countable or pa.types.is_duration(kind) or pa.types.is_interval(kind):
@@ -71,9 +89,9 @@ def tally(profile: ColumnProfile) -> Tally | None:
     plain = (pa.types.is_null, pa.types.is_boolean, is_number, pa.types.is_date, pa.types.is_timestamp)
     if any(is_kind(kind) for is_kind in plain):
         return Tally(profile.values, profile.counts, profile.missing)
-    found = _tally_texts(profile)
+    column = _tally_texts(profile)
     # What a list is made of may be blank; the row has a list all the same.
-    return found and (replace(found, missing=profile.missing) if profile.is_list else found)
+    return column and (replace(column, missing=profile.missing) if profile.is_list else column)
 
 
 def is_number(kind: pa.DataType) -> bool:
@@ -87,10 +105,20 @@ def is_boolean(values: pa.Array) -> bool:
 
 
 def read_moments(values: pa.Array) -> pa.Array | None:
-    """The values as local dates and times (timestamp[s]); None where they are not dates.
+    """The values as local dates and times.
 
     Text counts where each value is an ISO date with or without a time of day; "/" may stand for "-". The clock
     is read as written, whatever the zone.
+
+    Args:
+        values: an Arrow array.
+
+    Returns:
+        timestamp[s]; None where they are not dates.
+
+    Example:
+        >>> read_moments(pa.array(["2026-01-31", "2026/02/01 08:30"], pa.large_string()))[1].as_py()
+        datetime.datetime(2026, 2, 1, 8, 30)
     """
     if pa.types.is_timestamp(values.type):
         local = pc.local_timestamp(values) if values.type.tz else values
@@ -108,33 +136,47 @@ def read_moments(values: pa.Array) -> pa.Array | None:
         return None
 
 
-def read_numbers(found: Tally) -> tuple[Tally, Floats] | None:
-    """The values as numbers, without the words that stand for a missing one; None where they are not numbers."""
-    if is_number(found.values.type):
-        known = found
-    elif pa.types.is_large_string(found.values.type):
-        word = pc.is_in(pc.utf8_lower(found.values), value_set=pa.array(sorted(MISSING_WORDS)).cast(pa.large_string()))
-        known = found.where(pc.invert(word))
-        if not _all_match(known.values, _NUMBER):
+def read_numbers(column: Tally) -> tuple[Tally, Floats] | None:
+    """The values as numbers.
+
+    Args:
+        column: the values.
+
+    Returns:
+        The values without the words that stand for a missing one, and the same as float64; None where they are not
+        numbers.
+    """
+    if is_number(column.values.type):
+        present = column
+    elif pa.types.is_large_string(column.values.type):
+        word = pc.is_in(pc.utf8_lower(column.values), value_set=pa.array(sorted(MISSING_WORDS)).cast(pa.large_string()))
+        present = column.where(pc.invert(word))
+        if not _all_match(present.values, _NUMBER):
             return None
     else:
         return None
-    numbers = known.values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    return known, numbers.astype(np.float64, copy=False)
+    numbers = present.values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return present, numbers.astype(np.float64, copy=False)
 
 
-def find_separator(found: Tally) -> str | None:
-    """The separator that splits the texts into tokens of a small common vocabulary; None where there is none.
+def find_separator(column: Tally) -> str | None:
+    """The separator that splits the texts into tokens of a small common vocabulary.
 
     Counts over at most 20,000 distinct values, evenly spaced.
+
+    Args:
+        column: the texts.
+
+    Returns:
+        One of `SEPARATORS`; None where none does.
     """
     for separator in SEPARATORS:
-        with_it = pc.match_substring(found.values, separator).to_numpy(zero_copy_only=False)
-        if found.counts[with_it].sum() < 0.1 * found.present:
+        with_it = pc.match_substring(column.values, separator).to_numpy(zero_copy_only=False)
+        if column.counts[with_it].sum() < 0.1 * column.present:
             continue
-        if separator == "," and _all_match(found.values, _COMMA_IN_NUMBER):
+        if separator == "," and _all_match(column.values, _COMMA_IN_NUMBER):
             continue
-        if _splits_well(_spread(found.values, _SPLIT_AT_MOST).to_pylist(), separator):
+        if _splits_well(_spread(column.values, _SPLIT_AT_MOST).to_pylist(), separator):
             return separator
     return None
 
@@ -196,10 +238,24 @@ def _spread(values: pa.Array, at_most: int) -> pa.Array:
 
 
 def shape_of_quantity(values: Floats, counts: Counts) -> str | None:
-    """Why whole numbers look like a quantity by their values alone, with the figures; None where they do not.
+    """Why whole numbers look like a quantity by their values alone.
 
-    values: distinct, ascending. An identity taken for a number does more harm than a count taken for a
-    category, so every test is strict.
+    An identity taken for a number does more harm than a count taken for a category, so every test is strict.
+
+    Args:
+        values: distinct, ascending.
+        counts: how often each occurs.
+
+    Returns:
+        A few words with the figures; None where they do not look like one.
+
+    Shape:
+        values: float64 [N].
+        counts: int64 [N].
+
+    Example:
+        >>> shape_of_quantity(np.arange(-12.0, 13.0), np.ones(25, np.int64))
+        '12 different values below and 12 above zero, as differences have'
     """
     return _differences(values) or _count(values, counts) or _price(values, counts)
 
@@ -251,6 +307,21 @@ def heavy_tail(values: Floats, counts: Counts) -> bool:
     """Whether the magnitudes are so skewed that a logarithm serves the numbers better than their deviation.
 
     True where the largest magnitude is at least 20, above 20 medians, and the skewness is above 2.
+
+    Args:
+        values: distinct numbers.
+        counts: how often each occurs.
+
+    Returns:
+        Whether they are.
+
+    Shape:
+        values: float64 [N].
+        counts: int64 [N].
+
+    Example:
+        >>> heavy_tail(np.array([1.0, 2.0, 900.0]), np.array([50, 40, 1]))
+        True
     """
     magnitude = np.abs(values)
     order = np.argsort(magnitude)

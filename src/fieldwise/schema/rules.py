@@ -66,49 +66,63 @@ _PARTS: tuple[tuple[CalendarPart, Callable[[pa.Array], pa.Array]], ...] = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """The kind of a column, the rule that decided, with its figures, and the fields that read the column."""
+    """What a column is.
+
+    Attributes:
+        decision: its kind, as in `ColumnDecision`.
+        reason: the rule that decided, with its figures.
+        fields: the fields that read the column.
+    """
 
     decision: str
     reason: str
     fields: dict[str, FieldSpec] = field(default_factory=dict)
 
 
-def decide_list(name: str, found: Tally) -> Verdict:
-    """What a list column is."""
-    if not found.present:
+def decide_list(name: str, column: Tally) -> Verdict:
+    """What a list column is.
+
+    Args:
+        name: the column's name.
+        column: its elements.
+
+    Returns:
+        The verdict.
+    """
+    if not column.present:
         return Verdict("ignored", "no values")
-    reason = f"lists of {len(found.values):,} different elements"
+    reason = f"lists of {len(column.values):,} different elements"
     return Verdict("multi_valued", reason, {name: MultiValued()})
 
 
-def decide_values(name: str, found: Tally, numbers: Floats | None, taken: Collection[str]) -> Verdict:
+def decide_values(name: str, column: Tally, numbers: Floats | None, taken: Collection[str]) -> Verdict:
     """What a column of single values is.
 
     Args:
         name: the column's name.
-        found: its values.
+        column: its values.
         numbers: the values as numbers, where they all are.
         taken: the names of all columns.
 
     Returns:
         The verdict.
     """
-    distinct = count_distinct(found, numbers)
+    distinct = count_distinct(column, numbers)
     if not distinct:
         return Verdict("ignored", "no values")
-    if distinct == 1 and not found.missing:
+    if distinct == 1 and not column.missing:
         return Verdict("ignored", "one value only")
     if distinct == 1:
-        return _categorical(name, f"one value, missing in {found.missing:,} rows: its presence tells something")
-    if patterns.is_boolean(found.values):
+        return _categorical(name, f"one value, missing in {column.missing:,} rows: its presence tells something")
+    if patterns.is_boolean(column.values):
         return _categorical(name, "true or false")
-    moments = patterns.read_moments(found.values)
+    moments = patterns.read_moments(column.values)
     if moments is not None:
         return _decide_dates(name, moments, taken)
-    verdict = _decide_numbers(name, found, numbers) if numbers is not None else _decide_text(name, found)
+    verdict = _decide_numbers(name, column, numbers) if numbers is not None else _decide_text(name, column)
     if verdict is not None:
         return verdict
-    if distinct == found.present >= KEY_ROWS:
+    if distinct == column.present >= KEY_ROWS:
         return Verdict("ignored", "a different value in each row: a row key")
     if numbers is None:
         return _categorical(name, f"text, {distinct:,} different values")
@@ -134,14 +148,14 @@ def _decide_dates(name: str, moments: pa.Array, taken: Collection[str]) -> Verdi
     return Verdict("calendar", reason, fields)
 
 
-def _decide_numbers(name: str, found: Tally, numbers: Floats) -> Verdict | None:
+def _decide_numbers(name: str, column: Tally, numbers: Floats) -> Verdict | None:
     """A verdict on numbers; None for whole numbers that are no quantity."""
     finite = np.isfinite(numbers)
     if not finite.all() or (numbers % 1 != 0).any():
         which = "numbers with a fraction" if finite.all() else "numbers, some of them infinite"
         if names.is_version(name):
             return _categorical(name, f"{which}; 'version' in the name tells an identity")
-        return _numeric(name, which, numbers[finite], found.counts[finite])
+        return _numeric(name, which, numbers[finite], column.counts[finite])
     clock = names.is_clock(name)
     for unit, scale in (("seconds", 1), ("milliseconds", 1000)):
         if clock and numbers.min() >= _YEAR_2000 * scale and numbers.max() <= _YEAR_2100 * scale:
@@ -149,7 +163,7 @@ def _decide_numbers(name: str, found: Tally, numbers: Floats) -> Verdict | None:
     values, where = np.unique(numbers, return_inverse=True)
     if len(values) <= 2:
         return None
-    counts = np.bincount(where, weights=found.counts).astype(np.int64)
+    counts = np.bincount(where, weights=column.counts).astype(np.int64)
     meaning = names.meaning_of(name)
     if meaning and (meaning[0] == "quantity" or (meaning[0] == "scale" and len(values) >= 10)):
         return _numeric(name, f"whole numbers; '{meaning[1]}' in the name tells a quantity", values, counts)
@@ -157,12 +171,12 @@ def _decide_numbers(name: str, found: Tally, numbers: Floats) -> Verdict | None:
     return _numeric(name, f"whole numbers, {shape}", values, counts) if shape else None
 
 
-def _decide_text(name: str, found: Tally) -> Verdict | None:
-    separator = patterns.find_separator(found)
+def _decide_text(name: str, column: Tally) -> Verdict | None:
+    separator = patterns.find_separator(column)
     if separator is None:
         return None
-    with_it = pc.match_substring(found.values, separator).to_numpy(zero_copy_only=False)
-    share = found.counts[with_it].sum() / found.present
+    with_it = pc.match_substring(column.values, separator).to_numpy(zero_copy_only=False)
+    share = column.counts[with_it].sum() / column.present
     reason = f"text, '{separator}' in {share:.0%} of the values splits it into few different parts"
     return Verdict("multi_valued", reason, {name: MultiValued(separator=separator)})
 
@@ -178,8 +192,16 @@ def _numeric(name: str, reason: str, values: Floats, counts: Counts) -> Verdict:
     return Verdict("numeric", f"{reason}; standard, for no heavy tail", {name: Numeric()})
 
 
-def count_distinct(found: Tally, numbers: Floats | None) -> int:
-    """Different values; texts that are the same number ("1" and "1.0") count once where float64 tells them apart."""
+def count_distinct(column: Tally, numbers: Floats | None) -> int:
+    """Different values; texts that are the same number ("1" and "1.0") count once where float64 tells them apart.
+
+    Args:
+        column: its values.
+        numbers: the values as numbers, where they all are.
+
+    Returns:
+        How many.
+    """
     if numbers is None or not len(numbers) or np.abs(numbers).max() >= _EXACT:
-        return len(found.values)
+        return len(column.values)
     return len(np.unique(numbers))

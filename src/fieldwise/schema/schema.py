@@ -34,9 +34,15 @@ class _FieldSpec(Document):
 class Categorical(_FieldSpec):
     """One token per row.
 
-    min_count: tokens seen less often in training share one id; None takes the setting `data.min_count`.
-    part: reads a calendar part of a date column instead of its value: `hour` 0-23, `weekday` 0 (Monday) to 6,
-        `day` 1-31, `month` 1-12.
+    Attributes:
+        kind: `categorical`.
+        min_count: tokens seen less often in training share one id; None takes the setting `data.min_count`.
+        part: reads a calendar part of a date column instead of its value: `hour` 0-23, `weekday` 0 (Monday) to 6,
+            `day` 1-31, `month` 1-12.
+
+    Example:
+        >>> Categorical(column="shown_at", part="weekday").part
+        'weekday'
     """
 
     kind: Literal["categorical"] = "categorical"
@@ -47,12 +53,18 @@ class Categorical(_FieldSpec):
 class Numeric(_FieldSpec):
     """One number per row.
 
-    transform: `standard` subtracts the mean and divides by the standard deviation; `minmax` maps the training
-        range to [0, 1]; `log_squared` is the AutoInt authors' scaling, ln(x)^2 for x > 2 and x otherwise;
-        `log` is sign(x) ln(1 + |x|), then standardised; `none` leaves the numbers alone.
-    floor: whether `log_squared` truncates to a whole number, as the authors' code does (the paper does not).
-    buckets: cuts the values into at most that many equally filled buckets and makes the field categorical;
-        the transform is then not used.
+    Attributes:
+        kind: `numeric`.
+        transform: `standard` subtracts the mean and divides by the standard deviation; `minmax` maps the training
+            range to [0, 1]; `log_squared` is the AutoInt authors' scaling, ln(x)^2 for x > 2 and x otherwise;
+            `log` is sign(x) ln(1 + |x|), then standardised; `none` leaves the numbers alone.
+        floor: whether `log_squared` truncates to a whole number, as the authors' code does (the paper does not).
+        buckets: cuts the values into at most that many equally filled buckets and makes the field categorical;
+            the transform is then not used.
+
+    Example:
+        >>> Numeric(transform="log").transform
+        'log'
     """
 
     kind: Literal["numeric"] = "numeric"
@@ -62,9 +74,16 @@ class Numeric(_FieldSpec):
 
 
 class MultiValued(_FieldSpec):
-    """Any number of tokens per row: text with a separator, or a list column (separator None).
+    """Any number of tokens per row: text with a separator, or a list column.
 
-    min_count: as in `Categorical`.
+    Attributes:
+        kind: `multi_valued`.
+        separator: what stands between the tokens of a text; None: the column holds lists.
+        min_count: as in `Categorical`.
+
+    Example:
+        >>> MultiValued(separator="|").separator
+        '|'
     """
 
     kind: Literal["multi_valued"] = "multi_valued"
@@ -82,12 +101,21 @@ FIELD_KINDS: tuple[str, ...] = ("categorical", "numeric", "multi_valued")
 class Schema(Document):
     """The fields of a table in order, and the columns with a role.
 
-    fields: name -> `Categorical`, `Numeric` or `MultiValued`; the name of a kind stands for its defaults.
-    label: the column with the clicks. positive: the label value that means a click, where it is not 1 or true.
-    weight: a column with the weight of each row, at least 0. group: the column that GAUC groups by.
-    time: the column that a time-ordered split sorts by.
+    Attributes:
+        fields: name -> `Categorical`, `Numeric` or `MultiValued`; the name of a kind stands for its defaults.
+        label: the column with the clicks.
+        positive: the label value that means a click, where it is not 1 or true.
+        weight: a column with the weight of each row, at least 0.
+        group: the column that GAUC groups by.
+        time: the column that a time-ordered split sorts by.
 
-    Raises SchemaError where a field is the label, or no field is left, and for an unknown or a wrong entry.
+    Raises:
+        SchemaError: a field is the label, no field is left, or an entry is unknown or wrong.
+
+    Example:
+        >>> schema = Schema(label="click", fields={"user": "categorical", "price": Numeric(transform="log")})
+        >>> schema.fields["price"].transform, schema.columns()
+        ('log', ('user', 'price'))
     """
 
     raises: ClassVar[type[FieldwiseError]] = SchemaError
@@ -136,8 +164,17 @@ class Schema(Document):
                 which leaves out the field, or all fields that read the column.
             columns: of the table, that a further field may read.
 
+        Returns:
+            The new schema.
+
         Raises:
             SchemaError: a name is neither a field's nor a column's, or the result is no schema.
+
+        Example:
+            >>> schema = Schema(label="click", fields={"user": "categorical", "age": "categorical"})
+            >>> changed = schema.with_fields({"user": "ignore", "price": "numeric"}, columns=["user", "age", "price"])
+            >>> list(changed.fields)
+            ['age', 'price']
         """
         changed: dict[str, Any] = dict(self.fields)
         columns = list(columns)
@@ -161,7 +198,20 @@ class Schema(Document):
         return self if changed == self.fields else Schema.model_validate({**dict(self), "fields": changed})
 
     def save(self, path: str | Path) -> None:
-        """Write the schema as JSON, in the form that `load` reads. Raises StorageError where it cannot be written."""
+        """Write the schema as JSON, in the form that `load` reads.
+
+        Args:
+            path: of the file.
+
+        Raises:
+            StorageError: it cannot be written.
+
+        Example:
+            >>> schema = Schema(label="click", fields={"user": "categorical"})
+            >>> schema.save("schema.json")
+            >>> Schema.load("schema.json") == schema
+            True
+        """
         write_text(path, self.to_json())
 
     def to_json(self) -> str:
@@ -174,9 +224,16 @@ class Schema(Document):
 
     @classmethod
     def load(cls, path: str | Path) -> Schema:
-        """Read a schema file: JSON, or TOML where the name ends in `.toml`.
+        """Read a schema file.
 
-        Raises SchemaError, naming the file and the entry, for anything that is not a schema.
+        Args:
+            path: JSON, or TOML where the name ends in `.toml`.
+
+        Returns:
+            The schema.
+
+        Raises:
+            SchemaError: the file is no schema; the message names the file and the entry.
         """
         path = Path(path)
         try:
@@ -195,7 +252,19 @@ class Schema(Document):
 def expand_spec(name: str, spec: Any) -> Any:
     """Turn the name of a kind into a field specification; anything else is left for validation.
 
-    Raises SchemaError for a name that is no kind.
+    Args:
+        name: of the field, for messages.
+        spec: what was given.
+
+    Returns:
+        The specification as a mapping, or `spec` as it is.
+
+    Raises:
+        SchemaError: `spec` is text, but no kind.
+
+    Example:
+        >>> expand_spec("tags", "multi-valued")
+        {'kind': 'multi_valued'}
     """
     if not isinstance(spec, str):
         return spec
@@ -206,7 +275,22 @@ def expand_spec(name: str, spec: Any) -> Any:
 
 
 def parse_spec(name: str, spec: Any) -> Categorical | Numeric | MultiValued:
-    """A field specification from an object, a mapping or the name of a kind. Raises SchemaError."""
+    """A field specification from whatever may stand for one.
+
+    Args:
+        name: of the field, for messages.
+        spec: a specification, a mapping or the name of a kind.
+
+    Returns:
+        The specification.
+
+    Raises:
+        SchemaError: it is none.
+
+    Example:
+        >>> parse_spec("price", {"kind": "numeric", "buckets": 10}).buckets
+        10
+    """
     if isinstance(spec, Categorical | Numeric | MultiValued):
         return spec
     try:

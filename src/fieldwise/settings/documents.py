@@ -14,11 +14,17 @@ from fieldwise.validation import Document
 class DataSettings(Document):
     """How rows become training, validation and test rows, and tokens become ids.
 
-    min_count: tokens seen less often in training share their field's OOV id with tokens never seen. At the
-        default 2 these are the tokens seen once, which are the best evidence there is of what a new one does.
-    split: `stratified` and `random` by the run's seed, `time` by the time column; the default is `time` where
-        the schema has a time column, else `stratified`.
-    valid_fraction, test_fraction: shares of the rows, where no validation or test file is given.
+    Attributes:
+        min_count: tokens seen less often in training share their field's OOV id with tokens never seen. At the
+            default 2 these are the tokens seen once, which are the best evidence there is of what a new one does.
+        split: `stratified` and `random` by the run's seed, `time` by the time column; the default is `time` where
+            the schema has a time column, else `stratified`.
+        valid_fraction: share of the rows, where no validation file is given.
+        test_fraction: share of the rows, where no test file is given.
+
+    Example:
+        >>> DataSettings(min_count=1).valid_fraction
+        0.1
     """
 
     entries: ClassVar[str] = "setting"
@@ -34,30 +40,37 @@ class DataSettings(Document):
 class TrainingSettings(Document):
     """How a network is trained.
 
-    epochs: passes over the training rows at most; early stopping usually ends sooner.
-    batch_size: rows per step. learning_rate: Adam's, at its highest.
-    schedule: `constant`, or a fall to zero over all epochs, `linear` or `cosine`.
-    warmup_steps: steps over which the learning rate rises to its full value first.
-    clip_norm: the gradient is scaled down to this norm where it is larger; None does not clip.
-    embedding_optimizer: what moves the embedding tables: `adam` over whole tables, `row_adam` and `row_adagrad` over
-        the rows that a batch has read. embedding_learning_rate: theirs, where it is not to be the network's;
-        `row_adagrad` wants about ten times that.
-    embedding_l2, embedding_weight_decay: penalties on rows that were read, on the gradient and beside it.
-    precision: of the network's products in training, `float32` or `bfloat16`. Weights, optimiser, loss, evaluation
-        and prediction are float32 in any case.
-    kernels: what computes in training on a CPU: `fused` runs AutoInt's layers (in bfloat16, with AVX512-BF16), the
-        interactions of an architecture, and `row_adam` in kernels that are compiled on first use, `torch` runs
-        everything in torch.
-    micro_batch: rows of a batch that pass through the network at a time; their gradients add up to the batch's.
-    allocator: `keep` has the C library keep freed memory for the next step (Linux on the CPU), `system` leaves it
-        as it is.
-    monitor: which validation metric decides on the best epoch; `auto` takes the objective's own: log loss of clicks,
-        RMSE of numbers. patience: epochs without a better one before
-        training stops.
-    checkpoint_minutes: a checkpoint is written after each epoch and after so many minutes within one.
-    device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a CUDA device where there is one.
-
     `auto` follows the written rule of `fieldwise.training.execution`, never a timing.
+
+    Attributes:
+        epochs: passes over the training rows at most; early stopping usually ends sooner.
+        batch_size: rows per step.
+        learning_rate: Adam's, at its highest.
+        schedule: `constant`, or a fall to zero over all epochs, `linear` or `cosine`.
+        warmup_steps: steps over which the learning rate rises to its full value first.
+        clip_norm: the gradient is scaled down to this norm where it is larger; None does not clip.
+        embedding_optimizer: what moves the embedding tables: `adam` over whole tables, `row_adam` and `row_adagrad`
+            over the rows that a batch has read.
+        embedding_learning_rate: theirs, where it is not to be the network's; `row_adagrad` wants about ten times that.
+        embedding_l2: penalty on rows that were read, on the gradient.
+        embedding_weight_decay: penalty on rows that were read, beside the gradient.
+        precision: of the network's products in training, `float32` or `bfloat16`. Weights, optimiser, loss, evaluation
+            and prediction are float32 in any case.
+        kernels: what computes in training on a CPU: `fused` runs AutoInt's layers (in bfloat16, with AVX512-BF16), the
+            interactions of an architecture, and `row_adam` in kernels that are compiled on first use, `torch` runs
+            everything in torch.
+        micro_batch: rows of a batch that pass through the network at a time; their gradients add up to the batch's.
+        allocator: `keep` has the C library keep freed memory for the next step (Linux on the CPU), `system` leaves it
+            as it is.
+        monitor: which validation metric decides on the best epoch; `auto` takes the objective's own: log loss of
+            clicks, RMSE of numbers.
+        patience: epochs without a better one before training stops.
+        checkpoint_minutes: a checkpoint is written after each epoch and after so many minutes within one.
+        device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a CUDA device where there is one.
+
+    Example:
+        >>> TrainingSettings(epochs=3, schedule="cosine").batch_size
+        1024
     """
 
     entries: ClassVar[str] = "setting"
@@ -87,32 +100,35 @@ class TrainingSettings(Document):
 class SearchSettings(Document):
     """How interactions are searched (`fieldwise.recipes.search`; AIM, arXiv 2111.03318).
 
-    Args:
+    Attributes:
         orders: 2 alone, or 2, 3, ... up to the highest order wanted.
-        functions: Interaction functions to choose from; None for all that are registered.
-        embedding_sizes: Whether embedding dimensions are searched afterwards.
-        share_dimensions: One gate per field and dimension for all functions, as in the paper; else one for each
+        functions: interaction functions to choose from; None for all that are registered.
+        embedding_sizes: whether embedding dimensions are searched afterwards.
+        share_dimensions: one gate per field and dimension for all functions, as in the paper; else one for each
             function, as in the authors' code.
-        shared_embedding: One embedding per order for all functions instead of one for each.
-        epochs: Over the training rows, in each stage; `auto` takes one, or as many (up to 10) as give 400 steps.
-        batch_size: Rows per step; None for that of training, or fewer where data are small: a hundredth of the rows,
+        shared_embedding: one embedding per order for all functions instead of one for each.
+        epochs: over the training rows, in each stage; `auto` takes one, or as many (up to 10) as give 400 steps.
+        batch_size: rows per step; None for that of training, or fewer where data are small: a hundredth of the rows,
             but 128 at least.
         learning_rate: Adam's; `auto` is 2 / steps, between 1e-3 and 5e-3.
         gate_learning_rate: GRDA's.
-        threshold: What the gates' threshold grows to in a stage. Gates begin at 0.6: one that the data do not move
+        threshold: what the gates' threshold grows to in a stage. Gates begin at 0.6: one that the data do not move
             ends at zero where the threshold is larger. A higher one keeps fewer.
-        dimension_threshold: The same, of embedding dimensions.
-        mu, dimension_mu: How the threshold grows, as steps^mu.
-        c, dimension_c: GRDA's constants as the papers tell them; None chooses them by the threshold.
-        top: How many interactions of order p - 1 of each function the candidates of order p come from; None takes
+        dimension_threshold: the same, of embedding dimensions.
+        mu: how the threshold grows, as steps^mu.
+        dimension_mu: the same, of embedding dimensions.
+        c: GRDA's constant as the papers tell it; None chooses it by the threshold.
+        dimension_c: the same, of embedding dimensions.
+        top: how many interactions of order p - 1 of each function the candidates of order p come from; None takes
             half as many as there are fields.
-        max_tuples: Up to so many field tuples of an order are all candidates instead.
-        functions_per_tuple: Of the functions that a field tuple keeps, so many of the strongest stay; None for all.
-        max_interactions: Keep the strongest of them only.
-        time_budget: Seconds for search and training together.
+        max_tuples: up to so many field tuples of an order are all candidates instead.
+        functions_per_tuple: of the functions that a field tuple keeps, so many of the strongest stay; None for all.
+        max_interactions: keep the strongest of them only.
+        time_budget: seconds for search and training together.
 
-    >>> SearchSettings(orders=(2, 3), epochs=1).threshold
-    0.8
+    Example:
+        >>> SearchSettings(orders=(2, 3), epochs=1).threshold
+        0.8
     """
 
     entries: ClassVar[str] = "setting"
@@ -157,11 +173,22 @@ class SearchSettings(Document):
 class Settings(Document):
     """All settings of a run, complete: what is not said stands at its default.
 
-    model: a registered network, or `lightgbm` or `catboost`, for which `training` plays no part. preset: a named set of
-        model settings, or None.
-    model_settings: every setting of the model. search: of models that search for interactions, else None.
-    objective: what the label is: `binary` (clicks) or `regression` (numbers).
-    seed: decides split, initial weights, order of rows and dropout.
+    `fieldwise.settings.resolve_settings` makes them from names, a file and single settings.
+
+    Attributes:
+        model: a registered network, or `lightgbm` or `catboost`, for which `training` plays no part.
+        preset: a named set of model settings, or None.
+        model_settings: every setting of the model.
+        training: of a network.
+        data: how rows are split and tokens become ids.
+        search: of models that search for interactions, else None.
+        objective: what the label is: `binary` (clicks) or `regression` (numbers).
+        seed: decides split, initial weights, order of rows and dropout.
+
+    Example:
+        >>> settings = Settings(model="lr", model_settings={}, seed=7)
+        >>> settings.wants_search, settings.by_name()["training.epochs"]
+        (False, 20)
     """
 
     entries: ClassVar[str] = "setting"
@@ -196,5 +223,12 @@ class Settings(Document):
         return named
 
     def with_training(self, training: TrainingSettings) -> Settings:
-        """The same settings with others for training."""
+        """The same settings with others for training.
+
+        Args:
+            training: the others.
+
+        Returns:
+            New settings.
+        """
         return self.model_copy(update={"training": training})

@@ -24,10 +24,14 @@ def new_name(name: str) -> str:
     """Today's name of a setting; says so in the log where another one was given.
 
     Args:
-        name: Dotted.
+        name: dotted.
 
-    >>> new_name("search.passes"), new_name("search.top")
-    ('search.epochs', 'search.top')
+    Returns:
+        The name, dotted too.
+
+    Example:
+        >>> new_name("search.passes"), new_name("search.top")
+        ('search.epochs', 'search.top')
     """
     new = OLD_NAMES.get(name)
     if new is None:
@@ -40,11 +44,15 @@ def with_new_names(document: Mapping[str, Any]) -> dict[str, Any]:
     """Saved settings in today's words: with the new names of settings (`OLD_NAMES`), an architecture among them too.
 
     Args:
-        document: Section -> name -> value. Whatever looks different stays as it is, and so does an old name beside
+        document: section -> name -> value. Whatever looks different stays as it is, and so does an old name beside
             today's: that a document says both is for its validation to refuse.
 
-    >>> with_new_names({"search": {"passes": 2, "top": 3}})
-    {'search': {'epochs': 2, 'top': 3}}
+    Returns:
+        A new document.
+
+    Example:
+        >>> with_new_names({"search": {"passes": 2, "top": 3}})
+        {'search': {'epochs': 2, 'top': 3}}
     """
     renamed = dict(document)
     for old, new in OLD_NAMES.items():

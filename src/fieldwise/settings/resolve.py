@@ -32,21 +32,25 @@ def resolve_settings(
     """Complete settings from a model's name, a TOML file and single overrides, the later ones winning.
 
     Args:
-        model: A registered name; default `autoint`.
-        config: A TOML file with the sections [model] (with `name` and `preset`), [training], [data] and, for a model
+        model: a registered name; default `autoint`.
+        config: a TOML file with the sections [model] (with `name` and `preset`), [training], [data] and, for a model
             that searches, [search], and with `seed` and `objective`. A relative path in it, such as that of
             an architecture, is looked for beside the file first.
-        overrides: Names such as `training.epochs`, `model.num_heads` or `data.min_count`, or the last part alone
+        overrides: names such as `training.epochs`, `model.num_heads` or `data.min_count`, or the last part alone
             where only one section knows it. Old names (`OLD_NAMES`) are understood here and in the file.
-        seed: Of the run.
-        objective: What the label is, by name.
+        seed: of the run.
+        objective: what the label is, by name.
+
+    Returns:
+        The settings.
 
     Raises:
-        SettingsError: For an unknown or ambiguous name or a value of the wrong kind; it names the setting.
+        SettingsError: a name is unknown or ambiguous, or a value of the wrong kind; the message names the setting.
 
-    >>> settings = resolve_settings(model="aim", overrides={"training.epochs": 3, "search.threshold": 0.7})
-    >>> settings.training.epochs, settings.search.threshold
-    (3, 0.7)
+    Example:
+        >>> settings = resolve_settings(model="aim", overrides={"training.epochs": 3, "search.threshold": 0.7})
+        >>> settings.training.epochs, settings.search.threshold
+        (3, 0.7)
     """
     from fieldwise.models import registry
 
@@ -113,7 +117,18 @@ def resolve_settings(
 def parse_override(text: str) -> tuple[str, Any]:
     """Read `name=value` as it is typed on the command line: numbers, true/false, none, lists as `400,400`.
 
-    Raises SettingsError where there is no `=`.
+    Args:
+        text: what was typed.
+
+    Returns:
+        The name and the value.
+
+    Raises:
+        SettingsError: there is no `=`.
+
+    Example:
+        >>> parse_override("model.dnn_hidden=400,400")
+        ('model.dnn_hidden', [400, 400])
     """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():

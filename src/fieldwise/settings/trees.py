@@ -17,8 +17,10 @@ NAMES = ("catboost", "lightgbm")
 class BoostingSettings(BaseModel):
     """What both have: when rounds end.
 
-    max_rounds: trees at most. early_stopping_rounds: rounds without a better loss on the validation rows before
-        training ends. fixed_rounds: trees where there are no validation rows.
+    Attributes:
+        max_rounds: trees at most.
+        early_stopping_rounds: rounds without a better loss on the validation rows before training ends.
+        fixed_rounds: trees where there are no validation rows.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -31,13 +33,25 @@ class BoostingSettings(BaseModel):
 class LightGBMSettings(BoostingSettings):
     """LightGBM's parameters under its own names, but for the three of the rounds.
 
-    learning_rate: what a tree's leaves are multiplied by. num_leaves: of a tree. min_data_in_leaf: rows of a leaf.
-    feature_fraction: share of the columns that a tree may use; bagging_fraction: of the rows.
-    lambda_l1, lambda_l2: penalties on the leaves' values.
-    max_bin: bins per column; of tokens there may be more. bin_construct_sample_cnt: rows that they are laid out by.
-    max_cat_to_onehot: up to so many tokens a split puts a single one aside. max_cat_threshold: tokens that a split
-        puts aside at most. cat_smooth, cat_l2: what weakens tokens with few rows. min_data_per_group: rows behind
-        each step of the search for such a split.
+    Attributes:
+        learning_rate: what a tree's leaves are multiplied by.
+        num_leaves: of a tree.
+        min_data_in_leaf: rows of a leaf.
+        feature_fraction: share of the columns that a tree may use.
+        bagging_fraction: share of the rows that a tree may use.
+        lambda_l1: penalty on the leaves' values.
+        lambda_l2: penalty on the squares of the leaves' values.
+        max_bin: bins per column; of tokens there may be more.
+        bin_construct_sample_cnt: rows that they are laid out by.
+        max_cat_to_onehot: up to so many tokens a split puts a single one aside.
+        max_cat_threshold: tokens that a split puts aside at most.
+        cat_smooth: weakens tokens with few rows.
+        cat_l2: weakens tokens with few rows.
+        min_data_per_group: rows behind each step of the search for such a split.
+
+    Example:
+        >>> LightGBMSettings(num_leaves=31).learning_rate
+        0.05
     """
 
     learning_rate: float = Field(default=0.05, gt=0, le=1)
@@ -59,11 +73,20 @@ class LightGBMSettings(BoostingSettings):
 class CatBoostSettings(BoostingSettings):
     """CatBoost's parameters under its own names, but for the three of the rounds.
 
-    learning_rate: what a tree's leaves are multiplied by. depth: of a tree, whose levels each ask one question.
-    l2_leaf_reg: penalty on the leaves' values. random_strength: noise in the choice of questions.
-    bagging_temperature: how unequal the random weights of rows are, 0 for equal ones. border_count: of a column.
-    one_hot_max_size: up to so many tokens a column is asked for single tokens. max_ctr_complexity: fields in a
-        combination of tokens at most. model_size_reg: penalty on fields and combinations of many tokens.
+    Attributes:
+        learning_rate: what a tree's leaves are multiplied by.
+        depth: of a tree, whose levels each ask one question.
+        l2_leaf_reg: penalty on the leaves' values.
+        random_strength: noise in the choice of questions.
+        bagging_temperature: how unequal the random weights of rows are, 0 for equal ones.
+        border_count: of a column.
+        one_hot_max_size: up to so many tokens a column is asked for single tokens.
+        max_ctr_complexity: fields in a combination of tokens at most.
+        model_size_reg: penalty on fields and combinations of many tokens.
+
+    Example:
+        >>> CatBoostSettings(depth=4).learning_rate
+        0.1
     """
 
     learning_rate: float = Field(default=0.1, gt=0, le=1)
@@ -81,7 +104,17 @@ _SETTINGS: dict[str, type[BoostingSettings]] = {"catboost": CatBoostSettings, "l
 
 
 def settings_model(name: str) -> type[BoostingSettings]:
-    """The settings of one of `NAMES` as a pydantic model. Raises SettingsError for another name."""
+    """The settings of one of `NAMES` as a pydantic model.
+
+    Args:
+        name: the model.
+
+    Returns:
+        The class.
+
+    Raises:
+        SettingsError: there is no such model.
+    """
     if name not in _SETTINGS:
         raise SettingsError(f"unknown model '{name}'; {suggest(name, NAMES)}")
     return _SETTINGS[name]
@@ -94,8 +127,15 @@ def validated(name: str, settings: Mapping[str, Any] | None = None) -> BoostingS
         name: one of `NAMES`.
         settings: single settings by name.
 
+    Returns:
+        The settings.
+
     Raises:
         SettingsError: an unknown model or setting, or a wrong value.
+
+    Example:
+        >>> validated("catboost", {"depth": 4}).max_rounds
+        5000
     """
     model, given = settings_model(name), dict(settings or {})
     try:
@@ -105,5 +145,16 @@ def validated(name: str, settings: Mapping[str, Any] | None = None) -> BoostingS
 
 
 def resolve(name: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Complete settings, ready for JSON. Takes and raises what `validated` does."""
+    """Complete settings, ready for JSON.
+
+    Args:
+        name: one of `NAMES`.
+        settings: single settings by name.
+
+    Returns:
+        Every setting by name.
+
+    Raises:
+        SettingsError: as `validated` does.
+    """
     return validated(name, settings).model_dump()

@@ -29,7 +29,7 @@ _NO_SYNC_OF_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write a text file in UTF-8, with the line ends as they are in `text`.
+    r"""Write a text file in UTF-8, with the line ends as they are in `text`.
 
     Args:
         path: where; missing folders are made.
@@ -40,6 +40,10 @@ def write_text(path: str | Path, text: str) -> Path:
 
     Raises:
         StorageError: it cannot be written; what stood there before is untouched.
+
+    Example:
+        >>> write_text("notes/today.txt", "all is well\n").read_text()
+        'all is well\n'
     """
     return write_bytes(path, text.encode("utf-8"))
 
@@ -57,6 +61,10 @@ def write_bytes(path: str | Path, data: bytes | bytearray | memoryview, *, mode:
 
     Raises:
         StorageError: it cannot be written; what stood there before is untouched.
+
+    Example:
+        >>> write_bytes("rows.bin", b"1234").read_bytes()
+        b'1234'
     """
     with open_new(path, mode=mode) as file:
         file.write(data)
@@ -76,6 +84,12 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: dic
 
     Raises:
         StorageError: it cannot be written; what stood there before is untouched.
+
+    Example:
+        >>> import torch
+        >>> from safetensors.torch import load_file
+        >>> load_file(write_tensors("weights.safetensors", {"bias": torch.zeros(2)}))
+        {'bias': tensor([0., 0.])}
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -99,9 +113,19 @@ def open_new(path: str | Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
         path: the place; missing folders are made.
         mode: who may do what with it, less what the umask takes away.
 
+    Yields:
+        The file.
+
     Raises:
         StorageError: it cannot be written, or the block raised an OSError of its own; what stood there before is
             untouched, and nothing is left behind.
+
+    Example:
+        >>> with open_new("rows.bin") as file:
+        ...     Path("rows.bin").exists(), file.write(b"1234")
+        (False, 4)
+        >>> Path("rows.bin").read_bytes()
+        b'1234'
     """
     with new_file(path, mode=mode) as work, work.open("r+b") as file:
         yield file
@@ -118,6 +142,9 @@ def new_file(path: str | Path, *, mode: int = 0o666) -> Iterator[Path]:
         path: the place; missing folders are made.
         mode: who may do what with the file, less what the umask takes away.
 
+    Yields:
+        The name.
+
     Raises:
         StorageError: it cannot be written, or the block raised an OSError of its own; what stood there before is
             untouched, and nothing is left behind.
@@ -129,10 +156,10 @@ def new_file(path: str | Path, *, mode: int = 0o666) -> Iterator[Path]:
         # Exclusively: not even a link that somebody has put there is followed.
         os.close(os.open(work, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), mode))
         try:
-            wanted = stat.S_IMODE(work.stat().st_mode)
+            permissions = stat.S_IMODE(work.stat().st_mode)
             yield work
-            if stat.S_IMODE(work.stat().st_mode) != wanted:
-                work.chmod(wanted)  # safetensors hides its files from everybody else
+            if stat.S_IMODE(work.stat().st_mode) != permissions:
+                work.chmod(permissions)  # safetensors hides its files from everybody else
             _sync_file(work)
             work.replace(path)
         except BaseException:
@@ -153,9 +180,18 @@ def new_directory(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
         path: the place; missing folders are made.
         replace: whether what stands there, a directory or a link to one, may give way.
 
+    Yields:
+        The directory, under another name.
+
     Raises:
         StorageError: it cannot be written, or something stands there that may not give way; it is then untouched, and
             nothing is left behind.
+
+    Example:
+        >>> with new_directory("model") as work:
+        ...     _ = write_text(work / "card.json", "{}")
+        >>> [path.name for path in Path("model").iterdir()]
+        ['card.json']
     """
     path = Path(path)
     with _made_parents(path):
@@ -196,7 +232,12 @@ def make_folder(path: str | Path) -> Path:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether a path is what a writer writes under, so that where none is at work it is what one has left."""
+    """Whether a path is what a writer writes under, so that where none is at work it is what one has left.
+
+    Example:
+        >>> is_leftover(Path("model/.new-0123abcd.card.json")), is_leftover(Path("model/card.json"))
+        (True, False)
+    """
     return re.match(rf"{re.escape(_PREFIX)}[0-9a-f]{{8}}\.", path.name) is not None
 
 
@@ -211,7 +252,15 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
-    """What the system says of a path that cannot be written, as the error to raise."""
+    """What the system says of a path that cannot be written, as the error to raise.
+
+    Args:
+        path: that was to be written.
+        error: the system's.
+
+    Returns:
+        The error.
+    """
     reason = error.strerror or str(error)
     if error.errno == errno.EISDIR:
         return StorageError(f"cannot write {path}: it is a directory; name a file in it", error.errno, str(path))

@@ -26,6 +26,11 @@ def hold(folder: Path, *, busy: str | None = None) -> Iterator[None]:
 
     Raises:
         StorageError: another process holds the folder, or it cannot be written to.
+
+    Example:
+        >>> with hold(Path("run")):
+        ...     is_held(Path("run"))
+        True
     """
     make_folder(folder)
     lock = FileLock(folder / NAME, timeout=0)

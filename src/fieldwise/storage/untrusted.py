@@ -14,45 +14,37 @@ import math
 import os
 import stat
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fieldwise.errors import FieldwiseError, PredictorFormatError
 from fieldwise.validation import describe
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from torch import Tensor
 
 MOST_JSON = 8 * 2**20
 """Bytes that a JSON file may have. As Python objects they may need sixty times as much."""
 
 _PIECE = 2**22
 _ARROW_MAGIC = b"ARROW1"
-_DTYPES = {
-    "F64": ("float64", 8),
-    "F32": ("float32", 4),
-    "F16": ("float16", 2),
-    "BF16": ("bfloat16", 2),
-    "I64": ("int64", 8),
-    "I32": ("int32", 4),
-    "I16": ("int16", 2),
-    "I8": ("int8", 1),
-    "U8": ("uint8", 1),
-    "BOOL": ("bool", 1),
-}
-"""What safetensors calls the dtypes of torch, and the bytes of a number."""
-
 Model = TypeVar("Model", bound=BaseModel)
 
 
 @contextmanager
 def blaming(path: Path) -> Iterator[None]:
-    """Turns every error of a block into a PredictorFormatError that begins with `path`."""
+    """Says every error of a block as one over a file.
+
+    Args:
+        path: the file.
+
+    Raises:
+        PredictorFormatError: the block raised something; the message begins with `path`.
+    """
     try:
         yield
     except FileNotFoundError as error:
@@ -77,8 +69,15 @@ def _shortened(text: str) -> str:
 
 
 class CheckedFile:
-    """An open file that hashes what is read from it, if wanted. size: in bytes, of the file itself, not of
-    its path. position: bytes read so far.
+    """An open file that hashes what is read from it, if wanted.
+
+    Args:
+        file: open, at its beginning.
+        hashed: whether what is read is hashed.
+
+    Attributes:
+        size: in bytes, of the file itself, not of its path.
+        position: bytes read so far.
     """
 
     def __init__(self, file: io.FileIO, *, hashed: bool) -> None:
@@ -88,13 +87,30 @@ class CheckedFile:
         self.size = os.fstat(file.fileno()).st_size
 
     def read(self, count: int) -> bytearray:
-        """The next `count` bytes. Raises PredictorFormatError where there are fewer."""
+        """The next bytes.
+
+        Args:
+            count: how many.
+
+        Returns:
+            As many.
+
+        Raises:
+            PredictorFormatError: there are fewer.
+        """
         data = bytearray(count)
         self.read_into(memoryview(data))
         return data
 
     def read_into(self, target: memoryview) -> None:
-        """Fill `target` [bytes] with the next ones. Raises PredictorFormatError where there are fewer."""
+        """Fill a piece of memory with the next bytes.
+
+        Args:
+            target: as many bytes as are wanted.
+
+        Raises:
+            PredictorFormatError: there are fewer.
+        """
         while target:
             count = self._file.readinto(target[:_PIECE])
             if not count:
@@ -105,7 +121,14 @@ class CheckedFile:
             target = target[count:]
 
     def require(self, sha256: str) -> None:
-        """Compare the hash of all that was read. Raises PredictorFormatError where it differs."""
+        """Compare the hash of all that was read.
+
+        Args:
+            sha256: what it must be, in hexadecimal digits.
+
+        Raises:
+            PredictorFormatError: it differs.
+        """
         assert self._digest is not None
         if self._digest.hexdigest() != sha256:
             raise PredictorFormatError("it is not as it was written (its SHA-256 differs)")
@@ -119,6 +142,9 @@ def open_regular(path: Path, *, hashed: bool = False) -> Iterator[CheckedFile]:
         path: of the file. Caches of downloads, data versioning and mounted volumes put links where files are meant, and
             whoever could lead one astray could as well put another file there.
         hashed: whether what is read is hashed, for `CheckedFile.require`.
+
+    Yields:
+        The open file.
 
     Raises:
         PredictorFormatError: it is no regular file, or was exchanged while it was opened.
@@ -157,9 +183,22 @@ def _open_at_once(path: str, flags: int) -> int:
 
 
 def parse_json(data: bytes | bytearray | str) -> Any:
-    """JSON, strictly: no key twice, no NaN or infinity, no number beyond 64 bits, no half characters; bytes are UTF-8.
+    """JSON, strictly: no key twice, no NaN or infinity, no number beyond 64 bits, no half characters.
 
-    Raises ValueError and PredictorFormatError.
+    Args:
+        data: text, or bytes in UTF-8.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        ValueError: it is no JSON.
+        PredictorFormatError: it is JSON, but not strictly.
+
+    Example:
+        >>> parse_json('{"epochs": 3, "epochs": 4}')
+        Traceback (most recent call last):
+        fieldwise.errors.PredictorFormatError: the key 'epochs' stands twice
     """
     text = data if isinstance(data, str) else data.decode("utf-8")
     result = json.loads(
@@ -196,7 +235,18 @@ def _fraction(digits: str) -> float:
 
 
 def validate(model: type[Model], data: Any) -> Model:
-    """`data` as a `model`. Raises PredictorFormatError with the first entry that is wrong."""
+    """Data as a pydantic model.
+
+    Args:
+        model: the class.
+        data: what was read.
+
+    Returns:
+        An object of the class.
+
+    Raises:
+        PredictorFormatError: the data are none; the message names the first entry that is wrong.
+    """
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -206,9 +256,18 @@ def validate(model: type[Model], data: Any) -> Model:
 
 
 def parse_table(data: bytearray, schema: pa.Schema) -> pa.Table:
-    """An Arrow file as a table that lies in `data`; of that schema, uncompressed, and checked in full.
+    """An Arrow file as a table that lies in `data`.
 
-    Raises PredictorFormatError and Arrow's errors.
+    Args:
+        data: the whole file.
+        schema: what it must have.
+
+    Returns:
+        The table, checked in full.
+
+    Raises:
+        PredictorFormatError: it is no Arrow file, of another schema, or compressed.
+        pyarrow.ArrowInvalid: it is damaged; so other errors of Arrow's.
     """
     import pyarrow as pa
     import pyarrow.ipc
@@ -250,94 +309,3 @@ def _is_plain(metadata: pa.Buffer) -> bool:
     header = message + slot(message, 2)
     batch = header + struct.unpack_from("<I", metadata, header)[0]
     return not slot(batch, 3) and not slot(message, 4)
-
-
-class _TensorRecord(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    dtype: str
-    shape: list[int]
-    data_offsets: tuple[int, int]
-
-
-def read_tensor_order(file: CheckedFile, expected: Mapping[str, Tensor]) -> list[str]:
-    """The names of a safetensors file's tensors as they lie in it; `file` then stands at the first one.
-
-    expected: what must be there, no more and no less, by shape and dtype; the tensors may be on the meta device.
-    Raises PredictorFormatError where it is not, and where the tensors do not fill the file without gaps.
-    """
-    _, records = _read_header(file)
-    for name in sorted(expected.keys() ^ records.keys()):
-        raise PredictorFormatError(f"tensor '{name}' is {'missing' if name in expected else 'not one of the model'}")
-    for name, record in records.items():
-        tensor = expected[name]
-        dtype, _ = _DTYPES.get(record.dtype, ("", 0))
-        if f"torch.{dtype}" != str(tensor.dtype) or record.shape != list(tensor.shape):
-            raise PredictorFormatError(
-                f"tensor '{name}' is {record.dtype} {record.shape}, but the model needs {tensor.dtype} "
-                f"{list(tensor.shape)}"
-            )
-    return _require_no_gaps(file, records)
-
-
-def read_all_tensors(file: CheckedFile) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """The texts in a safetensors file's header, and its tensors, whichever they are.
-
-    Raises PredictorFormatError where the tensors do not fill the file without gaps.
-    """
-    import torch
-
-    texts, records = _read_header(file)
-    for name, record in records.items():
-        if record.dtype not in _DTYPES or any(size < 0 for size in record.shape):
-            raise PredictorFormatError(f"tensor '{name}' is {record.dtype} {record.shape}, which is not known")
-    order = _require_no_gaps(file, records)
-    # Only now is there room for them: the file is known to hold as much.
-    tensors = {n: torch.empty(r.shape, dtype=getattr(torch, _DTYPES[r.dtype][0])) for n, r in records.items()}
-    read_tensors(file, tensors, order)
-    return texts, tensors
-
-
-def _read_header(file: CheckedFile) -> tuple[dict[str, str], dict[str, _TensorRecord]]:
-    length = int.from_bytes(file.read(8), "little")
-    if length > min(MOST_JSON, file.size - 8):
-        raise PredictorFormatError(f"its header cannot have {length:,} bytes")
-    header = parse_json(file.read(length))
-    texts = header.pop("__metadata__", None) if isinstance(header, dict) else None
-    records = TypeAdapter(dict[str, _TensorRecord]).validate_python(header)
-    return TypeAdapter(dict[str, str]).validate_python({} if texts is None else texts), records
-
-
-def _require_no_gaps(file: CheckedFile, records: Mapping[str, _TensorRecord]) -> list[str]:
-    """The names of tensors as they lie in a file, whose header has just been read."""
-    order = sorted(records, key=lambda name: records[name].data_offsets)
-    position = 0
-    for name in order:
-        record = records[name]
-        end = position + math.prod(record.shape) * _DTYPES[record.dtype][1]
-        if record.data_offsets != (position, end):
-            raise PredictorFormatError(f"tensor '{name}' does not lie where the one before it ends")
-        position = end
-    if file.position + position != file.size:
-        raise PredictorFormatError("it goes on behind the last tensor, or ends before it")
-    return order
-
-
-def read_tensors(file: CheckedFile, tensors: Mapping[str, Tensor], order: list[str]) -> None:
-    """Fill contiguous CPU tensors, in the order in which they lie in the file, without a copy in between."""
-    import torch
-
-    for name in order:
-        # A tensor of no dimension cannot be seen as bytes, and bfloat16 cannot go to NumPy.
-        numbers = tensors[name].view(-1).view(torch.uint8).numpy()
-        file.read_into(numbers.data)
-        if tensors[name].dtype == torch.bool and numbers.size and numbers.max() > 1:
-            raise PredictorFormatError(f"tensor '{name}' holds bytes that are neither true nor false")
-
-
-def require_finite(tensors: Mapping[str, Tensor]) -> None:
-    """Refuse NaN and infinity: predictions would be NaN without a word. Raises PredictorFormatError."""
-    import torch
-
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and tensor.numel() and not torch.stack(tensor.aminmax()).isfinite().all():
-            raise PredictorFormatError(f"tensor '{name}' holds numbers that are not finite")

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from fieldwise.errors import TrainingError
 from fieldwise.storage.atomic import write_tensors
-from fieldwise.storage.untrusted import open_regular, read_all_tensors, read_tensor_order, read_tensors
+from fieldwise.storage.tensors import read_all_tensors, read_tensor_order, read_tensors
+from fieldwise.storage.untrusted import open_regular
 from fieldwise.training.history import History
 from fieldwise.validation import describe_any
 

@@ -22,7 +22,18 @@ _CONFIG = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Choice(Document):
-    """One of several values, in no order. Raises SettingsError where there is none, or one is there twice."""
+    """One of several values, in no order.
+
+    Attributes:
+        choices: the values.
+
+    Raises:
+        SettingsError: there is none, or one is there twice.
+
+    Example:
+        >>> Choice(choices=[16, 32, 64]).choices
+        [16, 32, 64]
+    """
 
     model_config = _CONFIG
 
@@ -45,9 +56,19 @@ class Choice(Document):
 
 
 class Range(Document):
-    """Numbers between two ends, both included; whole ones where both ends are. log: small ones are drawn as often.
+    """Numbers between two ends, both included; whole ones where both ends are.
 
-    Raises SettingsError where the ends are not in order, or with `log` where the lower one is not above 0.
+    Attributes:
+        low: the smallest.
+        high: the largest.
+        log: small ones are drawn as often as large ones.
+
+    Raises:
+        SettingsError: the ends are not in order, or with `log` the lower one is not above 0.
+
+    Example:
+        >>> Range(low=1e-4, high=1e-2, log=True).whole, Range(low=1, high=4).whole
+        (False, True)
     """
 
     model_config = _CONFIG
@@ -74,9 +95,23 @@ Ranges = Mapping[str, Choice | Range]
 
 
 def parse_range(name: str, value: Any) -> Choice | Range:
-    """A range as it is written in TOML or JSON: a list of choices, or {low = 1e-4, high = 1e-2, log = true}.
+    """A range as it is written in TOML or JSON.
 
-    name: the setting, for messages. Raises SettingsError, naming it, for anything else.
+    Args:
+        name: the setting, for messages.
+        value: a list of choices, or {low = 1e-4, high = 1e-2, log = true}.
+
+    Returns:
+        The range.
+
+    Raises:
+        SettingsError: it is something else; the message names the setting.
+
+    Example:
+        >>> parse_range("model.dropout", [0.0, 0.2])
+        Choice(choices=[0.0, 0.2])
+        >>> parse_range("training.learning_rate", {"low": 1e-4, "high": 1e-2})
+        Range(low=0.0001, high=0.01, log=False)
     """
     if isinstance(value, Choice | Range):
         return value
@@ -153,10 +188,22 @@ _BOOSTING: dict[str, Choice | Range] = {
 
 
 def default_ranges(model: str) -> dict[str, Choice | Range]:
-    """Ranges for a registered model, or for one of `boosting.NAMES`, by dotted setting name.
+    """Ranges for a model, those of the shared table that it has a setting for.
 
-    Those of the shared table that the model has a setting for; settings of a feed-forward network only where the
-    model has one by default. Raises SettingsError for an unknown model.
+    Settings of a feed-forward network are among them only where the model has one by default.
+
+    Args:
+        model: a registered model, or one of `boosting.NAMES`.
+
+    Returns:
+        Ranges by dotted setting name.
+
+    Raises:
+        SettingsError: there is no such model.
+
+    Example:
+        >>> default_ranges("lr")
+        {'training.batch_size': ..., 'training.learning_rate': ..., 'training.embedding_l2': ...}
     """
     if model in boosting.NAMES:
         return {

@@ -41,8 +41,12 @@ _MOST_DRAWS = 20
 class Trial(BaseModel):
     """One set of settings that was tried.
 
-    settings: by dotted name; those not named stood at their defaults. loss: the validation loss, None where the
-    trial failed, and then `error` says why. seconds: how long it took.
+    Attributes:
+        number: 0 for the defaults.
+        settings: by dotted name; those not named stood at their defaults.
+        loss: the validation loss, None where the trial failed.
+        seconds: how long it took.
+        error: why it failed.
     """
 
     model_config = _CONFIG
@@ -55,9 +59,11 @@ class Trial(BaseModel):
 
 
 class Tuned(BaseModel):
-    """What a search came to. best: the settings of the trial with the least loss; {} where the defaults were best.
+    """What a search came to.
 
-    trials: all of them, in order.
+    Attributes:
+        best: the settings of the trial with the least loss; {} where the defaults were best.
+        trials: all of them, in order.
     """
 
     model_config = _CONFIG
@@ -89,18 +95,34 @@ def tune(
 ) -> Tuned:
     """Look for the settings with the least validation loss.
 
-    ranges: dotted setting name -> `Choice` or `Range`. trials: how many in all, those of earlier calls included; fewer
-        where every combination of choices has been tried.
-    evaluate: from the settings of a trial (those of `ranges`; none for trial 0) and its number to the loss. Where it
-        raises a FieldwiseError or returns no finite number, the trial has failed and the search goes on.
-    metric: what the loss is, in words.
-    place: a folder for `trials.json`, which is rewritten after every trial. Called again with the same ranges and the
-        same seed, the search goes on from there; the trials are those of a search that was never interrupted, as far
-        as `evaluate` gives the same losses.
+    Args:
+        ranges: dotted setting name -> `Choice` or `Range`.
+        trials: how many in all, those of earlier calls included; fewer where every combination of choices has been
+            tried.
+        evaluate: from the settings of a trial (those of `ranges`; none for trial 0) and its number to the loss. Where
+            it raises a FieldwiseError or returns no finite number, the trial has failed and the search goes on.
+        place: a folder for `trials.json`, which is rewritten after every trial. Called again with the same ranges and
+            the same seed, the search goes on from there; the trials are those of a search that was never interrupted,
+            as far as `evaluate` gives the same losses.
+        metric: what the loss is, in words.
+        seed: decides what is tried.
+        reporter: is told of every trial.
 
-    Raises SettingsError where `place` holds a search over other ranges or from another seed, or where Optuna is not
-    installed; TrainingError where every trial failed; StorageError where another process writes there, or it cannot be
-    written.
+    Returns:
+        The best settings, and all trials.
+
+    Raises:
+        SettingsError: `place` holds a search over other ranges or from another seed, or Optuna is not installed.
+        TrainingError: every trial failed.
+        StorageError: another process writes to `place`, or it cannot be written.
+
+    Example:
+        >>> ranges = {"model.dropout": Choice(choices=[0.1, 0.2])}
+        >>> losses = {0.0: 0.52, 0.1: 0.50, 0.2: 0.51}
+        >>> def evaluate(settings: dict[str, float], number: int) -> float:
+        ...     return losses[settings.get("model.dropout", 0.0)]
+        >>> tune(ranges, trials=3, evaluate=evaluate, place=Path("tuning")).best
+        {'model.dropout': 0.1}
     """
     if trials < 1:
         raise SettingsError(f"a search needs at least one trial, got trials = {trials}")
@@ -210,19 +232,19 @@ def _draw(optuna: Any, ranges: Ranges, done: list[Trial], seed: tuple[int, ...])
     return {name: _from_optuna(ranges[name], params[name]) for name in distributions}
 
 
-def _distribution(optuna: Any, chosen: Choice | Range) -> Any:
-    if isinstance(chosen, Choice):
-        return optuna.distributions.CategoricalDistribution([json.dumps(one) for one in chosen.choices])
-    kind = optuna.distributions.IntDistribution if chosen.whole else optuna.distributions.FloatDistribution
-    return kind(chosen.low, chosen.high, log=chosen.log)
+def _distribution(optuna: Any, setting_range: Choice | Range) -> Any:
+    if isinstance(setting_range, Choice):
+        return optuna.distributions.CategoricalDistribution([json.dumps(one) for one in setting_range.choices])
+    kind = optuna.distributions.IntDistribution if setting_range.whole else optuna.distributions.FloatDistribution
+    return kind(setting_range.low, setting_range.high, log=setting_range.log)
 
 
-def _to_optuna(chosen: Choice | Range, value: Any) -> Any:
-    return json.dumps(value) if isinstance(chosen, Choice) else value
+def _to_optuna(setting_range: Choice | Range, value: Any) -> Any:
+    return json.dumps(value) if isinstance(setting_range, Choice) else value
 
 
-def _from_optuna(chosen: Choice | Range, value: Any) -> Any:
-    return json.loads(value) if isinstance(chosen, Choice) else value
+def _from_optuna(setting_range: Choice | Range, value: Any) -> Any:
+    return json.loads(value) if isinstance(setting_range, Choice) else value
 
 
 # ---- on disk
@@ -250,5 +272,5 @@ def _read(path: Path, ranges: Ranges, seed: int) -> list[Trial]:
     return record.trials
 
 
-def _range_text(chosen: Choice | Range | None) -> str:
-    return "not there" if chosen is None else chosen.model_dump_json()
+def _range_text(setting_range: Choice | Range | None) -> str:
+    return "not there" if setting_range is None else setting_range.model_dump_json()

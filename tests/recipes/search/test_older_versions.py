@@ -14,7 +14,7 @@ import pytest
 
 import fieldwise as fw
 from fieldwise.architecture import Architecture
-from fieldwise.datasets.synthetic import SyntheticClickLog, make_search_log
+from fieldwise.datasets import SyntheticClickLog, make_search_log
 from fieldwise.predictor import Predictor
 from fieldwise.preparation import Tables, prepare
 from fieldwise.recipes.search import search

@@ -15,7 +15,7 @@ import fieldwise as fw
 from fieldwise import cli
 from fieldwise.architecture import Architecture
 from fieldwise.data.dataset import Dataset
-from fieldwise.datasets.synthetic import SyntheticClickLog, make_search_log
+from fieldwise.datasets import SyntheticClickLog, make_search_log
 from fieldwise.errors import SettingsError
 from fieldwise.models import registry
 from fieldwise.preparation import Tables, prepare

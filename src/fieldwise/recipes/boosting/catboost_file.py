@@ -38,13 +38,21 @@ _MOST_CLASSES = 2**16
 
 
 def check(content: bytes, *, loss: str, num_categorical: int, num_columns: int) -> None:
-    """Raise PredictorFormatError where a file is not of trees that read such columns.
+    """Refuse a file that is not of trees that read such columns.
 
     Args:
         content: a .cbm file.
         loss: what the trees must have been trained for, in CatBoost's words.
         num_categorical: columns of tokens, which come first.
         num_columns: all columns.
+
+    Raises:
+        PredictorFormatError: it is not; the message says in what.
+
+    Example:
+        >>> check(b"no trees", loss="Logloss", num_categorical=1, num_columns=2)
+        Traceback (most recent call last):
+        fieldwise.errors.PredictorFormatError: the trees are no file of CatBoost, which begins with CBM1
     """
     view = memoryview(content)
     if content[:4] != b"CBM1":
@@ -119,8 +127,8 @@ def _check_model(model: Table, loss: str, num_categorical: int, num_columns: int
             _, fields, floats, tokens = bases[base.place]
             if not {int(i) for i in np.frombuffer(fields, "<i4")} <= used:
                 raise PredictorFormatError("its trees combine a column of tokens that is not there")
-            for splits, known in ((floats, float_splits), (tokens, token_splits)):
-                if not {(int(s["index"]), int(s["value"])) for s in np.frombuffer(splits, _SPLIT)} <= known:
+            for splits, questions in ((floats, float_splits), (tokens, token_splits)):
+                if not {(int(s["index"]), int(s["value"])) for s in np.frombuffer(splits, _SPLIT)} <= questions:
                     raise PredictorFormatError("its trees combine a question that is not there")
         combinations.append((bases[base.place], ctr.whole(1)))
         ctr_borders.append(feature.array(1, "<f4"))

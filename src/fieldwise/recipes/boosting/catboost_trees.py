@@ -25,7 +25,13 @@ Names = list[npt.NDArray[np.object_]]
 
 
 class CatBoostTrees(LibraryTrees):
-    """A CatBoost model of trees that ask one question per level."""
+    """A CatBoost model of trees that ask one question per level.
+
+    Args:
+        model: the library's.
+        loss: what it was trained for.
+        names: the tokens of each categorical column.
+    """
 
     def __init__(self, model: Any, loss: Loss, names: Names) -> None:
         self._model, self._loss, self._names = model, loss, names
@@ -56,6 +62,9 @@ class CatBoostTrees(LibraryTrees):
             tokens: of each categorical column, in the order of their ids.
             seed: decides all that is random.
             threads: of the library.
+
+        Returns:
+            The trees.
 
         Raises:
             TrainingError: the library gives up.
@@ -95,6 +104,9 @@ class CatBoostTrees(LibraryTrees):
             loss: the one that it must have been trained with.
             tokens: of each categorical column, in the order of their ids.
             num_columns: columns of its training rows.
+
+        Returns:
+            The trees.
 
         Raises:
             PredictorFormatError: the bytes are not of such trees.

@@ -21,7 +21,8 @@ from fieldwise.errors import PredictorFormatError
 class FlatBuffer:
     """The bytes of one buffer. Vectors together may be as long as the buffer, for none is written twice.
 
-    content: all its bytes.
+    Args:
+        content: all its bytes.
     """
 
     def __init__(self, content: memoryview) -> None:
@@ -29,7 +30,18 @@ class FlatBuffer:
         self._left = len(content)
 
     def number(self, form: str, place: int) -> int:
-        """The whole number that stands at a place. Raises PredictorFormatError outside the buffer."""
+        """The whole number that stands at a place.
+
+        Args:
+            form: as `struct` calls it.
+            place: in bytes.
+
+        Returns:
+            The number.
+
+        Raises:
+            PredictorFormatError: the place is outside the buffer.
+        """
         if not 0 <= place <= len(self.content) - struct.calcsize(form):
             raise PredictorFormatError("it points outside itself")
         (value,) = struct.unpack_from(f"<{form}", self.content, place)
@@ -54,7 +66,14 @@ class FlatBuffer:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a buffer; fields are numbered as in CatBoost's schema files."""
+    """A table of a buffer; fields are numbered as in CatBoost's schema files.
+
+    Attributes:
+        buffer: that it lies in.
+        place: where it begins.
+        fields: where the list of its fields begins.
+        size: of that list, in bytes.
+    """
 
     buffer: FlatBuffer
     place: int
@@ -71,7 +90,17 @@ class Table:
         return self._place(field) is not None
 
     def table(self, field: int) -> Table:
-        """A field that is a table. Raises PredictorFormatError where it is left out."""
+        """A field that is a table.
+
+        Args:
+            field: its number.
+
+        Returns:
+            The table.
+
+        Raises:
+            PredictorFormatError: it is left out, or lies outside the buffer.
+        """
         place = self._place(field)
         if place is None:
             raise PredictorFormatError("a part of it is left out")

@@ -18,7 +18,16 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class LabelledRows:
-    """Rows with labels float32 [N] and weights float32 [N] or None."""
+    """Rows with what is to be learned of them.
+
+    Attributes:
+        rows: as trees take them.
+        label: what the objective reads.
+        weight: None where all rows count alike.
+
+    Shape:
+        label, weight: float32 [N].
+    """
 
     rows: RawRows
     label: npt.NDArray[np.float32]
@@ -28,8 +37,10 @@ class LabelledRows:
 class LibraryTrees(ABC):
     """A library's trained trees.
 
-    rounds: trees that are kept. parameters: the numbers in them: one per split (for a split into sets of tokens, one
-    per token that it puts aside) and one per leaf. CatBoost's figures per token are not among them.
+    Attributes:
+        rounds: trees that are kept.
+        parameters: the numbers in them: one per split (for a split into sets of tokens, one per token that it puts
+            aside) and one per leaf. CatBoost's figures per token are not among them.
     """
 
     rounds: int
@@ -37,7 +48,15 @@ class LibraryTrees(ABC):
 
     @abstractmethod
     def predict(self, rows: RawRows, *, threads: int) -> Floats:
-        """The objective's prediction for each of N >= 1 rows: float64 [N]."""
+        """The objective's prediction for each row.
+
+        Args:
+            rows: N >= 1 of them.
+            threads: of the library.
+
+        Returns:
+            float64 [N].
+        """
 
     @abstractmethod
     def to_bytes(self) -> bytes:
@@ -45,7 +64,17 @@ class LibraryTrees(ABC):
 
 
 def imported(name: str) -> Any:
-    """The library of one of `NAMES`. Raises SettingsError, with the command that installs it, where it is missing."""
+    """The library of a model.
+
+    Args:
+        name: one of `NAMES`, which is the library's name too.
+
+    Returns:
+        The module.
+
+    Raises:
+        SettingsError: it is not installed; the message has the command that installs it.
+    """
     try:
         return import_module(name)
     except ModuleNotFoundError as error:

@@ -43,7 +43,18 @@ _TREE = ("num_leaves", "num_cat", *_PER_SPLIT, "leaf_value", *_SETS, "is_linear"
 
 
 def count_numbers(text: str) -> int:
-    """The numbers in the trees: thresholds, tokens that splits list, and leaves."""
+    r"""The numbers in the trees: thresholds, tokens that splits list, and leaves.
+
+    Args:
+        text: a model file.
+
+    Returns:
+        How many.
+
+    Example:
+        >>> count_numbers("num_cat=0\nthreshold=0.5 1.5\nleaf_value=1 2 3\n")
+        5
+    """
     count = 0
     for line in text.splitlines():
         key, _, values = line.partition("=")
@@ -63,6 +74,9 @@ def checked(content: bytes, *, objective: str, num_columns: int) -> str:
         content: a model file.
         objective: what its line of that name must say.
         num_columns: columns of the rows that the trees were trained on.
+
+    Returns:
+        The text.
 
     Raises:
         PredictorFormatError: it is no such file; the message names the tree and the entry.
@@ -140,16 +154,16 @@ def _tree(i: int, block: str, num_columns: int) -> str:
     listing = [word for word, kind in zip(entries["threshold"].split(), kinds, strict=True) if kind & 1]
     if len(listing) != sets or not all(_WHOLE.fullmatch(word) and 0 <= int(word) < sets for word in listing):
         raise PredictorFormatError(f"{where}: its splits into sets of tokens do not fit num_cat={sets}")
-    kept = ["num_leaves", "num_cat", *_PER_SPLIT, "leaf_value"]
+    keys = ["num_leaves", "num_cat", *_PER_SPLIT, "leaf_value"]
     if sets:
-        kept += _SETS
+        keys += _SETS
         if not {*_SETS} <= entries.keys():
             raise PredictorFormatError(f"{where} splits by sets of tokens, but lists none")
         bounds = whole("cat_boundaries", sets + 1, lambda n: n >= 0)
         if bounds[0] != 0 or sorted(set(bounds)) != bounds:
             raise PredictorFormatError(f"{where}: 'cat_boundaries' must increase from 0")
         whole("cat_threshold", bounds[-1], lambda n: 0 <= n < 2**32)
-    lines = [f"{key}={' '.join(entries[key].split())}" for key in kept]
+    lines = [f"{key}={' '.join(entries[key].split())}" for key in keys]
     return "\n".join([f"Tree={i}", *lines, "is_linear=0", f"shrinkage={entries.get('shrinkage', '1')}", "", "", ""])
 
 

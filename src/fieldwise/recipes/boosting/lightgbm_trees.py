@@ -19,7 +19,11 @@ from fieldwise.settings.trees import BoostingSettings, LightGBMSettings
 
 
 class LightGBMTrees(LibraryTrees):
-    """Trees as LightGBM's model text has them. The text holds every digit, and no training rows hang on it."""
+    """Trees as LightGBM's model text has them. The text holds every digit, and no training rows hang on it.
+
+    Args:
+        text: of the model.
+    """
 
     def __init__(self, text: str) -> None:
         self._booster = imported("lightgbm").Booster(model_str=text)
@@ -40,7 +44,19 @@ class LightGBMTrees(LibraryTrees):
     ) -> LightGBMTrees:
         """Train up to the best round on the validation rows, or `fixed_rounds` where there are none.
 
-        Raises TrainingError where the library gives up.
+        Args:
+            settings: all of them.
+            loss: what is learned.
+            train: training rows.
+            valid: validation rows; there may be none.
+            seed: decides all that is random.
+            threads: of the library.
+
+        Returns:
+            The trees.
+
+        Raises:
+            TrainingError: the library gives up.
         """
         lightgbm = imported("lightgbm")
         parameters = settings.model_dump(exclude=set(BoostingSettings.model_fields)) | {
@@ -91,6 +107,9 @@ class LightGBMTrees(LibraryTrees):
             content: it may come from a stranger.
             loss: the one that it must have been trained with.
             num_columns: columns of its training rows.
+
+        Returns:
+            The trees.
 
         Raises:
             PredictorFormatError: the text is not of such trees.

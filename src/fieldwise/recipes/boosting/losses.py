@@ -13,8 +13,12 @@ from fieldwise.objectives import Objective
 class Loss:
     """An objective in the libraries' words.
 
-    lightgbm, lightgbm_metric: LightGBM's `objective` and `metric`. lightgbm_line: how its model files write the former.
-    catboost: CatBoost's `loss_function`, by which it also stops. catboost_prediction: its `prediction_type`.
+    Attributes:
+        lightgbm: LightGBM's `objective`.
+        lightgbm_metric: its `metric`.
+        lightgbm_line: how its model files write the objective.
+        catboost: CatBoost's `loss_function`, by which it also stops.
+        catboost_prediction: its `prediction_type`.
     """
 
     lightgbm: str
@@ -32,7 +36,23 @@ LOSSES: Mapping[str, Loss] = {
 
 
 def loss_of(objective: Objective, model: str) -> Loss:
-    """The loss of an objective. Raises SettingsError, naming the model, where trees know none for it."""
+    """The loss of an objective.
+
+    Args:
+        objective: what the label is.
+        model: for messages.
+
+    Returns:
+        The loss.
+
+    Raises:
+        SettingsError: trees know none for it; the message names the model.
+
+    Example:
+        >>> from fieldwise.objectives import Binary
+        >>> loss_of(Binary(), "lightgbm").catboost
+        'Logloss'
+    """
     if objective.name not in LOSSES:
         raise SettingsError(
             f"model '{model}' cannot be trained for the objective {objective.name}; it knows {', '.join(LOSSES)}"

@@ -31,25 +31,42 @@ MOST_TOKENS = 64
 
 @dataclass(frozen=True, eq=False)
 class TokenLists:
-    """The lists of a multi-valued field in N rows, of whose tokens the `most` most frequent get a column each."""
+    """The lists of a multi-valued field in N rows, of whose tokens the most frequent get a column each.
+
+    Attributes:
+        lists: ids of tokens.
+        most: how many tokens get a column.
+    """
 
     lists: Ragged
     most: int
 
     def columns(self) -> list[npt.NDArray[np.float64]]:
-        """Whether a row holds each of these tokens, and how many tokens it holds: `most` + 1 times float64 [N]."""
+        """Whether a row holds each of these tokens, and how many tokens it holds.
+
+        Returns:
+            `most` + 1 arrays, float64 [N] each.
+        """
         lists = self.lists
         row = np.repeat(np.arange(len(lists)), np.diff(lists.offsets))
         # Ids fall with a token's count, so the frequent ones are the first.
         token = lists.values - FIRST_TOKEN
-        kept = (token >= 0) & (token < self.most)
+        frequent = (token >= 0) & (token < self.most)
         present = np.zeros((self.most, len(lists)))
-        present[token[kept], row[kept]] = 1.0
+        present[token[frequent], row[frequent]] = 1.0
         count = np.bincount(row[lists.values != MISSING], minlength=len(lists)).astype(np.float64)
         return [*present, count]
 
     def slice(self, start: int, stop: int) -> TokenLists:
-        """Some rows, one after another."""
+        """Some rows, one after another.
+
+        Args:
+            start: the first.
+            stop: the one behind the last.
+
+        Returns:
+            Their lists.
+        """
         return TokenLists(self.lists.take(np.arange(start, stop)), self.most)
 
 
@@ -57,8 +74,13 @@ class TokenLists:
 class RawRows:
     """N rows.
 
-    categorical: int32 [N, C], ids as in `Vocabulary`, so that `MISSING` and `OOV` (never seen in training) have
-    theirs. by_field: of each numeric field float64 [N], NaN where missing, and of each multi-valued one its lists.
+    Attributes:
+        categorical: ids as in `Vocabulary`, so that `MISSING` and `OOV` (never seen in training) have theirs.
+        by_field: of each numeric field its numbers, NaN where missing, and of each multi-valued one its lists.
+
+    Shape:
+        categorical: int32 [N, number of columns of tokens].
+        by_field: float64 [N] each, where they are numbers.
     """
 
     categorical: npt.NDArray[np.int32]
@@ -69,21 +91,45 @@ class RawRows:
 
     @property
     def numbers(self) -> npt.NDArray[np.float64]:
-        """All numbers, those of lists too: float64 [N, M]. Large: for millions of rows ask slice by slice."""
+        """All numbers, those of lists too. Large: for millions of rows ask slice by slice.
+
+        Returns:
+            float64 [N, number of columns of numbers].
+        """
         columns: list[npt.NDArray[np.float64]] = []
         for values in self.by_field:
             columns += values.columns() if isinstance(values, TokenLists) else [values]
         return np.column_stack(columns) if columns else np.empty((len(self), 0))
 
     def slice(self, start: int, stop: int) -> RawRows:
-        """Some rows, one after another."""
+        """Some rows, one after another.
+
+        Args:
+            start: the first.
+            stop: the one behind the last; there may be fewer.
+
+        Returns:
+            These rows.
+        """
         stop = min(stop, len(self))
         parts = (v.slice(start, stop) if isinstance(v, TokenLists) else v[start:stop] for v in self.by_field)
         return RawRows(self.categorical[start:stop], tuple(parts))
 
 
 def missing_row(num_categorical: int, num_numbers: int) -> RawRows:
-    """A row in which everything is missing, with so many columns of tokens and of numbers."""
+    """A row in which everything is missing.
+
+    Args:
+        num_categorical: columns of tokens.
+        num_numbers: columns of numbers.
+
+    Returns:
+        One row.
+
+    Example:
+        >>> missing_row(2, 1).categorical, missing_row(2, 1).numbers
+        (array([[0, 0]], dtype=int32), array([[nan]]))
+    """
     numbers = tuple(np.full(1, np.nan) for _ in range(num_numbers))
     return RawRows(np.full((1, num_categorical), MISSING, dtype=np.int32), numbers)
 
@@ -99,7 +145,8 @@ class _Lists:
 class RawColumnsState(BaseModel):
     """The JSON half of saved raw columns; the vocabularies are the Arrow half, and the rest follows from the schema.
 
-    most_tokens: tokens of a multi-valued field that have a column of their own.
+    Attributes:
+        most_tokens: tokens of a multi-valued field that have a column of their own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -111,7 +158,17 @@ class RawColumnsState(BaseModel):
 class RawColumns:
     """What was learned from the training rows, tokens only, and how a table becomes `RawRows` by it.
 
-    encodings: by field, None for a numeric one. most_tokens: of a multi-valued field that get a column of their own.
+    Attributes:
+        schema: the fields.
+        encodings: by field, None for a numeric one.
+        most_tokens: of a multi-valued field that get a column of their own.
+
+    Example:
+        >>> table = pa.table({"user": ["ann", "bob", "ann"], "price": [1.5, None, 2.0]})
+        >>> columns = RawColumns.fit(table, Schema(label="click", fields={"user": "categorical", "price": "numeric"}))
+        >>> rows = columns.rows(table)
+        >>> rows.categorical.tolist(), rows.numbers.tolist()
+        ([[2], [3], [2]], [[1.5], [nan], [2.0]])
     """
 
     schema: Schema
@@ -122,7 +179,15 @@ class RawColumns:
     def fit(cls, table: pa.Table, schema: Schema) -> RawColumns:
         """Learn the tokens of a table of training rows.
 
-        Raises DataError, naming the column, where it is missing or not of the field's kind.
+        Args:
+            table: the training rows.
+            schema: the fields.
+
+        Returns:
+            What was learned.
+
+        Raises:
+            DataError: a column is missing or not of the field's kind; the message names it.
         """
         encodings: dict[str, CategoricalEncoding | _Lists | None] = {}
         for name, spec in schema.fields.items():
@@ -139,12 +204,12 @@ class RawColumns:
 
     def tokens(self) -> list[pa.StringArray]:
         """The tokens of each categorical column of `RawRows`, the first one having the id `FIRST_TOKEN`."""
-        known = [e.whole if isinstance(e, _Lists) else e for e in self.encodings.values() if e is not None]
-        return [encoding.vocabulary.tokens for encoding in known]
+        encodings = [e.whole if isinstance(e, _Lists) else e for e in self.encodings.values() if e is not None]
+        return [encoding.vocabulary.tokens for encoding in encodings]
 
     @property
     def num_columns(self) -> int:
-        """Columns of `RawRows`, categorical ones and numbers: C + M."""
+        """Columns of `RawRows`, those of tokens and those of numbers."""
         return sum(
             2 + self._most(encoding) if isinstance(encoding, _Lists) else 1 for encoding in self.encodings.values()
         )
@@ -155,6 +220,9 @@ class RawColumns:
         Args:
             table: raw rows; columns that no field reads are left alone.
             report: takes in the account of unseen and missing values.
+
+        Returns:
+            The rows as trees take them.
 
         Raises:
             DataError: a column cannot be read; the message names it (and the row).
@@ -192,7 +260,19 @@ class RawColumns:
 
     @classmethod
     def from_state(cls, schema: Schema, state: RawColumnsState, vocabularies: pa.Table) -> RawColumns:
-        """Rebuild from what `state` gave. Raises PredictorFormatError where the parts do not fit."""
+        """Rebuild from what `state` gave.
+
+        Args:
+            schema: the fields.
+            state: the JSON half.
+            vocabularies: the Arrow half.
+
+        Returns:
+            The raw columns.
+
+        Raises:
+            PredictorFormatError: the parts do not fit together.
+        """
         owners: list[str] = []
         for name, spec in schema.fields.items():
             owners += {"categorical": [name], "multi_valued": [name, f"{name} (sets)"]}.get(spec.kind, [])

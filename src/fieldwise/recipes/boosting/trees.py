@@ -51,7 +51,15 @@ _PREDICTED_ROWS = 65_536
 
 
 class TreesState(BaseModel):
-    """The JSON half of saved trees. What it says of the trees themselves must be true of them."""
+    """The JSON half of saved trees. What it says of the trees themselves must be true of them.
+
+    Attributes:
+        name: one of `NAMES`.
+        settings: all of them.
+        rounds: trees that are kept.
+        parameters: the numbers in them.
+        columns: the JSON half of what reads the schema's columns.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -66,8 +74,13 @@ class TreesState(BaseModel):
 class FittedTrees(FittedModel):
     """Trained trees with what reads rows for them.
 
-    name: one of `NAMES`. settings: all of them. columns: what reads the schema's columns. trees: the library's.
-    threads: that predict; None takes as many as torch does.
+    Attributes:
+        name: one of `NAMES`.
+        settings: all of them.
+        objective: what the labels were and predictions are.
+        columns: what reads the schema's columns.
+        trees: the library's.
+        threads: that predict; None takes as many as torch does.
     """
 
     name: str
@@ -133,6 +146,9 @@ class FittedTrees(FittedModel):
             vocabularies: the Arrow half.
             trees: the library's own file.
 
+        Returns:
+            The trees.
+
         Raises:
             PredictorFormatError: the parts do not fit together, or the library cannot read its file.
             SettingsError: the library is not installed.
@@ -149,17 +165,24 @@ class FittedTrees(FittedModel):
             read = LightGBMTrees.from_bytes(bytes(trees), loss, num_columns=columns.num_columns)
         else:
             read = CatBoostTrees.from_bytes(bytes(trees), loss, columns.tokens(), num_columns=columns.num_columns)
-        for what, said, found in (
+        for what, recorded, counted in (
             ("rounds", state.rounds, read.rounds),
             ("parameters", state.parameters, read.parameters),
         ):
-            if said != found:
-                raise PredictorFormatError(f"the trees have {found:,} {what}, {said:,} expected")
+            if recorded != counted:
+                raise PredictorFormatError(f"the trees have {counted:,} {what}, {recorded:,} expected")
         return cls(state.name, settings, objective, columns, read)
 
 
 def require(name: str) -> None:
-    """Raise SettingsError for a name that is none of `NAMES`, or where its library is not installed."""
+    """Refuse a model that cannot be trained here.
+
+    Args:
+        name: of the model.
+
+    Raises:
+        SettingsError: it is none of `NAMES`, or its library is not installed.
+    """
     settings_model(name)
     imported(name)
 
@@ -177,7 +200,9 @@ def train(prepared: Prepared, settings: Settings, *, reporter: Reporter, threads
         The trees up to the best round, with an empty history.
 
     Raises:
-        SettingsError, DataError, TrainingError: as `fit` does.
+        SettingsError: as `fit` does.
+        DataError: as `fit` does.
+        TrainingError: as `fit` does.
     """
     name = settings.model
     resolved = validated(name, settings.model_settings)
@@ -239,6 +264,9 @@ def fit(
         settings: single settings by name.
         seed: decides all that is random; the same seed and `threads` give the same trees.
         threads: of the library, to train and to predict; None takes as many as torch does.
+
+    Returns:
+        The trees up to the best round.
 
     Raises:
         SettingsError: an unknown name or setting, a wrong value, an objective that trees do not know, or the library
