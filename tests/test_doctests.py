@@ -12,9 +12,7 @@ import pytest
 import fieldwise
 
 MODULES = sorted(
-    info.name
-    for info in pkgutil.walk_packages(fieldwise.__path__, "fieldwise.")
-    if not info.name.endswith("__main__")
+    info.name for info in pkgutil.walk_packages(fieldwise.__path__, "fieldwise.") if not info.name.endswith("__main__")
 )
 
 

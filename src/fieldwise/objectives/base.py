@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -29,7 +29,8 @@ class Objective(BaseModel, ABC):
 
     name: what settings call it. prediction_name: what a table calls a column of predictions. monitors: the metrics
     that may decide on the best epoch and that a comparison shows, each with its better direction, the most important
-    first. separation_name: what `separation` measures. metrics_class: of what `evaluate` gives.
+    first. separation_name: what `separation` measures. rows_per_bucket: of how many rows a bucket of numbers should
+    have its mean label, so that this tells something. metrics_class: of what `evaluate` gives.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -37,6 +38,7 @@ class Objective(BaseModel, ABC):
     prediction_name: ClassVar[str]
     monitors: ClassVar[Mapping[str, Direction]]
     separation_name: ClassVar[str]
+    rows_per_bucket: ClassVar[int]
     metrics_class: ClassVar[type[Metrics]]
 
     name: str
@@ -113,8 +115,32 @@ class Objective(BaseModel, ABC):
 
     @staticmethod
     @abstractmethod
-    def separation(label: Labels, score: Floats, weight: Floats | None = None) -> float | None:
-        """How well a score alone tells the labels, from what chance gives up to 1; None where that is undefined."""
+    def strata_rows(rows: Floats, labels: Floats, squares: Floats) -> Sequence[Floats]:
+        """What buckets of numbers should be filled with equally, so that none hides what matters.
+
+        Args:
+            rows: how many rows hold each of the numbers [G].
+            labels: sums of their labels [G].
+            squares: sums of their squared labels [G].
+
+        Returns:
+            By stratum, how many rows each number stands for: float64 [G] each.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def separation(score: Floats, rows: Floats, labels: Floats, squares: Floats) -> float | None:
+        """How well a score alone tells the labels, measured on groups of rows that share one score.
+
+        Args:
+            score: of each group [G].
+            rows: how many rows it has [G].
+            labels: the sum of their labels [G].
+            squares: the sum of their squared labels [G].
+
+        Returns:
+            From what chance gives up to 1; None where it is undefined (there are no rows, or all labels are the same).
+        """
 
     @staticmethod
     @abstractmethod
