@@ -79,13 +79,12 @@ def find_leaks(
         if not (known.can_be_told_apart(objective) and new.can_be_told_apart(objective)):
             return []  # of any field, since the labels are the same
         known_ids: Ids | Ragged
+        new_ids: Ids | Ragged
         if isinstance(encoding, NumericEncoding):
             x = encoding.encode(_values(profile), EncodingReport())
             bounds = _bounds(x, known, objective)
-            size, known_ids = len(bounds) + 2, _buckets(bounds, x)
-            new_ids = known_ids
-            if other is not profile:
-                new_ids = _buckets(bounds, encoding.encode(_values(other), EncodingReport()))
+            y = x if other is profile else encoding.encode(_values(other), EncodingReport())
+            size, known_ids, new_ids = len(bounds) + 2, _buckets(bounds, x), _buckets(bounds, y)
         else:
             size, known_ids = encoding.size, encoding.encode(_values(profile), EncodingReport())
             new_ids = known_ids if other is profile else encoding.encode(_values(other), EncodingReport())
