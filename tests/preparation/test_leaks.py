@@ -172,7 +172,7 @@ def test_profiles_without_labels_are_refused() -> None:
         find_leaks(Encoder.fit(table, schema), Binary(), profiles, profiles)
 
 
-@pytest.mark.parametrize(("rows", "tail"), [(2000, 0.05), (100_000, 1.0)])
+@pytest.mark.parametrize(("rows", "tail"), [(2000, 0.05), (100_000, 0.8)])
 def test_a_column_that_gives_a_number_away_is_named(rows: int, tail: float) -> None:
     random = np.random.default_rng(1)
     spend = np.exp(tail * random.normal(size=rows))
