@@ -14,8 +14,10 @@ from fieldwise.columns.counting import TableProfile
 from fieldwise.encoding.encoder import Encoder
 from fieldwise.metrics import auc, evaluate_regression
 from fieldwise.objectives import Binary, Objective, Regression
+from fieldwise.preparation import Tables, prepare
 from fieldwise.preparation.leaks import PRIOR_ROWS, Leak, find_leaks
 from fieldwise.schema import Schema
+from fieldwise.settings import DataSettings
 
 ROWS, TRAIN = 4000, 3000
 rng = np.random.default_rng(0)
@@ -256,3 +258,15 @@ def test_the_measure_of_numbers_is_that_of_scores_by_row() -> None:
     means = [mean_label(y[train][values[train] == value].astype(np.float64), overall) for value in range(9)]
     expected = evaluate_regression(y[valid], [means[value] for value in values[valid]]).r2
     assert leak.value == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("own_table", [False, True])
+def test_preparing_says_so(own_table: bool) -> None:
+    table = pa.table(
+        {"y": CLICK, "honest": as_text(HONEST_COLUMN), "x": [["won"] if click else None for click in CLICK]}
+    )
+    schema = Schema.model_validate({"label": "y", "fields": {"honest": "categorical", "x": "multi_valued"}})
+    valid = table.slice(TRAIN) if own_table else None
+    tables = Tables("rows", table.slice(0, TRAIN) if own_table else table, valid, None, schema)
+    (note,) = prepare(tables, schema, DataSettings(), seed=0).notes
+    assert note == str(Leak("x", "AUC", 1.0))
