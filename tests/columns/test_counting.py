@@ -46,6 +46,11 @@ def assert_same(left: ColumnProfile, right: ColumnProfile) -> None:
     for part, counted in left.parts.items():
         assert (counted.rows, counted.missing) == (right.parts[part].rows, right.parts[part].missing)
         np.testing.assert_array_equal(counted.counts, right.parts[part].counts)
+        sums, others = counted.label_sums, right.parts[part].label_sums
+        assert (sums is None) == (others is None)
+        if sums is not None and others is not None:
+            np.testing.assert_array_equal(sums.labels, others.labels)
+            np.testing.assert_array_equal(sums.squares, others.squares)
 
 
 def test_values_by_hand() -> None:
@@ -73,6 +78,29 @@ def test_lists_by_hand() -> None:
     assert (profile.rows, profile.missing) == (5, 2)  # the list of one gap is a list
     assert profile.parts["train"].counts.tolist() == [2, 2]
     assert (profile.parts["train"].rows, profile.parts["train"].missing) == (3, 1)
+
+
+def test_labels_are_added_up_by_value_and_part() -> None:
+    train = np.array([False, True, True, True, True])
+    profile = profile_column(pa.array(["b", "a", None, "a", "c"]), {"train": train}, label=[8, 1, 2, 3, 0.5])
+    sums = profile.parts["train"].label_sums
+    assert sums is not None
+    assert sums.labels.tolist() == [0, 4, 0.5, 2]
+    assert sums.squares.tolist() == [0, 10, 0.25, 4]
+    assert profile_column(pa.array(["b"]), {"train": np.array([True])}).parts["train"].label_sums is None
+
+
+def test_with_labels_lists_are_counted_whole() -> None:
+    lists = pa.array([["x", "y"], None, [], [None], ["x", "y"], ["y", "x"]])
+    profile = profile_column(lists, {"train": np.array([True] * 6)}, label=[1, 2, 4, 8, 16, 32])
+    assert profile.is_list
+    assert profile.kind == lists.type
+    assert profile.values.to_pylist() == [["x", "y"], [None], ["y", "x"]]
+    assert (profile.counts.tolist(), profile.first.tolist()) == ([2, 1, 1], [0, 3, 5])
+    assert (profile.rows, profile.missing) == (6, 2)
+    sums = profile.parts["train"].label_sums
+    assert sums is not None
+    assert sums.labels.tolist() == [17, 8, 32, 6]
 
 
 @pytest.mark.parametrize(
@@ -107,14 +135,16 @@ def test_any_pieces_give_the_same_profile(data: st.DataObject) -> None:
     column = pa.array(values, kind)
     train = np.array(data.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values))), dtype=bool)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(values)), max_size=4)))
-    whole = profile_column(column, {"train": train})
+    label = np.arange(len(values)) % 3 if data.draw(st.booleans()) else None
+    whole = profile_column(column, {"train": train}, label=label)
     counter = ColumnCounter()
     for start, stop in zip([0, *cuts], [*cuts, len(values)], strict=True):
-        counter.add(column.slice(start, stop - start), {"train": train[start:stop]})
+        piece = None if label is None else label[start:stop]
+        counter.add(column.slice(start, stop - start), {"train": train[start:stop]}, label=piece)
     assert_same(counter.profile(), whole)
     assert_same(counter.profile(), whole)  # asking changes nothing
     table = TableProfile(pa.table({"x": column}))
-    assert_same(table.by_part({"train": np.flatnonzero(train)})["x"], whole)
+    assert_same(table.by_part({"train": np.flatnonzero(train)}, label=label)["x"], whole)
 
 
 @given(st.lists(st.sampled_from("abcd") | st.none(), max_size=20))

@@ -78,3 +78,10 @@ def test_one_class_is_nothing_to_learn_from() -> None:
 
 def test_strata_are_the_clicks_and_the_rest() -> None:
     assert Binary.strata(np.array([1, 0, 0, 1], np.float32)).tolist() == [0, 1, 1, 0]
+
+
+def test_separation_is_the_auc_of_groups_of_rows() -> None:
+    score, rows, clicks = np.array([0.1, 0.5, 0.9]), np.array([2.0, 3.0, 0.0]), np.array([0.0, 2.0, 0.0])
+    assert Binary.separation(score, rows, clicks, clicks) == pytest.approx((2 * 2 + 2 * 0.5) / 6)
+    assert Binary.separation(score, rows, rows, rows) is None
+    assert Binary.separation(score, 0 * rows, 0 * rows, 0 * rows) is None

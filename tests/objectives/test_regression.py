@@ -131,3 +131,18 @@ def test_a_column_that_gives_the_label_away_is_named() -> None:
         table, label="spend", model="lr", objective="regression", settings={"epochs": 1}, progress=False
     )
     assert any("column 'invoice' alone predicts the label with R²" in note for note in predictor.card.notes)
+
+
+def test_separation_is_r2_of_groups_of_rows() -> None:
+    labels = [np.array([1.0, 2.0]), np.array([5.0]), np.array([], np.float64)]
+    score = np.array([1.0, 4.0, 9.0])
+    rows, sums, squares = (np.array([f(y) for y in labels], np.float64) for f in (len, np.sum, lambda y: np.sum(y**2)))
+    variation = float(np.sum((np.concatenate(labels) - 8 / 3) ** 2))
+    assert Regression.separation(score, rows, sums, squares) == pytest.approx(1 - (0 + 1 + 1) / variation)
+    assert Regression.separation(score, 0 * rows, 0 * rows, 0 * rows) is None
+
+
+@pytest.mark.parametrize("label", [0.0, 0.1, -1e6])
+def test_separation_of_equal_labels_is_undefined(label: float) -> None:
+    rows = np.array([7.0, 3.0])
+    assert Regression.separation(np.zeros(2), rows, label * rows, label**2 * rows) is None

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fieldwise.columns.profile import ColumnProfile, Counts, PartCounts, Rows, is_list
+from fieldwise.columns.profile import ColumnProfile, Counts, Floats, LabelSums, PartCounts, Rows, is_list
 from fieldwise.columns.tokens import plain_column
 from fieldwise.errors import DataError
 
@@ -26,18 +26,23 @@ _MERGE_FROM = 1 << 16
 
 
 def profile_column(
-    column: pa.ChunkedArray | pa.Array, parts: Mapping[str, Mask] = MappingProxyType({})
+    column: pa.ChunkedArray | pa.Array,
+    parts: Mapping[str, Mask] = MappingProxyType({}),
+    *,
+    label: npt.ArrayLike | None = None,
 ) -> ColumnProfile:
     """Count a column, or a piece of one.
 
     Args:
         column: the values of N rows.
         parts: which rows belong to a part, by the part's name: bool [N] each.
+        label: the rows' labels [N], to be added up by part and value; lists are then counted whole.
 
     Returns:
         The profile.
     """
-    return _number(column).profile(parts)
+    numbered = _number(column)
+    return (numbered if label is None else numbered.whole()).profile(_parts(parts, label))
 
 
 def merge_profiles(pieces: Sequence[ColumnProfile]) -> ColumnProfile:
@@ -54,7 +59,8 @@ def merge_profiles(pieces: Sequence[ColumnProfile]) -> ColumnProfile:
     """
     if len(pieces) == 1:
         return pieces[0]
-    if len({piece.values.type for piece in pieces}) > 1 and all(_is_bytes(piece.values.type) for piece in pieces):
+    types = {piece.values.type for piece in pieces}
+    if len(types) > 1 and all(_is_bytes(kind.value_type if is_list(kind) else kind) for kind in types):
         # Bytes count as text where they are text, which one piece may be and another not.
         pieces = [_as_bytes(piece) for piece in pieces]
     kinds = dict.fromkeys(piece.kind for piece in pieces)
@@ -63,9 +69,7 @@ def merge_profiles(pieces: Sequence[ColumnProfile]) -> ColumnProfile:
     values = pieces[0].values
     codes = np.empty(0, np.int32)
     if any(piece.distinct for piece in pieces):
-        encoded = _encode(pa.chunked_array([piece.values for piece in pieces]))
-        assert encoded is not None  # its pieces could be encoded
-        values, codes = encoded.dictionary, _codes(encoded, missing=0)
+        values, codes = _merged([piece.values for piece in pieces])
     distinct = len(values)
     starts = np.cumsum([0, *(piece.rows for piece in pieces)])
     first = np.concatenate([piece.first + start for piece, start in zip(pieces, starts[:-1], strict=True)])
@@ -74,6 +78,7 @@ def merge_profiles(pieces: Sequence[ColumnProfile]) -> ColumnProfile:
             rows=sum(piece.parts[part].rows for piece in pieces),
             missing=sum(piece.parts[part].missing for piece in pieces),
             counts=_added(codes, [piece.parts[part].counts for piece in pieces], distinct),
+            label_sums=_added_labels(codes, [piece.parts[part].label_sums for piece in pieces], distinct),
         )
         for part in pieces[0].parts
     }
@@ -103,17 +108,24 @@ class ColumnCounter:
     def __init__(self) -> None:
         self._pieces: list[ColumnProfile] = []
 
-    def add(self, column: pa.ChunkedArray | pa.Array, parts: Mapping[str, Mask] = MappingProxyType({})) -> None:
+    def add(
+        self,
+        column: pa.ChunkedArray | pa.Array,
+        parts: Mapping[str, Mask] = MappingProxyType({}),
+        *,
+        label: npt.ArrayLike | None = None,
+    ) -> None:
         """Count the next rows.
 
         Args:
             column: their values [n].
             parts: which of them belong to a part, by the part's name: bool [n] each; the same names in each call.
+            label: their labels [n], as in `profile_column`; in each call or in none.
 
         Raises:
             DataError: the rows are of another type than those before.
         """
-        self._pieces.append(profile_column(column, parts))
+        self._pieces.append(profile_column(column, parts, label=label))
         # Merging only when as much has come in again keeps the work linear in the rows.
         waiting = sum(piece.distinct for piece in self._pieces[1:])
         if waiting > max(_MERGE_FROM, self._pieces[0].distinct):
@@ -143,23 +155,27 @@ class TableProfile(Mapping[str, ColumnProfile]):
 
     def __init__(self, table: pa.Table) -> None:
         self._table = table
-        self._masks: dict[str, Mask] = {}
+        self._parts: dict[str, _Part] = {}
+        self._whole = False
         self._counted: dict[str, _Numbered] = {}
 
-    def by_part(self, parts: Mapping[str, Rows]) -> TableProfile:
+    def by_part(self, parts: Mapping[str, Rows], *, label: npt.ArrayLike | None = None) -> TableProfile:
         """The same profiles with counts by part.
 
         Args:
             parts: row numbers, by the part's name.
+            label: the labels of all rows [N], to be added up by part and value; lists are then counted whole.
 
         Returns:
             The profiles; they share what was counted.
         """
+        masks = {part: np.zeros(self._table.num_rows, dtype=bool) for part in parts}
+        for part, rows in parts.items():
+            masks[part][rows] = True
         divided = TableProfile(self._table)
         divided._counted = self._counted
-        for part, rows in parts.items():
-            divided._masks[part] = np.zeros(self._table.num_rows, dtype=bool)
-            divided._masks[part][rows] = True
+        divided._parts = _parts(masks, label)
+        divided._whole = label is not None
         return divided
 
     def forget(self) -> None:
@@ -171,7 +187,8 @@ class TableProfile(Mapping[str, ColumnProfile]):
             if name not in self._table.column_names:
                 raise KeyError(name)
             self._counted[name] = _number(self._table[name])
-        return self._counted[name].profile(self._masks)
+        numbered = self._counted[name]
+        return (numbered.whole() if self._whole else numbered).profile(self._parts)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._table.column_names)
@@ -181,6 +198,23 @@ class TableProfile(Mapping[str, ColumnProfile]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._table.column_names
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Some rows: which of all they are, bool [N], and their labels and squared labels, float64 [rows] each."""
+
+    mask: Mask
+    label: Floats | None
+    square: Floats | None
+
+
+def _parts(masks: Mapping[str, Mask], label: npt.ArrayLike | None) -> dict[str, _Part]:
+    if label is None:
+        return {part: _Part(mask, None, None) for part, mask in masks.items()}
+    every = np.asarray(label, dtype=np.float64)
+    labels = {part: every[mask] for part, mask in masks.items()}
+    return {part: _Part(mask, labels[part], labels[part] ** 2) for part, mask in masks.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +229,22 @@ class _Numbered:
     codes: npt.NDArray[Any]
     lengths: Counts | None
 
-    def profile(self, parts: Mapping[str, Mask]) -> ColumnProfile:
+    def whole(self) -> _Numbered:
+        """The same column with a number for each of its lists instead of their elements, if it holds lists."""
+        if self.lengths is None or not is_list(self.kind):
+            return self
+        # Arrow cannot tell lists apart, but the bytes of their elements' numbers.
+        offsets = np.concatenate([[0], np.cumsum(self.lengths)])
+        lists = _encode(pa.chunked_array([_as_cells(self.codes, offsets * self.codes.itemsize)]))
+        assert lists is not None
+        _, ends, numbers = lists.dictionary.buffers()
+        ends = np.frombuffer(ends, np.int64, count=len(lists.dictionary) + 1) // self.codes.itemsize
+        members = np.frombuffer(numbers, self.codes.dtype, count=int(ends[-1])) if numbers else self.codes[:0]
+        elements = self.values.take(pa.array(members, mask=members == len(self.values)))
+        values, codes = pa.LargeListArray.from_arrays(pa.array(ends), elements), lists.indices.to_numpy()
+        return _without(values, codes, np.diff(ends) == 0, self.kind)
+
+    def profile(self, parts: Mapping[str, _Part]) -> ColumnProfile:
         distinct = len(self.values)
         first = _first_places(self.codes, distinct)
         row_of = None if self.lengths is None else np.repeat(np.arange(len(self.lengths)), self.lengths)
@@ -207,15 +256,16 @@ class _Numbered:
             first=first if row_of is None else row_of[first],
             rows=every.rows,
             missing=every.missing,
-            parts={part: self._count(mask, row_of) for part, mask in parts.items()},
+            parts={name: self._count(part, row_of) for name, part in parts.items()},
         )
 
-    def _count(self, mask: Mask | None, row_of: Rows | None) -> PartCounts:
+    def _count(self, part: _Part | None, row_of: Rows | None) -> PartCounts:
+        mask = None if part is None else part.mask
         lengths = self.lengths if mask is None or self.lengths is None else self.lengths[mask]
         codes = self.codes if mask is None else self.codes[mask if row_of is None else mask[row_of]]
         counted = np.bincount(codes, minlength=len(self.values) + 1).astype(np.int64, copy=False)
         if lengths is None:
-            return PartCounts(len(codes), int(counted[-1]), counted[:-1])
+            return PartCounts(len(codes), int(counted[-1]), counted[:-1], _label_sums(codes, part, len(counted)))
         return PartCounts(len(lengths), int(np.count_nonzero(lengths == 0)), counted[:-1])
 
 
@@ -234,11 +284,32 @@ def _number(column: pa.ChunkedArray | pa.Array) -> _Numbered:
         return _Numbered(kind, pa.array([], pa.null()), np.zeros(lengths.sum(), np.uint8), lengths)
     values = encoded.dictionary
     codes = _codes(encoded, missing=len(values))
-    if pa.types.is_floating(values.type) and (nan := np.isnan(values.to_numpy(zero_copy_only=False))).any():
-        number = np.append(np.cumsum(~nan) - 1, len(values) - nan.sum())
-        number[:-1][nan] = number[-1]
-        values, codes = values.filter(pa.array(~nan)), number[codes]
-    return _Numbered(kind, values, codes.astype(np.min_scalar_type(len(values)), copy=False), lengths)
+    missing = np.zeros(len(values), dtype=bool)
+    if pa.types.is_floating(values.type):
+        missing = np.isnan(values.to_numpy(zero_copy_only=False))
+    return replace(_without(values, codes, missing, kind), lengths=lengths)
+
+
+def _without(values: pa.Array, codes: npt.NDArray[np.int32], missing: Mask, kind: pa.DataType) -> _Numbered:
+    """A numbered column of which some values [values] are none."""
+    if missing.any():
+        number = np.append(np.cumsum(~missing) - 1, len(values) - missing.sum())
+        number[:-1][missing] = number[-1]
+        values, codes = values.filter(pa.array(~missing)), number[codes]
+    return _Numbered(kind, values, codes.astype(np.min_scalar_type(len(values)), copy=False), None)
+
+
+def _as_cells(codes: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> pa.Array:
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(codes))]
+    return pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
+
+
+def _label_sums(codes: npt.NDArray[Any], part: _Part | None, places: int) -> LabelSums | None:
+    if part is None or part.label is None or part.square is None:
+        return None
+    sums: Floats = np.bincount(codes, weights=part.label, minlength=places).astype(np.float64, copy=False)
+    squares: Floats = np.bincount(codes, weights=part.square, minlength=places).astype(np.float64, copy=False)
+    return LabelSums(sums, squares)
 
 
 def _plain(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray:
@@ -272,10 +343,33 @@ def _first_places(codes: npt.NDArray[Any], distinct: int) -> Rows:
     return first[:distinct]
 
 
-def _added(codes: npt.NDArray[np.int32], counts: Sequence[Counts], distinct: int) -> Counts:
-    total = np.zeros(distinct, np.int64)
-    np.add.at(total, codes, np.concatenate(counts))
+def _merged(values: Sequence[pa.Array]) -> tuple[pa.Array, npt.NDArray[Any]]:
+    """The distinct values of some arrays, and which of them each value is."""
+    column = pa.chunked_array(values)
+    if is_list(column.type):
+        lists = _number(column).whole()
+        return lists.values, lists.codes
+    encoded = _encode(column)
+    assert encoded is not None  # its pieces could be encoded
+    return encoded.dictionary, _codes(encoded, missing=0)
+
+
+def _added(codes: npt.NDArray[Any], amounts: Sequence[npt.NDArray[Any]], distinct: int) -> npt.NDArray[Any]:
+    every = np.concatenate(amounts)
+    total = np.zeros(distinct, every.dtype)
+    np.add.at(total, codes, every)
     return total
+
+
+def _added_labels(codes: npt.NDArray[Any], sums: Sequence[LabelSums | None], distinct: int) -> LabelSums | None:
+    given = [each for each in sums if each is not None]
+    if len(given) < len(sums):
+        return None
+
+    def added(pieces: Sequence[Floats]) -> Floats:
+        return np.append(_added(codes, [piece[:-1] for piece in pieces], distinct), sum(piece[-1] for piece in pieces))
+
+    return LabelSums(added([each.labels for each in given]), added([each.squares for each in given]))
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
@@ -284,4 +378,7 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 def _as_bytes(profile: ColumnProfile) -> ColumnProfile:
     kind = profile.kind if profile.is_list else pa.large_binary()
-    return replace(profile, kind=kind, values=profile.values.cast(pa.large_binary()))
+    whole = is_list(profile.values.type)
+    return replace(
+        profile, kind=kind, values=profile.values.cast(pa.large_list(pa.large_binary()) if whole else pa.large_binary())
+    )

@@ -19,26 +19,41 @@ import pyarrow.compute as pc
 
 Counts = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSums:
+    """What the labels of the rows that hold each value come to; the last place is of the rows without a value.
+
+    labels: sums of labels, float64 [values + 1]. squares: sums of squared labels, float64 [values + 1].
+    """
+
+    labels: Floats
+    squares: Floats
 
 
 @dataclass(frozen=True, eq=False)
 class PartCounts:
     """How often each value of a profile occurs in some of the rows, such as the training rows.
 
-    rows: how many rows these are. missing: those without a value. counts: int64 [values].
+    rows: how many rows these are. missing: those without a value. counts: int64 [values]. label_sums: of these rows;
+    None where no labels were given, or values are elements of lists.
     """
 
     rows: int
     missing: int
     counts: Counts
+    label_sums: LabelSums | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class ColumnProfile:
     """The distinct raw values of a column in order of first appearance, and how often each occurs.
 
-    Of a list column these are the values of the lists' elements. Values are as they are stored: texts are not
-    trimmed, blank ones are values, "1" and "1.0" are two. Null and NaN are none.
+    Of a list column these are the values of the lists' elements, or whole lists where it was counted so (a label
+    belongs to a row and not to an element). Values are as they are stored: texts are not trimmed, blank ones are
+    values, "1" and "1.0" are two. Null, NaN and an empty list are none.
 
     kind: the column's type. values: Arrow array [values]. counts: int64 [values], over all rows. first: int64
     [values], the row in which a value appears first, from 0. rows: all rows. missing: rows without a value; of a list
@@ -65,7 +80,7 @@ class ColumnProfile:
 
     @property
     def is_list(self) -> bool:
-        """Whether the column holds a list in each row; the values are then those of the elements."""
+        """Whether the column holds a list in each row; the values are then elements or whole lists."""
         return is_list(self.kind)
 
     @property

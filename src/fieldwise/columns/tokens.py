@@ -164,11 +164,13 @@ def token_column(column: pa.ChunkedArray) -> Tokens:
     if not len(column):
         return Tokens(np.empty(0, np.int32), pa.array([], pa.string()))
     flat = pc.dictionary_encode(plain_column(column)).unify_dictionaries().combine_chunks()
-    canonical = _canonical(flat.dictionary)
+    canonical, changed = _canonical(flat.dictionary)
+    raw = _codes(flat.indices)
+    if not changed:
+        return Tokens(raw, canonical)
     # Two raw values may be one token ("1" and "1.0"), so the tokens are numbered anew.
     numbered = pc.dictionary_encode(canonical)
     code_of_raw = np.append(_codes(numbered.indices), np.int32(-1))
-    raw = _codes(flat.indices)
     return Tokens(code_of_raw[raw], numbered.dictionary)
 
 
@@ -228,20 +230,23 @@ def _codes(indices: pa.Array) -> npt.NDArray[np.int32]:
     return codes
 
 
-def _canonical(distinct: pa.Array) -> pa.StringArray:
-    """The tokens of distinct raw values, null where missing, in the same order."""
+def _canonical(distinct: pa.Array) -> tuple[pa.StringArray, bool]:
+    """The tokens of distinct raw values, null where missing, in the same order; and whether two may be equal.
+
+    Where not, none is missing either.
+    """
     kind = distinct.type
     if pa.types.is_integer(kind):
-        return distinct.cast(pa.string())
+        return distinct.cast(pa.string()), False
     dates = (pa.types.is_date, pa.types.is_time, pa.types.is_timestamp)
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or any(is_kind(kind) for is_kind in dates)):
-        return pa.array([token(value) for value in distinct.to_pylist()], pa.string())
+        return pa.array([token(value) for value in distinct.to_pylist()], pa.string()), True
     texts = distinct.cast(pa.string())
     changes = pc.or_(pc.invert(pc.string_is_ascii(texts)), pc.match_substring_regex(texts, _NOT_CANONICAL)).fill_null(
         False
     )
     where = np.flatnonzero(changes.to_numpy(zero_copy_only=False))
     if not len(where):
-        return texts
+        return texts, False
     changed = pa.array([token(texts[int(i)].as_py()) for i in where], pa.string())
-    return pc.replace_with_mask(texts, changes, changed)
+    return pc.replace_with_mask(texts, changes, changed), True

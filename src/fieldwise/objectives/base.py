@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -33,6 +33,7 @@ class Objective(BaseModel, ABC):
         monitors: the metrics that may decide on the best epoch and that a comparison shows, each with its better
             direction, the most important first.
         separation_name: what `separation` measures.
+        rows_per_bucket: of how many rows a bucket of numbers should have its mean label, so that this tells something.
         metrics_class: of what `evaluate` gives.
     """
 
@@ -41,6 +42,7 @@ class Objective(BaseModel, ABC):
     prediction_name: ClassVar[str]
     monitors: ClassVar[Mapping[str, Direction]]
     separation_name: ClassVar[str]
+    rows_per_bucket: ClassVar[int]
     metrics_class: ClassVar[type[Metrics]]
 
     name: str
@@ -152,20 +154,31 @@ class Objective(BaseModel, ABC):
 
     @staticmethod
     @abstractmethod
-    def separation(label: Labels, score: Floats, weight: Floats | None = None) -> float | None:
-        """How well a score alone tells the labels.
+    def strata_rows(rows: Floats, labels: Floats, squares: Floats) -> Sequence[Floats]:
+        """What buckets of numbers should be filled with equally, so that none hides what matters.
 
         Args:
-            label: of each row.
-            score: of each row.
-            weight: of each row; None: all 1.
+            rows: how many rows hold each of the numbers [G].
+            labels: sums of their labels [G].
+            squares: sums of their squared labels [G].
 
         Returns:
-            From what chance gives up to 1; None where that is undefined.
+            By stratum, how many rows each number stands for: float64 [G] each.
+        """
 
-        Shape:
-            label: float32 [N].
-            score, weight: float64 [N].
+    @staticmethod
+    @abstractmethod
+    def separation(score: Floats, rows: Floats, labels: Floats, squares: Floats) -> float | None:
+        """How well a score alone tells the labels, measured on groups of rows that share one score.
+
+        Args:
+            score: of each group [G].
+            rows: how many rows it has [G].
+            labels: the sum of their labels [G].
+            squares: the sum of their squared labels [G].
+
+        Returns:
+            From what chance gives up to 1; None where it is undefined (there are no rows, or all labels are the same).
         """
 
     @staticmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -39,6 +39,7 @@ class Binary(Objective):
     prediction_name: ClassVar[str] = "probability"
     monitors: ClassVar[Mapping[str, Direction]] = {"log_loss": "min", "auc": "max"}
     separation_name: ClassVar[str] = "AUC"
+    rows_per_bucket: ClassVar[int] = 1
     metrics_class: ClassVar[type[metrics.Metrics]] = metrics.BinaryMetrics
 
     name: Literal["binary"] = "binary"
@@ -121,9 +122,20 @@ class Binary(Objective):
         return np.where(label > 0, 0, 1)
 
     @staticmethod
-    def separation(label: Labels, score: Floats, weight: Floats | None = None) -> float | None:
+    def strata_rows(rows: Floats, labels: Floats, squares: Floats) -> Sequence[Floats]:
+        """Clicks, and the rest: few clicks among many rows must not share a bucket with what is not like them."""
+        return labels, rows - labels
+
+    @staticmethod
+    def separation(score: Floats, rows: Floats, labels: Floats, squares: Floats) -> float | None:
         """The AUC of the score."""
-        return metrics.auc(label, score, weight=weight)
+        seen = np.flatnonzero(rows)
+        if not len(seen):
+            return None
+        clicks = np.repeat([1.0, 0.0], len(seen))
+        return metrics.auc(
+            clicks, np.tile(score[seen], 2), weight=np.concatenate([labels[seen], (rows - labels)[seen]])
+        )
 
     @staticmethod
     def describe_labels(mean: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -19,6 +19,7 @@ from fieldwise.objectives.base import Direction, Floats, Labels, Objective, weig
 from fieldwise.schema import Schema
 
 _STRATA = 10
+_SPREAD_THAT_SUMS_TELL = 1e-12
 
 
 class Regression(Objective):
@@ -41,6 +42,7 @@ class Regression(Objective):
     prediction_name: ClassVar[str] = "prediction"
     monitors: ClassVar[Mapping[str, Direction]] = {"rmse": "min", "mae": "min"}
     separation_name: ClassVar[str] = "R²"
+    rows_per_bucket: ClassVar[int] = 40
     metrics_class: ClassVar[type[metrics.Metrics]] = metrics.RegressionMetrics
 
     name: Literal["regression"] = "regression"
@@ -119,9 +121,31 @@ class Regression(Objective):
         return np.searchsorted(bounds, label, side="right").astype(np.int64)
 
     @staticmethod
-    def separation(label: Labels, score: Floats, weight: Floats | None = None) -> float | None:
-        """R² of the score as a prediction."""
-        return metrics.evaluate_regression(label, score, weight=weight).r2
+    def strata_rows(rows: Floats, labels: Floats, squares: Floats) -> Sequence[Floats]:
+        """One stratum, in which half of the weight is by rows and half by squared deviation from the mean label.
+
+        So a bucket holds neither much of the rows nor, where few labels are far from all others, much of the variance.
+        """
+        total = rows.sum()
+        mean = labels.sum() / total if total else 0.0
+        deviation = np.maximum(squares - 2 * mean * labels + mean**2 * rows, 0)
+        spread = deviation.sum()
+        return (rows / 2 + deviation * (total / spread / 2),) if spread > 0 else (rows,)
+
+    @staticmethod
+    def separation(score: Floats, rows: Floats, labels: Floats, squares: Floats) -> float | None:
+        """R² of the score as a prediction. Undefined too where labels differ by too little for sums in float64."""
+        total = rows.sum()
+        if not total:
+            return None
+        mean = labels.sum() / total
+        spread = squares.sum() - mean * labels.sum()
+        if spread <= _SPREAD_THAT_SUMS_TELL * squares.sum():
+            return None
+        # Both sums of squares from the mean, so that a large one does not drown what is left.
+        off = score - mean
+        error = spread + float(np.sum(off * (rows * off - 2 * (labels - mean * rows))))
+        return float(1 - error / spread)
 
     @staticmethod
     def describe_labels(mean: float) -> str:

@@ -21,7 +21,8 @@ from fieldwise.data.splits import Split, SplitMethod, split_rows
 from fieldwise.encoding.encoder import Encoder
 from fieldwise.errors import DataError, FieldwiseError, SchemaError
 from fieldwise.objectives import Binary, Objective, objective_class
-from fieldwise.preparation.leaks import find_leaks
+from fieldwise.objectives.base import Labels
+from fieldwise.preparation.leaks import Leak, find_leaks
 from fieldwise.preparation.records import ColumnRecord, DataRecord, fingerprint, split_record
 from fieldwise.preparation.request import DataRequest
 from fieldwise.reporting import Reporter
@@ -264,12 +265,12 @@ def prepare(
     fitted = kind.fit(label[split.train], None if weight is None else weight[split.train])
     profiles = tables.profiles.by_part({"train": split.train})
     encoder = Encoder.from_profiles(profiles, schema, part="train", min_count=settings.min_count)
+    given = {"valid": tables.valid, "test": tables.test}
+    own = {part: encode_table(table, encoder, fitted) for part, table in given.items() if table is not None}
+    leaks = _find_leaks(tables, split, label, own.get("valid"), encoder, fitted)
     tables.profiles.forget()
     everything = encode_table(tables.table, encoder, fitted)
-    parts = {part: everything.take(getattr(split, part)) for part in ("train", "valid", "test")}
-    for part, given in (("valid", tables.valid), ("test", tables.test)):
-        if given is not None:
-            parts[part] = encode_table(given, encoder, fitted)
+    parts = {part: everything.take(getattr(split, part)) for part in ("train", "valid", "test")} | own
     data = DataRecord(
         source=tables.source,
         fingerprint=fingerprint(tables.table.column_names, label),
@@ -283,8 +284,7 @@ def prepare(
             test_fraction=settings.test_fraction if tables.test is None else 0.0,
         ),
     )
-    notes = [*tables.notes, *everything.rows.report.infinite_lines()]
-    notes += map(str, find_leaks(parts["train"], parts["valid"], fitted))
+    notes = [*tables.notes, *everything.rows.report.infinite_lines(), *map(str, leaks)]
     return Prepared(tables, tuple(columns), encoder, fitted, parts, split, data, tuple(notes))
 
 
@@ -310,6 +310,18 @@ def encode_table(table: pa.Table, encoder: Encoder, objective: Objective | None 
         weight=read_weight(table, schema),
         group=read_group(table, schema),
     )
+
+
+def _find_leaks(
+    tables: Tables, split: Split, label: Labels, valid: Dataset | None, encoder: Encoder, objective: Objective
+) -> list[Leak]:
+    """Leaks on the validation rows, which may have a table of their own (`valid`: as encoded)."""
+    if tables.valid is None or valid is None:
+        profiles = tables.profiles.by_part({"train": split.train, "valid": split.valid}, label=label)
+        return find_leaks(encoder, objective, profiles, profiles)
+    train = tables.profiles.by_part({"train": split.train}, label=label)
+    held_out = TableProfile(tables.valid).by_part({"valid": np.arange(len(valid))}, label=valid.label)
+    return find_leaks(encoder, objective, train, held_out)
 
 
 def _settle_split(
