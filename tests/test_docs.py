@@ -17,6 +17,7 @@ import pytest
 import fieldwise as fw
 from fieldwise import cli
 from fieldwise.comparison.contenders import plan
+from fieldwise.encoding.encoded import EncodingReport
 from fieldwise.models import registry
 from fieldwise.settings import resolve_settings
 
@@ -100,8 +101,9 @@ def test_criteo_by_names_and_schema_file(data_dir: Path) -> None:
     )
     assert len(predictor.model.encoder.layout) == 39
     assert predictor.card.metrics["test"]["auc"] > 0.65
-    predictor.predict(data_dir / "criteo" / "test_unlabelled_10k.txt", names=names[1:])
-    assert len(predictor.report.unseen) > 20
+    report = EncodingReport()
+    predictor.predict(data_dir / "criteo" / "test_unlabelled_10k.txt", names=names[1:], report=report)
+    assert len(report.unseen) > 20
 
 
 @pytest.mark.data

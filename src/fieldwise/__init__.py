@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fieldwise.api import compare, load, resume, search, train
     from fieldwise.architecture import Architecture
     from fieldwise.data.batch import Batch
+    from fieldwise.encoding.encoded import EncodingReport
     from fieldwise.errors import FieldwiseError
     from fieldwise.layout import FieldLayout, Layout
     from fieldwise.predictor import Predictor
@@ -30,6 +31,7 @@ __all__ = [
     "Architecture",
     "Batch",
     "Categorical",
+    "EncodingReport",
     "FieldLayout",
     "FieldwiseError",
     "Layout",
@@ -56,6 +58,7 @@ _HOMES = {
     "Batch": "fieldwise.data.batch",
     "Categorical": "fieldwise.schema",
     "FieldLayout": "fieldwise.layout",
+    "EncodingReport": "fieldwise.encoding.encoded",
     "FieldwiseError": "fieldwise.errors",
     "Layout": "fieldwise.layout",
     "MultiValued": "fieldwise.schema",

@@ -155,7 +155,7 @@ def test_every_objective_trains_saves_and_predicts(name, tmp_path):
     label = 1000 + 50 * rows["click"].to_numpy() + np.random.default_rng(1).normal(size=ROWS)
     rows = rows.set_column(0, "click", pa.array(label))
     settings = {f"model.{key}": value for key, value in small(name).items()}
-    settings |= {"training.epochs": 6, "training.batch_size": 128, "training.learning_rate": 0.02}
+    settings |= {"training.epochs": 12, "training.batch_size": 64, "training.learning_rate": 0.01}
     if registry.search_defaults(name) is not None:
         settings |= {"search.epochs": 1, "search.threshold": 0.0}
     predictor = fw.train(

@@ -96,6 +96,7 @@ def _show_model(predictor: Predictor, *, as_json: bool) -> None:
             for name, spec in predictor.schema.fields.items()
         ],
     ).print()
-    typer.echo(str(card.history))
+    if card.history.records:
+        typer.echo(str(card.history))
     for note in card.notes:
         typer.echo(note)

@@ -47,7 +47,7 @@ class Predictor:
     """Predicts from raw rows, such as the probability of a click.
 
     Calls leave nothing behind, so several threads may use one predictor. Whoever wants the account of unseen and
-    missing values passes an `EncodingReport`, which the call fills.
+    missing values passes a `fieldwise.EncodingReport`, which the call fills.
 
     Attributes:
         model: what was fitted.

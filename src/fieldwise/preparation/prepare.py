@@ -265,11 +265,12 @@ def prepare(
     fitted = kind.fit(label[split.train], None if weight is None else weight[split.train])
     profiles = tables.profiles.by_part({"train": split.train})
     encoder = Encoder.from_profiles(profiles, schema, part="train", min_count=settings.min_count)
+    # Rows are encoded before leaks are looked for: an error then names the row of the table that it is in.
+    everything = encode_table(tables.table, encoder, fitted)
     given = {"valid": tables.valid, "test": tables.test}
     own = {part: encode_table(table, encoder, fitted) for part, table in given.items() if table is not None}
     leaks = _find_leaks(tables, split, label, own.get("valid"), encoder, fitted)
     tables.profiles.forget()
-    everything = encode_table(tables.table, encoder, fitted)
     parts = {part: everything.take(getattr(split, part)) for part in ("train", "valid", "test")} | own
     data = DataRecord(
         source=tables.source,
