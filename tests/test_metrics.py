@@ -19,6 +19,7 @@ from fieldwise.metrics import (
     base_rate,
     calibration_ratio,
     evaluate_binary,
+    evaluate_regression,
     gauc,
     log_loss,
     rank_correlation,
@@ -228,3 +229,57 @@ def test_the_rank_correlation_is_spearmans() -> None:
     assert rank_correlation([1, 1, 1], [1, 2, 3]) is None
     assert rank_correlation([1, 2, 3], [0, 0, 0]) is None
     assert rank_correlation([], []) is None
+
+
+def test_regression_by_hand() -> None:
+    metrics = evaluate_regression([1.0, 2.0, 6.0], [2.0, 2.0, 4.0])
+    assert (metrics.rows, metrics.mean_label) == (3, 3.0)
+    assert metrics.rmse == pytest.approx(np.sqrt(5 / 3))
+    assert metrics.mae == 1.0
+    assert metrics.bias == pytest.approx(-1 / 3)
+    assert metrics.r2 == pytest.approx(1 - 5 / 14)
+    assert str(metrics) == "3 rows, mean label 3, RMSE 1.291, MAE 1, R² 0.6429, bias -0.333"
+    assert set(metrics.to_dict()) == {"rows", "mean_label", "rmse", "mae", "r2", "bias"}
+
+
+def test_regression_weights_are_repetitions() -> None:
+    label, prediction = np.array([1.0, 2.0, 6.0]), np.array([2.0, 2.0, 4.0])
+    times = [2, 0, 3]
+    weighted = evaluate_regression(label, prediction, weight=times).to_dict()
+    repeated = evaluate_regression(np.repeat(label, times), np.repeat(prediction, times)).to_dict()
+    assert {k: v for k, v in weighted.items() if k != "rows"} == pytest.approx(
+        {k: v for k, v in repeated.items() if k != "rows"}
+    )
+
+
+def test_regression_agrees_with_scikit_learn() -> None:
+    from sklearn import metrics as theirs
+
+    rng = np.random.default_rng(0)
+    label, weight = rng.normal(50, 9, 300), rng.random(300)
+    prediction = label + rng.normal(size=300)
+    ours = evaluate_regression(label, prediction, weight=weight)
+    assert ours.rmse == pytest.approx(theirs.root_mean_squared_error(label, prediction, sample_weight=weight))
+    assert ours.mae == pytest.approx(theirs.mean_absolute_error(label, prediction, sample_weight=weight))
+    assert ours.r2 == pytest.approx(theirs.r2_score(label, prediction, sample_weight=weight))
+
+
+@pytest.mark.parametrize(
+    ("label", "prediction", "message"),
+    [
+        ([1.0, np.nan], [1.0, 2.0], "the label of row 1 (counted from 0) is nan; it must be a finite number"),
+        ([1.0, 2.0], [1.0, np.inf], "the prediction of row 1 (counted from 0) is inf; it must be a finite number"),
+        ([1.0], [1.0, 2.0], "got 2 predictions for 1 labels"),
+        ([], [], "there are no rows"),
+    ],
+)
+def test_regression_refuses_what_it_cannot_measure(label: list[float], prediction: list[float], message: str) -> None:
+    with pytest.raises(DataError) as error:
+        evaluate_regression(label, prediction)
+    assert message in str(error.value)
+
+
+def test_equal_labels_leave_r2_undefined() -> None:
+    metrics = evaluate_regression([2.0, 2.0], [1.0, 3.0])
+    assert metrics.r2 is None
+    assert "R² undefined" in str(metrics)
