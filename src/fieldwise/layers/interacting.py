@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fieldwise.errors import SettingsError
-from fieldwise.layers.attention import attend
 from fieldwise.native import interacting as native
 from fieldwise.native.switch import kernels_wanted
 
@@ -41,9 +40,6 @@ class InteractingLayer(nn.Module):
         qkv_activation, residual_activation: `relu`, or None for none.
         layer_norm: Normalises after the outer ReLU (biased variance, 1e-8 inside the root, learned gain and bias).
         dropout: Share of attention weights that training drops, in [0, 1).
-
-    Attributes:
-        quick: Whether `forward` takes the quick form of `fieldwise.layers.attention`; False: the readable one.
 
     Shape:
         [B, F, d_in] -> [B, F, W].
@@ -113,21 +109,11 @@ class InteractingLayer(nn.Module):
         self.norm = nn.LayerNorm(attention_dim, eps=1e-8) if layer_norm else None
         head_dim = attention_dim // num_heads
         self._widths = [head_dim] * (3 * num_heads) + ([attention_dim] if self.residual_projection else [])
-        self._relu_width = self._find_relu_width()
-        self.quick = self._relu_width is not None
         self.query_scale: Tensor | None
         factors = torch.ones(blocks * attention_dim)
         factors[:attention_dim] = 1.0 / math.sqrt(head_dim)
         self.register_buffer("query_scale", factors if scale else None, persistent=False)
         self.reset_parameters()
-
-    def _find_relu_width(self) -> int | None:
-        """How many of the projected numbers have a ReLU, from the first; None where `attend` does not fit."""
-        relu_heads = self.qkv_activation == "relu"
-        relu_residual = self.residual_projection and self.residual_activation == "relu"
-        if self.output_projection is not None or (relu_residual and not relu_heads):
-            return None
-        return (4 if relu_residual else 3 if relu_heads else 0) * self.attention_dim
 
     def reset_parameters(self) -> None:
         """Draw the weights anew: Glorot-uniform per block, biases zero, gains one."""
@@ -150,21 +136,7 @@ class InteractingLayer(nn.Module):
         """Field vectors x [B, F, d_in] -> [B, F, W]."""
         if self._is_to_be_fused(x):
             return self._fused(x)
-        if self._relu_width is None or not self.quick:
-            return self._attend(x)[0]
-        # The quick form of `_attend`.
-        residual = x if self.residual and not self.residual_projection else None
-        if residual is not None and self.residual_activation == "relu":
-            residual = residual.relu()
-        output = attend(
-            self._project(x),
-            residual,
-            width=self.attention_dim,
-            num_heads=self.num_heads,
-            relu=self._relu_width,
-            dropout=self.dropout if self.training else 0.0,
-        )
-        return output if self.norm is None else self.norm(output)
+        return self._attend(x)[0]
 
     def forward_with_attention(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward`, and the attention weights.
