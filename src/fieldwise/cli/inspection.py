@@ -42,7 +42,7 @@ def inspect(
         table = read_table(one_or_list(target), names=split_names(names))
     if label is None:
         raise SchemaError(
-            f"name the column with the clicks (--label COLUMN); the columns are {', '.join(table.column_names)}"
+            f"name the column with the label (--label COLUMN); the columns are {', '.join(table.column_names)}"
         )
     inference = infer_schema(table, label=label, fields=parse_fields(field or []))
     if as_json:

@@ -103,7 +103,7 @@ class Schema(Document):
 
     Attributes:
         fields: name -> `Categorical`, `Numeric` or `MultiValued`; the name of a kind stands for its defaults.
-        label: the column with the clicks.
+        label: the column with what is predicted: clicks, or numbers.
         positive: the label value that means a click, where it is not 1 or true.
         weight: a column with the weight of each row, at least 0.
         group: the column that GAUC groups by.
