@@ -171,7 +171,7 @@ class InteractingLayer(nn.Module):
         if self.output_projection is not None:
             output = self.output_projection(output)
         if residual is not None:
-            output = output + residual
+            output = output + residual.to(output.dtype)  # the vectors themselves may be of higher precision
         output = output.relu()
         return (output if self.norm is None else self.norm(output)), attention
 
