@@ -55,7 +55,7 @@ def test_places_that_cannot_be_written(tmp_path: Path, directory: bool) -> None:
     (tmp_path / "file").write_text("precious")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("file/a", "file/a/b", "link/a", "n" * 300):
-        with pytest.raises(StorageError, match="cannot write .*; nothing was written") as caught:
+        with pytest.raises(StorageError, match=r"cannot write .*; nothing was written") as caught:
             require_writable(tmp_path / name, directory=directory)
         assert caught.value.errno
     with pytest.raises(StorageError, match="cannot write"):

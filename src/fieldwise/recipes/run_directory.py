@@ -25,7 +25,7 @@ from fieldwise.preparation.records import ColumnRecord
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
 from fieldwise.storage import lock
-from fieldwise.storage.atomic import write_text
+from fieldwise.storage.atomic import require_writable, write_text
 from fieldwise.validation import describe_any
 
 
@@ -118,9 +118,10 @@ class RunDirectory:
             overwrite: whether to forget it.
 
         Raises:
-            StorageError: another process holds it.
+            StorageError: another process holds it, or it cannot be written.
             TrainingError: its state differs from what is wanted.
         """
+        require_writable(self.path, directory=True)
         existed = self._record.exists()
         if resume and not existed:
             raise TrainingError(
