@@ -89,6 +89,7 @@ def main() -> None:
     dataset = Dataset(encoder.layout, encoder.encode(table))
     alone = [in_memory(predictor, dataset) for _ in range(4)][1:]
     command = [sys.executable, "-m", "fieldwise", "predict", str(model), str(data), "--out", str(out / "p.parquet")]
+    command.append("--overwrite")
     done = subprocess.run([*command, "--json", "--quiet"], check=True, capture_output=True, text=True)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     alone += [in_memory(predictor, dataset) for _ in range(3)]

@@ -21,7 +21,7 @@ import pytest
 
 import fieldwise as fw
 from fieldwise import cli
-from fieldwise.cli import predicting
+from fieldwise.columns.writing import TableWriter
 
 ROWS = 200
 DOCUMENT = Path(__file__).parent.parent / "docs" / "wrong-input.md"
@@ -270,15 +270,15 @@ def _(place: Workplace) -> Result:
 
 @case("a file that changes while it is read")
 def _(place: Workplace) -> Result:
-    append = predicting._Writer.write
+    append = TableWriter.write
 
-    def write(self: predicting._Writer, table: pa.Table) -> None:
+    def write(self: TableWriter, table: pa.Table) -> None:
         with (place.folder / "clicks.csv").open("a") as file:
             file.write("1,2,phone,3,red\n")
         append(self, table)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(predicting._Writer, "write", write)
+        patch.setattr(TableWriter, "write", write)
         return place.predict(place.clicks)
 
 
@@ -467,12 +467,47 @@ def _(place: Workplace) -> Result:
 
 @case("predictions into a directory")
 def _(place: Workplace) -> Result:
-    return run("predict", place.model, place.write(place.clicks), "--out", place.folder)
+    folder = place.folder / "p.csv"
+    folder.mkdir()
+    return run("predict", place.model, place.write(place.clicks), "--out", folder)
+
+
+@case("predictions into a file that exists")
+def _(place: Workplace) -> Result:
+    old = place.write("precious", "old.csv")
+    result = run("predict", place.model, place.write(place.clicks), "--out", old)
+    assert old.read_text() == "precious"
+    return result
+
+
+@case("predictions into the file that is read")
+def _(place: Workplace) -> Result:
+    data = place.write(place.clicks)
+    before = data.read_bytes()
+    result = run("predict", place.model, data, "--out", data, "--overwrite")
+    assert data.read_bytes() == before
+    return result
+
+
+@case("predictions into a file of an unknown ending")
+def _(place: Workplace) -> Result:
+    return run("predict", place.model, place.write(place.clicks), "--out", place.folder / "p.xlsx")
+
+
+@case("an output without a name")
+def _(place: Workplace) -> Result:
+    return run("train", place.write(place.clicks), "--label", "click", "--out", "")
+
+
+@case("an output under a file")
+def _(place: Workplace) -> Result:
+    data = place.write(place.clicks)
+    return run("compare", data, "--label", "click", "--models", "lr,fm", "--out", data / "compare")
 
 
 @case("predictions into a device")
 def _(place: Workplace) -> Result:
-    device = place.folder / "device"
+    device = place.folder / "device.csv"
     device.symlink_to(os.devnull)  # what a careless writer would replace for everybody on the machine
     result = run("predict", place.model, place.write(place.clicks), "--out", device)
     assert device.is_symlink()
@@ -516,7 +551,7 @@ def _(place: Workplace) -> Result:
     data, old = place.write(place.clicks), place.write("precious", "old.csv")
     with _full_disk():
         as_parquet = run("predict", place.model, data, "--quiet", "--out", place.folder / "p.parquet")
-        result = run("predict", place.model, data, "--quiet", "--out", old)
+        result = run("predict", place.model, data, "--quiet", "--out", old, "--overwrite")
     assert "nothing was written" in as_parquet.error
     assert old.read_text() == "precious"
     return result

@@ -22,6 +22,7 @@ from fieldwise.recipes.network import settle_training
 from fieldwise.recipes.run_directory import RunDirectory, RunRecord, require_same
 from fieldwise.reporting import Reporter
 from fieldwise.settings import Settings, resolve_settings
+from fieldwise.storage.places import expanded, place
 from fieldwise.training.execution import reuse
 
 __all__ = ["compare", "load", "resume", "search", "train"]
@@ -88,7 +89,7 @@ def train(
     if resume and out is None:
         raise SettingsError("resume needs out, the place of the unfinished run")
     request = DataRequest(source, data)
-    run = None if out is None else RunDirectory.beside(Path(out))
+    run = None if out is None else RunDirectory.beside(place(out))
     with ExitStack() as stack:
         stack.enter_context(reporter)
         if run is not None:
@@ -235,7 +236,7 @@ def resume(path: str | Path, *, progress: bool | Reporter = True) -> Predictor:
         Traceback (most recent call last):
         fieldwise.errors.TrainingError: there is no unfinished run beside model (model.unfinished is missing)
     """
-    record = RunDirectory.beside(Path(path)).read()
+    record = RunDirectory.beside(expanded(path)).read()
     if record.source is None:
         raise TrainingError(
             f"the rows of {path} came from memory or standard input and cannot be read again; repeat the whole "
@@ -248,7 +249,7 @@ def resume(path: str | Path, *, progress: bool | Reporter = True) -> Predictor:
         valid=record.valid,
         test=record.test,
         names=record.names,
-        out=path,
+        out=expanded(path),
         resume=True,
         progress=progress,
     )

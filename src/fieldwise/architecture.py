@@ -36,6 +36,7 @@ from fieldwise._version import __version__
 from fieldwise.errors import PredictorFormatError, SettingsError, suggest
 from fieldwise.layout import FieldLayout, Kind, Layout
 from fieldwise.storage.atomic import write_text
+from fieldwise.storage.places import expanded, place
 from fieldwise.storage.untrusted import open_regular, parse_json
 from fieldwise.validation import Document
 
@@ -245,12 +246,12 @@ class Architecture(Document):
 
     def save(self, path: str | Path) -> Path:
         """Write the JSON file, all or nothing. Raises StorageError where it cannot be written."""
-        return write_text(path, self.to_json())
+        return write_text(place(path), self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> Architecture:
         """Read the JSON file, or that of the directory of a search. Raises SettingsError naming what is wrong in it."""
-        path = Path(path)
+        path = expanded(path)
         path = path / FILE_NAME if path.is_dir() else path
         try:
             with open_regular(path) as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import pytest
 
 import fieldwise as fw
 from fieldwise import cli
+from fieldwise.columns.tables import read_table
 from fieldwise.datasets import synthetic
 from fieldwise.datasets.synthetic import make_click_log
 
@@ -107,6 +109,114 @@ def test_several_files_are_one_prediction(run: Any, folder: Path, tmp_path: Path
         np.testing.assert_allclose(read(tmp_path / out)["probability"], expected)
         assert done.err.count("columns that the model does not read: shop") == 1
         assert "user: 10 of 50 values are not in the vocabulary" in done.err
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.CSV.gz", "p.tsv", "p.Parquet", "p.pq", "p.feather", "p.arrow"])
+def test_the_form_of_predictions_follows_the_name(run: Any, folder: Path, tmp_path: Path, name: str) -> None:
+    done = run("predict", folder / "model", folder / "new.csv", "--keep", "device", "--out", tmp_path / name)
+    assert done.code == 0, done.err
+    written = read_table(tmp_path / name)
+    assert written.column_names == ["device", "probability"]
+    expected = fw.load(folder / "model").predict(folder / "new.csv")
+    np.testing.assert_allclose([float(value) for value in written["probability"].to_pylist()], expected)
+
+
+def test_what_is_read_is_not_written_over(
+    run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, model = tmp_path / "n.csv", folder / "model"
+    shutil.copy(folder / "clicks.csv", data)
+    (tmp_path / "link.csv").symlink_to(data)
+    (tmp_path / "hard.csv").hardlink_to(data)
+    monkeypatch.chdir(tmp_path)
+    for out in (data, "n.csv", "./link.csv", "hard.csv"):
+        for command in (("predict", model, data), ("predict", model, folder / "new.csv", "link.csv"),
+                        ("inspect", data, "--label", "click")):  # fmt: skip
+            done = run(*command, "--out", out, "--overwrite")
+            assert (done.code, done.out) == (1, "")
+            assert "is the file that is read" in done.err
+            assert run(*command, "--out", out).code == 1
+    assert data.read_bytes() == (folder / "clicks.csv").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"n.csv", "link.csv", "hard.csv"}
+
+
+def test_a_file_that_is_there_is_written_over_when_asked_to(run: Any, folder: Path, tmp_path: Path) -> None:
+    commands = {
+        "p.csv": ("predict", folder / "model", folder / "new.csv"),
+        "schema.json": ("inspect", folder / "clicks.csv", "--label", "click"),
+    }
+    for name, command in commands.items():
+        (tmp_path / name).write_text("precious")
+        refused = run(*command, "--out", tmp_path / name)
+        assert refused.code == 1
+        assert f"{tmp_path / name} exists already; choose another name, or replace it with --overwrite" in refused.err
+        assert (tmp_path / name).read_text() == "precious"
+        assert run(*command, "--out", tmp_path / name, "--overwrite").code == 0
+        assert (tmp_path / name).read_text() != "precious"
+
+
+NOT_EVEN_ROOT = pytest.param(
+    "/proc/nowhere/p.csv",
+    marks=pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a Linux kernel's /proc"),
+)
+COMMANDS = {
+    "train": ["train", "nowhere.csv", "--label", "click"],
+    "search": ["search", "nowhere.csv", "--label", "click"],
+    "compare": ["compare", "nowhere.csv", "--label", "click", "--models", "lr,fm"],
+    "predict": ["predict", "{f}/model", "nowhere.csv"],
+    "inspect": ["inspect", "nowhere.csv", "--label", "click"],
+    "bench": ["bench"],
+    "demo": ["demo"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("out", ["", "precious/deep/p.csv", NOT_EVEN_ROOT, "n" * 300 + ".csv"])
+def test_a_place_that_cannot_be_written_is_found_before_any_work(
+    run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, out: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "precious").write_text("years of work")
+    done = run(*[word.replace("{f}", str(folder)) for word in COMMANDS[command]], "--out", out)
+    assert done.code == 1
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    assert "nowhere.csv" not in done.err  # the rows, which are not there, were not looked for yet
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+@pytest.mark.parametrize("command", ["predict", "inspect"])
+def test_a_directory_is_no_file(run: Any, folder: Path, tmp_path: Path, command: str) -> None:
+    place = tmp_path / "d.csv"
+    place.mkdir()
+    done = run(*[word.replace("{f}", str(folder)) for word in COMMANDS[command]], "--out", place)
+    assert done.err == f"error: cannot write {place}: it is a directory; name a file in it\n"
+
+
+def test_a_tilde_is_the_home(run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, here = tmp_path / "home", tmp_path / "here"
+    home.mkdir()
+    here.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(here)
+    for name in ("clicks.csv", "new.csv"):
+        shutil.copy(folder / name, home)
+    (home / "settings.toml").write_text("[training]\nepochs = 1\n")
+    for words in (
+        ("inspect", "~/clicks.csv", "--label", "click", "--out=~/schema.json"),
+        ("train", "~/clicks.csv", "--schema=~/schema.json", "--config=~/settings.toml", "--model=lr", "--out=~/m"),
+        ("predict", "~/m", "~/new.csv", "--out=~/p.csv"),
+        ("evaluate", "~/m", "~/clicks.csv"),
+        ("inspect", "~/m"),
+        ("compare", "~/clicks.csv", "--schema=~/schema.json", "--models=lr", "--seeds=1", "--set=epochs=1",
+         "--out=~/compare"),
+        ("results", "~/compare"),
+    ):  # fmt: skip
+        done = run(*words)
+        assert done.code == 0, done.err
+    names = {path.name for path in home.iterdir()}
+    assert names == {"clicks.csv", "new.csv", "settings.toml", "schema.json", "m", "p.csv", "compare"}
+    assert list(here.iterdir()) == []
 
 
 def test_kept_lists_are_written_as_text(run: Any, folder: Path, tmp_path: Path) -> None:
@@ -198,6 +308,8 @@ def test_no_header(run: Any, folder: Path, tmp_path: Path) -> None:
         (["predict", "{f}/model", "{t}/short.csv", "--out", "{t}/p.csv"], "column 'device' is missing"),
         (["predict", "{f}/none", "{f}/new.csv"], "there is no such directory"),
         (["predict", "{f}/model", "{f}/new.csv", "--json"], "--out"),
+        (["predict", "{f}/model", "{f}/new.csv", "--out", "{t}/p.xlsx"], "expected one of .csv, .csv.gz, .tsv, .parq"),
+        (["inspect", "{f}/clicks.csv", "--out", "{t}/schema.toml"], "a schema is written as JSON"),
         (["evaluate", "{f}/model", "{f}/new.csv"], "the label column 'click' is missing"),
         (["inspect", "{f}/clicks.csv"], "--label"),
         (["demo", "--dataset", "movielens-2m", "--out", "{t}/m"], "movielens-1m"),
@@ -245,10 +357,13 @@ def test_ctrl_c_saves_the_best_so_far(run: Any, folder: Path, tmp_path: Path, mo
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_while_predicting_leaves_nothing(folder: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "fieldwise", "predict", str(folder / "model"), "-", "--out", str(tmp_path / "p")]
+    out = str(tmp_path / "p.csv")
+    command = [sys.executable, "-m", "fieldwise", "predict", str(folder / "model"), "-", "--out", out]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, **pipes) as process:
-        while not list(tmp_path.iterdir()):  # the file that it writes to until the rows are all there
+        while not any(
+            path.is_file() for path in tmp_path.iterdir()
+        ):  # the one that it writes to until the rows are all there
             assert process.poll() is None
             time.sleep(0.01)
         time.sleep(0.2)

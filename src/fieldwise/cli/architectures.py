@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fieldwise.cli.options import AsJson
+from fieldwise.cli.options import AsJson, OverwriteFile, out_option
 from fieldwise.cli.words import parse_seconds, print_json
 from fieldwise.errors import SettingsError
 from fieldwise.reporting import Reporter
+from fieldwise.storage.places import require_new_file
 
 if TYPE_CHECKING:
     from fieldwise.architecture import Architecture
@@ -36,9 +37,9 @@ def show(
     file: _File,
     pictures: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Draw there as PNG and SVG: the kept pairs as a map, gates and functions against statistics_AUC, the "
+        out_option(
+            "DIR",
+            "Draw there as PNG and SVG: the kept pairs as a map, gates and functions against statistics_AUC, the "
             "embedding sizes (extra 'plots').",
         ),
     ] = None,
@@ -88,9 +89,7 @@ def trim(
     file: _File,
     out: Annotated[
         Path,
-        typer.Option(
-            metavar="FILE", help="Where the result goes: a file, or a directory there is.", show_default=False
-        ),
+        out_option("FILE", "Where the result goes: a file, or a directory there is.", show_default=False),
     ],
     max_interactions: Annotated[
         int | None, typer.Option(metavar="N", help="Keep the N strongest, by the size of their gates.")
@@ -105,7 +104,7 @@ def trim(
     rows: Annotated[
         int | None, typer.Option(metavar="N", help="Rows of that batch, with --latency.", show_default="256")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there already.")] = False,
+    overwrite: OverwriteFile = False,
 ) -> None:
     """Keep only the strongest interactions: a number of them, or as many as are quick enough.
 
@@ -121,8 +120,7 @@ def trim(
     limit = None if latency is None else parse_seconds(latency, "--latency")
     path = out / FILE_NAME if out.is_dir() else out
     architecture = Architecture.load(file)
-    if path.exists() and not overwrite:
-        raise SettingsError(f"{path} exists already; choose another name, or replace it with --overwrite")
+    require_new_file(path, overwrite=overwrite)
     reporter = Reporter()
     trimmed = _trimmed(architecture, max_interactions, limit, 256 if rows is None else rows, reporter)
     trimmed.save(path)

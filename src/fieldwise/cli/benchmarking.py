@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from fieldwise.cli.options import AsJson, Quiet
+from fieldwise.cli.options import AsJson, Quiet, out_option
 from fieldwise.cli.words import print_json
 from fieldwise.errors import SettingsError
 
@@ -31,7 +31,7 @@ def bench(
     seconds: Annotated[float, typer.Option(min=0.0, help="How long each figure is measured.")] = 5.0,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write bench.json, bench.md and (with the extra 'plots') bench.png there."),
+        out_option("DIR", "Write bench.json, bench.md and (with the extra 'plots') bench.png there."),
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -46,6 +46,7 @@ def bench(
     from fieldwise.bench.workload import Case
     from fieldwise.reporting import Reporter, Section
     from fieldwise.settings import parse_override, resolve_settings
+    from fieldwise.storage.atomic import require_writable
     from fieldwise.training.execution import resolve_device
 
     reporter = Reporter(enabled=not quiet)
@@ -63,6 +64,8 @@ def bench(
                 training=settings.training.model_dump(),
             )
         )
+    if out is not None:
+        require_writable(out, directory=True)
     reporter.say("measuring the machine; leave it alone until the end")
     machine = measure_machine(device=resolve_device(str(cases[0].training.get("device", "auto"))))
     reporter.say(describe_machine(machine))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fieldwise.cli.options import AsJson, Objective, Quiet, takes_data
+from fieldwise.cli.options import AsJson, Objective, Quiet, out_option, takes_data
 from fieldwise.cli.words import print_json, split_names
 from fieldwise.errors import SettingsError, suggest
 
@@ -29,7 +29,7 @@ def compare(
     ] = None,
     out: Annotated[
         Path,
-        typer.Option(metavar="DIR", help="Where tables, pictures and runs go; what is done there stays done."),
+        out_option("DIR", "Where tables, pictures and runs go; what is done there stays done."),
     ] = Path("runs/compare"),
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each model.")] = 5,
     base: Annotated[

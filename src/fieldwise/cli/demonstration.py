@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fieldwise.cli.options import AsJson, Seed
+from fieldwise.cli.options import AsJson, Seed, out_option
 from fieldwise.cli.words import print_json
-from fieldwise.storage.atomic import open_new
+from fieldwise.errors import DataError
+from fieldwise.storage.atomic import open_new, require_writable
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from fieldwise.datasets import SyntheticClickLog
     from fieldwise.predictor import Predictor
     from fieldwise.reporting import Reporter
@@ -24,7 +28,7 @@ UNSEEN_USERS = 0.2
 
 def demo(
     dataset: Annotated[str, typer.Option(help="A built-in data set.")] = "synthetic",
-    out: Annotated[Path, typer.Option(metavar="MODEL", help="Directory to save the model in.")] = Path("runs/demo"),
+    out: Annotated[Path, out_option("MODEL", "Directory to save the model in.")] = Path("runs/demo"),
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the training rows at most.", show_default=False)
     ] = None,
@@ -36,21 +40,19 @@ def demo(
     Without --dataset it makes a click log of 200,000 rows with planted interactions, whose best reachable AUC is
     known. It takes under two minutes on two cores.
     """
-    import pyarrow.csv
-
     from fieldwise import datasets
     from fieldwise.api import train
     from fieldwise.datasets.synthetic import make_click_log
     from fieldwise.reporting import Reporter
 
+    require_writable(out, directory=True)
     reporter = Reporter(sys.stderr if as_json else sys.stdout)
     started = time.perf_counter()
     log = make_click_log(seed=seed or 0) if dataset == "synthetic" else None
     source: Any = dataset
     if log is not None:
         source = out / "clicks.csv"
-        with open_new(source) as file:
-            pyarrow.csv.write_csv(log.table, file)
+        _write(log.table, source)
         reporter.say(f"a click log of {log.table.num_rows:,} rows with planted interactions: {source}")
     elif dataset not in datasets.names():
         datasets.load_dataset(dataset)  # raises, naming the known ones
@@ -93,15 +95,26 @@ def demo(
         print_json({**figures, **limit, "seconds": seconds, "model": str(out / "autoint")})
 
 
-def _predict_new_rows(log: SyntheticClickLog, predictor: Predictor, out: Path, reporter: Reporter) -> None:
-    """Predict rows that were never seen, some with users that were never seen."""
+def _write(table: pa.Table, path: Path) -> None:
+    """Write made-up rows, over nothing but those of an earlier demonstration."""
     import pyarrow.csv
 
+    names = ",".join(f'"{name}"' for name in table.column_names).encode()
+    if os.path.lexists(path):
+        with path.open("rb") as file:
+            if file.readline().strip() != names:
+                raise DataError(f"{path} exists already and is not of a demonstration; choose another place with --out")
+    with open_new(path) as file:
+        pyarrow.csv.write_csv(table, file)
+
+
+def _predict_new_rows(log: SyntheticClickLog, predictor: Predictor, out: Path, reporter: Reporter) -> None:
+    """Predict rows that were never seen, some with users that were never seen."""
     from fieldwise.encoding.encoded import EncodingReport
 
     table = log.new_rows(NEW_ROWS, seed=1, unseen={"user": UNSEEN_USERS}).table.drop_columns(["click"])
     path = out / "new.csv"
-    pyarrow.csv.write_csv(table, path)
+    _write(table, path)
     report = EncodingReport()
     probability = predictor.predict(path, report=report)
     reporter.say(f"predicted {len(probability):,} new rows of {path}, a fifth of them with users never seen before:")

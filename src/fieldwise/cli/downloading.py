@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from fieldwise.cli.options import out_option
+
 
 def download(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A built-in data set.", show_default=False)],
     to: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The folder of raw data sets.", show_default="$FIELDWISE_DATA"),
+        out_option("DIR", "The folder of raw data sets.", show_default="$FIELDWISE_DATA"),
     ] = None,
 ) -> None:
     """Fetch a built-in data set from its publisher, check it, and unpack it. Its own licence applies.

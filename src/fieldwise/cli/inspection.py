@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fieldwise.cli.options import AsJson, FieldOption, Label, Names
+from fieldwise.cli.options import AsJson, FieldOption, Label, Names, OverwriteFile, out_option
 from fieldwise.cli.words import one_or_list, parse_fields, print_json, split_names
 from fieldwise.errors import SchemaError
 
@@ -21,8 +21,9 @@ def inspect(
     field: FieldOption = None,
     names: Names = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the inferred schema there, to be edited and given back.")
+        Path | None, out_option("FILE", "Write the inferred schema there as JSON, to be edited and given back.")
     ] = None,
+    overwrite: OverwriteFile = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what the library makes of a table's columns, or what a saved model consists of."""
@@ -31,8 +32,13 @@ def inspect(
     from fieldwise.columns.tables import read_table
     from fieldwise.reporting import Section
     from fieldwise.schema.inference import Inference, infer_schema
+    from fieldwise.storage.places import expanded, require_new_file
 
-    if len(target) == 1 and Path(target[0]).is_dir():
+    if out is not None:
+        require_new_file(out, overwrite=overwrite, inputs=target)
+        if out.suffix.lower() == ".toml":
+            raise SchemaError(f"--out {out}: a schema is written as JSON; give it a name that ends in .json")
+    if len(target) == 1 and expanded(target[0]).is_dir():
         _show_model(load(target[0]), as_json=as_json)
         return
     if len(target) == 1 and datasets.is_built_in(target[0]):

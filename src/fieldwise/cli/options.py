@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from fieldwise.cli.words import one_or_list, parse_fields, split_names
+from fieldwise.storage.places import place
 
 if TYPE_CHECKING:
     from fieldwise.preparation import DataArguments, DataRequest
+
+
+def out_option(metavar: str, help_: str, **more: Any) -> Any:
+    """An option that names a place to write to: `~` is the home there too, and no name at all is refused."""
+    return typer.Option(metavar=metavar, help=help_, parser=place, **more)
+
 
 _DATA = (
     "CSV, TSV (also .gz), Parquet or Arrow files, [bold]-[/] for standard input, or the name of a built-in data set "
@@ -45,11 +52,12 @@ Objective = Annotated[
 ]
 Resume = Annotated[
     Path | None,
-    typer.Option(metavar="MODEL", help="Go on with an unfinished run; nothing else need be said."),
+    out_option("MODEL", "Go on with an unfinished run; nothing else need be said."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print figures as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a model that is there already.")]
+OverwriteFile = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there already.")]
 Set = Annotated[
     list[str] | None,
     typer.Option(

@@ -7,27 +7,36 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 import typer
 
-from fieldwise.cli.options import Data, Model, Names, Quiet
+from fieldwise.cli.options import Data, Model, Names, OverwriteFile, Quiet, out_option
 from fieldwise.cli.words import one_or_list, print_json, split_names
+from fieldwise.columns.writing import FORMS, Form, TableWriter, form_of
 from fieldwise.errors import DataError, suggest
 from fieldwise.storage.atomic import open_new
+from fieldwise.storage.places import require_new_file
 
 if TYPE_CHECKING:
     from fieldwise.predictor import Predictor
     from fieldwise.reporting import Reporter
 
+_STANDARD_OUTPUT = Path("-")
+
 
 def predict(
     model: Model,
     data: Data,
-    out: Annotated[str, typer.Option(metavar="FILE", help="A .csv or .parquet file, or - for standard output.")] = "-",
+    out: Annotated[
+        Path,
+        out_option(
+            "FILE",
+            f"Where they go; its ending says the form: {', '.join(FORMS)}. [bold]-[/] is CSV on standard output.",
+        ),
+    ] = Path("-"),
+    overwrite: OverwriteFile = False,
     keep: Annotated[
         str | None, typer.Option(metavar="A,B", help="Columns of the input to write beside the probability.")
     ] = None,
@@ -46,8 +55,12 @@ def predict(
     from fieldwise.native.memory import keep_freed_memory
     from fieldwise.reporting import Reporter
 
-    if as_json and out == "-":
+    if as_json and out == _STANDARD_OUTPUT:
         raise DataError("--json prints on standard output, where the predictions go; name a file with --out")
+    form: Form = "csv"
+    if out != _STANDARD_OUTPUT:
+        form = form_of(out)
+        require_new_file(out, overwrite=overwrite, inputs=data)
     reporter = Reporter(enabled=not quiet)
     keep_freed_memory()
     predictor = load(model)
@@ -56,7 +69,7 @@ def predict(
     rows = 0
     started = time.perf_counter()
     column = predictor.objective.prediction_name
-    with reporter, _writing(out, column) as write:
+    with reporter, _writing(out, form, column) as write:
         pieces = predictor.predict_tables(one_or_list(data), names=split_names(names), report=report, reporter=reporter)
         for table, prediction in pieces:
             if not rows:
@@ -75,7 +88,7 @@ def predict(
             {
                 "rows": rows,
                 "rows_per_s": rows / seconds,
-                "out": out,
+                "out": str(out),
                 "unseen": report.unseen,
                 "missing": report.missing,
                 "infinite": report.infinite,
@@ -95,55 +108,17 @@ def _say_unread(predictor: Predictor, table: pa.Table, kept: Sequence[str], repo
 
 
 @contextmanager
-def _writing(out: str, header: str) -> Iterator[Callable[[pa.Table], None]]:
+def _writing(out: Path, form: Form, column: str) -> Iterator[Callable[[pa.Table], None]]:
     """A function that appends tables to a file, which appears under its name only when it is whole.
 
-    header: the column of a file without rows.
+    column: the one of a file without rows.
     """
-    if out == "-":
-        with _Writer(sys.stdout.buffer, header, parquet=False) as writer:
+    # No input row at all still makes a readable file, with a header.
+    empty = pa.table({column: pa.array([], pa.float64())})
+    if out == _STANDARD_OUTPUT:
+        with TableWriter(sys.stdout.buffer, form, empty=empty) as writer:
             yield writer.write
         sys.stdout.flush()
         return
-    parquet = Path(out).suffix in (".parquet", ".pq")
-    with open_new(out) as file, _Writer(file, header, parquet=parquet) as writer:
+    with open_new(out) as file, TableWriter(file, form, empty=empty) as writer:
         yield writer.write
-
-
-class _Writer:
-    """Writes tables of one schema one after another, as CSV or Parquet."""
-
-    def __init__(self, file: Any, header: str, *, parquet: bool) -> None:
-        self.file = file
-        self.header = header
-        self.open = pa.parquet.ParquetWriter if parquet else pa.csv.CSVWriter
-        self.parquet = parquet
-        self.writer: Any = None
-
-    def write(self, table: pa.Table) -> None:
-        if not self.parquet:
-            table = _as_text(table)
-        if self.writer is None:
-            self.writer = self.open(self.file, table.schema)
-        self.writer.write_table(table)
-
-    def __enter__(self) -> _Writer:
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if self.writer is not None:
-            self.writer.close()
-        elif kind is None:
-            # No input row at all still makes a readable file, with a header.
-            empty = pa.table({self.header: pa.array([], pa.float64())})
-            with self.open(self.file, empty.schema) as writer:
-                writer.write_table(empty)
-
-
-def _as_text(table: pa.Table) -> pa.Table:
-    """Columns that CSV has no form for, such as lists, as their Python text."""
-    for i, column in enumerate(table.columns):
-        if pa.types.is_nested(column.type):
-            text = pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())
-            table = table.set_column(i, table.column_names[i], text)
-    return table

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fieldwise.cli.options import AsJson, Objective, Overwrite, Quiet, Resume, Seed, Set, takes_data
+from fieldwise.cli.options import AsJson, Objective, Overwrite, Quiet, Resume, Seed, Set, out_option, takes_data
 from fieldwise.cli.words import parse_seconds
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def search(
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Directory for architecture.json and the model.", show_default=False),
+        out_option("DIR", "Directory for architecture.json and the model.", show_default=False),
     ] = None,
     *,
     orders: Annotated[

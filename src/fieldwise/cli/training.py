@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fieldwise.cli.options import AsJson, Objective, Overwrite, Quiet, Resume, Seed, Set, takes_data
+from fieldwise.cli.options import AsJson, Objective, Overwrite, Quiet, Resume, Seed, Set, out_option, takes_data
 from fieldwise.cli.words import print_json
 from fieldwise.errors import DataError, SettingsError
 
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 @takes_data(optional=True)
 def train(
-    out: Annotated[
-        Path | None, typer.Option(metavar="MODEL", help="Directory to save the model in.", show_default=False)
-    ] = None,
+    out: Annotated[Path | None, out_option("MODEL", "Directory to save the model in.", show_default=False)] = None,
     *,
     model: Annotated[
         str | None,

@@ -23,6 +23,7 @@ import pyarrow.parquet
 from fieldwise.columns.text_files import bad_line, require_distinct, text_tables
 from fieldwise.columns.tokens import is_missing, plain_column, token
 from fieldwise.errors import DataError, suggest
+from fieldwise.storage.places import expanded
 
 Source = Any
 """A path, "-" for standard input, a sequence of paths, a data frame (anything with the Arrow PyCapsule
@@ -222,7 +223,7 @@ def _open(source: str | Path) -> io.BufferedReader:
         if not data:
             raise DataError("it is empty (it can be read only once)")
         return cast(io.BufferedReader, io.BytesIO(data))
-    path = Path(source)
+    path = expanded(source)
     if path.is_dir():
         raise DataError("it is a directory; name the files in it")
     file = path.open("rb")

@@ -31,6 +31,7 @@ from fieldwise.models import registry
 from fieldwise.recipes import boosting
 from fieldwise.settings import DataSettings, Settings, resolve_settings
 from fieldwise.settings.names import new_name
+from fieldwise.storage.places import expanded
 from fieldwise.tuning import Choice, Range, default_ranges, parse_range
 from fieldwise.validation import describe
 
@@ -147,7 +148,7 @@ def plan(
         >>> settled.base, settled.ours
         ('lr', ['autoint'])
     """
-    file = _File() if config is None else _read(Path(config))
+    file = _File() if config is None else _read(expanded(config))
     names = list(dict.fromkeys(models or file.models))
     if not names:
         raise SettingsError("name the models to compare, for example --models lr,fm,autoint,autoint+")
@@ -200,7 +201,7 @@ def _contender(
         if external and settings:
             raise SettingsError(f"[models.{name}]: '{model}' is no network of ours and has no section {part}")
     if not external and config is not None:
-        section = registry.look_beside(Path(config), model, section)
+        section = registry.look_beside(expanded(config), model, section)
     settings = {f"model.{key}": value for key, value in section.items()}
     if not external:
         settings = {**shared, **settings}

@@ -9,6 +9,7 @@ from fieldwise.comparison.comparison import Comparison
 from fieldwise.comparison.pictures import draw
 from fieldwise.errors import SettingsError
 from fieldwise.storage.atomic import write_text
+from fieldwise.storage.places import expanded, place
 from fieldwise.validation import describe_any
 
 
@@ -33,7 +34,7 @@ def write(comparison: Comparison, directory: str | Path) -> list[Path]:
         >>> read("figures") == comparison
         True
     """
-    directory = Path(directory)
+    directory = place(directory)
     texts = {
         "comparison.json": comparison.to_json() + "\n",
         "comparison.csv": comparison.to_csv(),
@@ -60,7 +61,7 @@ def read(directory: str | Path) -> Comparison:
         Traceback (most recent call last):
         fieldwise.errors.SettingsError: nowhere holds no comparison (comparison.json is missing)
     """
-    path = Path(directory) / "comparison.json"
+    path = expanded(directory) / "comparison.json"
     try:
         return Comparison.model_validate(json.loads(path.read_text(encoding="utf-8"))["comparison"])
     except FileNotFoundError:

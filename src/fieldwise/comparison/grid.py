@@ -28,6 +28,7 @@ from fieldwise.recipes.network import settle_training
 from fieldwise.recipes.run_directory import RunRecord
 from fieldwise.reporting import Reporter
 from fieldwise.settings import Settings
+from fieldwise.storage import places
 from fieldwise.tuning import tune as tune_settings
 
 
@@ -95,6 +96,9 @@ def compare(
     if seeds < 1:
         raise SettingsError(f"seeds must be at least 1, got {seeds}")
     entries = plan(models, config=config, overrides=settings, base=base, tune=tune > 0, objective=objective)
+    storage = None if out is None else Storage(places.place(out))
+    if storage is not None:
+        storage.require_usable()
     prepared = prepare_request(
         DataRequest(source, data), entries.data, seed=seed, objective=entries.objective, reporter=reporter
     )
@@ -118,7 +122,6 @@ def compare(
     )
     with ExitStack() as stack:
         stack.enter_context(reporter)
-        storage = None if out is None else Storage(Path(out))
         if storage is not None:
             stack.enter_context(storage.held(overwrite=overwrite))
             storage.require_same_rows(prepared, entries.data, seed)

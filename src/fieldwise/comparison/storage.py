@@ -27,7 +27,7 @@ from fieldwise.recipes.run_directory import binding_settings
 from fieldwise.schema import Schema
 from fieldwise.settings import DataSettings, Settings
 from fieldwise.storage import lock
-from fieldwise.storage.atomic import is_leftover, make_folder, write_text
+from fieldwise.storage.atomic import is_leftover, make_folder, require_writable, write_text
 from fieldwise.validation import describe_any
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -66,6 +66,21 @@ class Storage:
         self.path = path
         self._runs = path / "runs"
 
+    def require_usable(self) -> None:
+        """Refuse, before any rows are read, a place where no comparison can be.
+
+        Raises:
+            StorageError: it cannot be written to.
+            SettingsError: it holds something else.
+        """
+        require_writable(self.path, directory=True)
+        if (
+            self.path.exists()
+            and not (self.path / "rows.json").exists()
+            and any(p.name != lock.NAME and not is_leftover(p) for p in self.path.iterdir())
+        ):
+            raise SettingsError(f"{self.path} holds something that is no comparison; choose another place")
+
     @contextmanager
     def held(self, *, overwrite: bool) -> Iterator[None]:
         """Hold the directory for this process.
@@ -77,16 +92,10 @@ class Storage:
             StorageError: another process holds it, or it cannot be written to.
             SettingsError: it holds something else.
         """
-        rows = self.path / "rows.json"
-        if (
-            self.path.exists()
-            and not rows.exists()
-            and any(p.name != lock.NAME and not is_leftover(p) for p in self.path.iterdir())
-        ):
-            raise SettingsError(f"{self.path} holds something that is no comparison; choose another place")
+        self.require_usable()
         with lock.hold(self.path):
             if overwrite:
-                rows.unlink(missing_ok=True)
+                (self.path / "rows.json").unlink(missing_ok=True)
                 for folder in (self._runs, self.path / "tuning"):
                     shutil.rmtree(folder, ignore_errors=True)
             yield

@@ -45,6 +45,7 @@ from fieldwise.datasets.base import NamedDataset
 from fieldwise.errors import DataError
 from fieldwise.schema import Categorical, FieldSpec, MultiValued, Numeric, Schema
 from fieldwise.storage.atomic import new_directory, open_new, write_bytes
+from fieldwise.storage.places import expanded
 
 SITE = "https://grouplens.org/datasets/movielens/1m/"
 URL = "https://files.grouplens.org/datasets/movielens/ml-1m.zip"
@@ -164,9 +165,9 @@ def _download(url: str, timeout: float, progress: Progress | None) -> Iterator[b
 
 def _base(directory: Path | None) -> Path | None:
     if directory is not None:
-        return Path(directory)
+        return expanded(directory)
     value = os.environ.get(ENVIRONMENT)
-    return Path(value) if value else None
+    return expanded(value) if value else None
 
 
 def _find(base: Path | None) -> Path | None:

@@ -22,6 +22,7 @@ from fieldwise.errors import SettingsError, suggest
 from fieldwise.layout import Layout
 from fieldwise.models.base import CTRModel
 from fieldwise.models.searchable import SearchHooks
+from fieldwise.storage.places import expanded
 from fieldwise.validation import describe
 
 ModelClass = TypeVar("ModelClass", bound=type[CTRModel])
@@ -214,13 +215,13 @@ def look_beside(file: Path, name: str, settings: Mapping[str, Any]) -> dict[str,
     """
     fields = _entry(name).settings.model_fields
     paths = {
-        setting: file.parent / value
+        setting: file.parent / expanded(value)  # one in a home stays as it is
         for setting, value in settings.items()
         if isinstance(value, str) and setting in fields and MAY_NAME_A_FILE in fields[setting].metadata
     }
     return {
         **settings,
-        **{s: str(path) for s, path in paths.items() if path.exists() or not Path(settings[s]).exists()},
+        **{s: str(path) for s, path in paths.items() if path.exists() or not expanded(settings[s]).exists()},
     }
 
 

@@ -40,6 +40,7 @@ from fieldwise.recipes.fitted import FittedModel, Predictions
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
+from fieldwise.storage.places import expanded, place
 from fieldwise.training.history import History
 
 
@@ -217,7 +218,7 @@ class Predictor:
             PredictorFormatError: something is there already that may not be replaced.
             StorageError: it cannot be written.
         """
-        return write_predictor(Path(path), self.model, self.settings, self.card, overwrite=overwrite)
+        return write_predictor(place(path), self.model, self.settings, self.card, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Predictor:
@@ -232,7 +233,7 @@ class Predictor:
         Raises:
             PredictorFormatError: the directory is not a whole predictor.
         """
-        return cls(*read_predictor(Path(path)))
+        return cls(*read_predictor(expanded(path)))
 
     def _recorded_test_rows(
         self, table: pa.Table, label: npt.NDArray[np.float32], test: npt.NDArray[np.int64] | None

@@ -22,6 +22,7 @@ from fieldwise import datasets
 from fieldwise.columns.tables import Source
 from fieldwise.errors import ArgumentError, suggest
 from fieldwise.schema import Schema
+from fieldwise.storage.places import expanded
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -95,7 +96,7 @@ def _readable_again(source: Source | None) -> str | list[str] | None:
         return [part for part in parts if isinstance(part, str)] if None not in parts else None
     if not isinstance(source, str | Path) or str(source) == "-":
         return None
-    return str(source) if datasets.is_built_in(source) else str(Path(source).absolute())
+    return str(source) if datasets.is_built_in(source) else str(expanded(source).absolute())
 
 
 def takes_data(verb: Verb) -> Verb:

@@ -10,6 +10,7 @@ Beside a predictor that is being trained it is `MODEL.unfinished`; a comparison 
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +20,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from fieldwise.environment import Environment
-from fieldwise.errors import FieldwiseError, TrainingError
+from fieldwise.errors import FieldwiseError, StorageError, TrainingError
 from fieldwise.preparation.records import ColumnRecord
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
 from fieldwise.storage import lock
-from fieldwise.storage.atomic import write_text
+from fieldwise.storage.atomic import require_writable, write_text
 from fieldwise.validation import describe_any
 
 
@@ -98,7 +99,12 @@ class RunDirectory:
 
         Returns:
             The directory, which need not be there yet.
+
+        Raises:
+            StorageError: `model` has no name of its own, as `/` and `.` have none.
         """
+        if not model.name:
+            raise StorageError(f"cannot write {model}: name a directory that is to be", errno.EEXIST, str(model))
         return cls(model.with_name(f"{model.name}.unfinished"), model=model)
 
     @contextmanager
@@ -112,9 +118,10 @@ class RunDirectory:
             overwrite: whether to forget it.
 
         Raises:
-            StorageError: another process holds it.
+            StorageError: another process holds it, or it cannot be written.
             TrainingError: its state differs from what is wanted.
         """
+        require_writable(self.path, directory=True)
         existed = self._record.exists()
         if resume and not existed:
             raise TrainingError(

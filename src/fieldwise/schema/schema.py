@@ -18,6 +18,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from fieldwise.columns.dates import CalendarPart
 from fieldwise.errors import FieldwiseError, SchemaError, suggest
 from fieldwise.storage.atomic import write_text
+from fieldwise.storage.places import expanded, place
 from fieldwise.validation import Document, describe
 
 Transform = Literal["standard", "minmax", "log_squared", "log", "none"]
@@ -212,7 +213,7 @@ class Schema(Document):
             >>> Schema.load("schema.json") == schema
             True
         """
-        write_text(path, self.to_json())
+        write_text(place(path), self.to_json())
 
     def to_json(self) -> str:
         """The schema as JSON text; what is at its default is left out."""
@@ -235,7 +236,7 @@ class Schema(Document):
         Raises:
             SchemaError: the file is no schema; the message names the file and the entry.
         """
-        path = Path(path)
+        path = expanded(path)
         try:
             text = path.read_text(encoding="utf-8")
             data = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)

@@ -16,6 +16,7 @@ from fieldwise.objectives import objective_class
 from fieldwise.settings import trees
 from fieldwise.settings.documents import DataSettings, SearchSettings, Settings, TrainingSettings
 from fieldwise.settings.names import OLD_NAMES, new_name
+from fieldwise.storage.places import expanded
 
 _TOP = ("seed", "objective")
 """Settings that belong to no section."""
@@ -57,7 +58,7 @@ def resolve_settings(
     sections: dict[str, dict[str, Any]] = {"model": {}, "training": {}, "data": {}, "search": {}}
     top: dict[str, Any] = {}
     if config is not None:
-        for name, value in _read_toml(Path(config)).items():
+        for name, value in _read_toml(expanded(config)).items():
             if name in sections and isinstance(value, dict):
                 sections[name].update(value)
             elif name in _TOP:
@@ -80,7 +81,7 @@ def resolve_settings(
     if search_defaults is not None:
         names["search"] = set(SearchSettings.model_fields)
     if config is not None and not is_trees:
-        sections["model"] = registry.look_beside(Path(config), model, sections["model"])
+        sections["model"] = registry.look_beside(expanded(config), model, sections["model"])
     sections = {section: sections[section] for section in names}
     for section in names.keys() - {"model"}:
         sections[section] = _with_new_names(section, sections[section], config)

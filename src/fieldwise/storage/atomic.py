@@ -231,6 +231,38 @@ def make_folder(path: str | Path) -> Path:
     return Path(path)
 
 
+def require_writable(path: Path, *, directory: bool = False) -> None:
+    """Find out, before any work is done, whether something can be written. Nothing is left behind.
+
+    Args:
+        path: the file or directory to be.
+        directory: whether it is a directory, in which files are written; it may be there.
+
+    Raises:
+        StorageError: it cannot be written; the message says why.
+
+    Example:
+        >>> write_text("notes.txt", "").exists()
+        True
+        >>> require_writable(Path("notes.txt/model"), directory=True)
+        Traceback (most recent call last):
+        fieldwise.errors.StorageError: cannot write notes.txt/model: Not a directory; nothing was written
+    """
+    with _storage_errors(path):
+        with contextlib.suppress(FileNotFoundError):
+            path.lstat()  # also tells of names that are too long, and of a file in place of a folder
+        if not directory:
+            _refuse_devices(path)
+        # Only the nearest folder that is there is tried: one made here might go while another process writes to it.
+        places = (path, *path.parents) if directory else path.parents
+        folder = next(place for place in places if os.path.lexists(place))
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        work = _beside(folder / "place")
+        work.mkdir()
+        work.rmdir()
+
+
 def is_leftover(path: Path) -> bool:
     """Whether a path is what a writer writes under, so that where none is at work it is what one has left.
 
