@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
-from fieldwise.columns.text_files import bad_line, require_distinct, text_tables
+from fieldwise.columns.text_files import arrow_owned, bad_line, require_distinct, text_tables
 from fieldwise.columns.tokens import is_missing, plain_column, token
 from fieldwise.errors import DataError, suggest
 from fieldwise.storage.places import expanded
@@ -32,6 +32,7 @@ interface), an Arrow table, a dict of columns, or a list of dicts."""
 CHUNK_ROWS = 65_536
 
 _LISTS = (list, tuple, set, frozenset, np.ndarray)
+_CHANGED = "it changed while it was being read; wait until it is written, or read a copy"
 _NOT_A_TABLE = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
 
@@ -68,13 +69,10 @@ def read_table(source: Source, *, names: Sequence[str] | None = None) -> pa.Tabl
         return _in_memory(source)
     with _reading(source) as (file, _):
         form = _form(file)
-        if form == "parquet":
-            table = pa.parquet.read_table(file)
-        elif form == "arrow":
-            table = pa.ipc.open_file(file).read_all()
-        else:
-            table = pa.concat_tables(text_tables(file, names))
-        return _checked(table)
+        if form == "text":
+            return _checked(pa.concat_tables(text_tables(file, names)))
+        with _native(file) as native:
+            return _checked(pa.parquet.read_table(native) if form == "parquet" else pa.ipc.open_file(native).read_all())
 
 
 def iter_tables(
@@ -111,13 +109,16 @@ def iter_tables(
     with _reading(source) as (file, require_unchanged):
         form = _form(file)
         if form == "parquet":
-            parquet = pa.parquet.ParquetFile(file)
-            if not parquet.metadata.num_rows:
-                yield _checked(parquet.read())
-            for batch in parquet.iter_batches(batch_size=chunk_rows):
-                yield _checked(pa.Table.from_batches([batch]))
+            with _native(file) as native:
+                parquet = pa.parquet.ParquetFile(native)
+                if not parquet.metadata.num_rows:
+                    yield _checked(parquet.read())
+                for batch in parquet.iter_batches(batch_size=chunk_rows):
+                    yield _checked(pa.Table.from_batches([batch]))
         elif form == "arrow":
-            yield from _slices(_checked(pa.ipc.open_file(file).read_all()), chunk_rows)
+            with _native(file) as native:
+                table = pa.ipc.open_file(native).read_all()
+            yield from _slices(_checked(table), chunk_rows)
         else:
             for table in text_tables(file, names):
                 yield from _slices(table, chunk_rows)
@@ -234,6 +235,18 @@ def _open(source: str | Path) -> io.BufferedReader:
         return cast(io.BufferedReader, io.BytesIO(file.read()))
 
 
+def _native(file: io.BufferedReader) -> pa.NativeFile:
+    """The same file, opened by Arrow: its threads would give back Python's file when Python may have ended already."""
+    if isinstance(file, io.BytesIO):
+        return pa.BufferReader(arrow_owned(file.getbuffer()))
+    # Not mapped into memory: a file that is cut short while it is read would then end the process.
+    native = pa.OSFile(os.fsencode(file.name))
+    if not os.path.samestat(Path(file.name).stat(), os.fstat(file.fileno())):
+        native.close()
+        raise DataError(_CHANGED)
+    return native
+
+
 def _form(file: io.BufferedReader) -> str:
     """The form of a file by its first bytes."""
     magic = file.read(8)
@@ -253,7 +266,7 @@ def _reading(source: str | Path) -> Iterator[tuple[io.BufferedReader, Callable[[
 
             def require_unchanged() -> None:
                 if _state(file) != before:
-                    raise DataError("it changed while it was being read; wait until it is written, or read a copy")
+                    raise DataError(_CHANGED)
 
             try:
                 yield file, require_unchanged

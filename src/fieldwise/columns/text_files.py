@@ -84,6 +84,27 @@ def text_tables(file: io.BufferedReader, names: Sequence[str] | None) -> Iterato
         yield pa.table({name: pa.array([], pa.string()) for name in columns})
 
 
+def arrow_owned(data: bytes | memoryview) -> pa.Buffer:
+    """A copy of some bytes in memory of Arrow's own.
+
+    Arrow's threads keep what they read for a moment longer than the call that had them read it. Where that belongs to
+    Python and Python is about to end, giving it back aborts the process.
+
+    Args:
+        data: what Arrow is to read in its threads.
+
+    Returns:
+        The copy.
+
+    Example:
+        >>> arrow_owned(b"user,price").to_pybytes()
+        b'user,price'
+    """
+    buffer = pa.allocate_buffer(len(data))
+    memoryview(buffer).cast("B")[:] = data
+    return buffer
+
+
 def bad_line(file: io.BufferedReader) -> str | None:
     r"""What is wrong with the first bad line.
 
@@ -195,7 +216,7 @@ def _parse(rows: bytes, columns: list[str], separator: str) -> pa.Table:
     if rows.startswith(_BYTE_ORDER_MARK):
         rows = b"\n" + rows  # Arrow drops the mark at the very beginning, where it is part of a cell by now
     return pa.csv.read_csv(
-        pa.BufferReader(rows),
+        pa.BufferReader(arrow_owned(rows)),
         pa.csv.ReadOptions(column_names=columns, block_size=len(rows) + 1),
         pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
         pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False),

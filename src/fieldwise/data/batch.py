@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from fieldwise.threads import expect_forks
+
 PADDING = -1
 """Fills the short rows of a padded multi-valued field; stands for no value at all."""
 
@@ -98,3 +100,4 @@ class Batch:
 
 # So that a model can be exported (`fieldwise.models.exporting`): torch then knows the tensors of a batch.
 torch.export.register_dataclass(Batch, serialized_type_name="fieldwise.Batch")
+expect_forks()  # here, for nothing is computed without a batch

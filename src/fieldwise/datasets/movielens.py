@@ -40,6 +40,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from fieldwise.columns.text_files import arrow_owned
 from fieldwise.data.splits import Split
 from fieldwise.datasets.base import NamedDataset
 from fieldwise.errors import DataError
@@ -234,7 +235,7 @@ def _read(path: Path, names: tuple[str, ...], *, optional: int = 0) -> pa.Table:
         raise DataError(f"{path}, line 1: got {count} values separated by '::', expected {'::'.join(names)}")
     try:
         return pyarrow.csv.read_csv(
-            pa.py_buffer(text),
+            arrow_owned(text),
             read_options=pyarrow.csv.ReadOptions(column_names=names[:count]),
             parse_options=pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False),
             convert_options=pyarrow.csv.ConvertOptions(column_types=types, null_values=[]),
