@@ -28,6 +28,8 @@ def test_a_file_gives_back_what_was_saved(tmp_path):
     path = example().save(tmp_path / "new" / "architecture.json")
     assert Architecture.load(path) == example()
     assert Architecture.load(path.parent) == example()
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")  # as some editors save it
+    assert Architecture.load(path) == example()
     assert sorted(p.name for p in path.parent.iterdir()) == ["architecture.json"]
 
 

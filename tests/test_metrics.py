@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,57 @@ def test_gauc_equals_a_loop_over_groups(rows: list[tuple[int, float, float, int]
 def test_one_group_gives_the_plain_auc(rows: list[tuple[int, float, float, int]]) -> None:
     label, score, weight, _ = (np.array(column) for column in zip(*rows, strict=True))
     assert same(gauc(label, score, ["all"] * len(rows), weight=weight).value, auc(label, score, weight=weight))
+
+
+def exact_gauc(label: Any, score: Any, group: Any, weight: Any) -> tuple[Fraction | None, Fraction]:
+    """GAUC and coverage by their definition, in fractions: nothing is rounded."""
+    total = covered = Fraction(0)
+    exact = [Fraction(w) for w in weight]
+    for g in set(group):
+        rows = [i for i in range(len(label)) if group[i] == g]
+        clicks, others = [i for i in rows if label[i]], [i for i in rows if not label[i]]
+        possible = sum(exact[i] for i in clicks) * sum(exact[i] for i in others)
+        if possible:
+            wins = (
+                (i, j, Fraction((score[i] > score[j]) * 2 + (score[i] == score[j]), 2)) for i in clicks for j in others
+            )
+            won = sum(exact[i] * exact[j] * win for i, j, win in wins)
+            size = sum(exact[i] for i in rows)
+            covered += size
+            total += size * won / possible
+    return (total / covered if covered else None), covered / sum(exact)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 1),
+            st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+            st.sampled_from([0.0, 1.0, 9.0, 0.1, 1e17, 1e-17, 1e200, 1e-200, 1e300]),
+            st.integers(0, 4),
+        ),
+        min_size=1,
+        max_size=30,
+    ).filter(lambda rows: any(row[2] for row in rows))
+)
+@settings(deadline=None, max_examples=300)
+def test_gauc_of_weights_of_any_size_is_the_exact_fraction(rows: list[tuple[int, float, float, int]]) -> None:
+    label, score, weight, group = (list(column) for column in zip(*rows, strict=True))
+    value, coverage = exact_gauc(label, score, group, weight)
+    found = gauc(label, score, group, weight=weight)
+    assert same(found.value, None if value is None else float(value))
+    assert same(found.coverage, float(coverage))
+    assert found.value is None or 0 <= found.value <= 1
+    assert 0 <= found.coverage <= 1
+
+
+@pytest.mark.parametrize(("best", "expected"), [(0.5, 0.0), (0.0, 1.0)])
+def test_a_heavy_row_of_a_group_does_not_hide_what_follows(best: float, expected: float) -> None:
+    found = gauc([0, 1, 1, 1], [best, 0.2, 0.9, 0.1], [0, 0, 1, 0], weight=[1e17, 9, 1, 9])
+    assert found.value == expected
+    # A group without clicks that weighs more than all others together.
+    rest = gauc([0, 0, 1, 0, 1], [0.1, 0.3, 0.2, 0.5, 0.7], [0, 1, 1, 1, 1], weight=[1e17, 1, 1, 1, 1])
+    assert rest.value == 0.5
 
 
 def test_against_sklearn() -> None:
@@ -199,6 +251,7 @@ def test_all_metrics_together() -> None:
         ([0, 1], [0.1, 0.5], [1.0, -1.0], "weight of row 1 .* is -1"),
         ([0, 1], [0.1, 0.5], [1.0, math.nan], "weight of row 1 .* is nan"),
         ([0, 1], [0.1, 0.5], [0.0, 0.0], "all weights are 0"),
+        ([0, 1], [0.1, 0.5], [1e308, 1e308], "sum of the weights is infinite"),
         ([[0], [1]], [0.1, 0.5], None, r"labels must have one dimension, got the shape \(2, 1\)"),
     ],
 )

@@ -45,6 +45,12 @@ def test_later_ones_win(tmp_path: Path) -> None:
     assert resolve_settings(overrides={"model": "lr"}).model == "lr"
 
 
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("seed = 3\n", encoding="utf-8-sig")
+    assert resolve_settings(config=path).seed == 3
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

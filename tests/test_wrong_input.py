@@ -337,6 +337,17 @@ def _(place: Workplace) -> Result:
     return place.train(place.with_column("w", [0] * ROWS), "--weight", "w")
 
 
+@case("a weight column missing in training")
+def _(place: Workplace) -> Result:
+    return place.train(place.clicks, "--weight", "w")
+
+
+@case("a weight column missing at evaluation")
+def _(place: Workplace) -> Result:
+    assert place.train(place.with_column("w", [1, 2] * (ROWS // 2)), "--weight", "w").code == 0
+    return run("evaluate", place.folder / "new", place.write(place.clicks))
+
+
 # ---- columns and values
 
 

@@ -257,7 +257,7 @@ class Architecture(Document):
             with open_regular(path) as file:
                 if file.size > _MOST_BYTES:
                     raise SettingsError(f"{path} is no architecture: {file.size:,} bytes")
-                text = file.read(file.size).decode("utf-8")
+                text = file.read(file.size).decode("utf-8-sig")  # some editors put a byte order mark
         except FileNotFoundError:
             raise SettingsError(f"there is no architecture {path}; `fieldwise search` writes one") from None
         except OSError as error:

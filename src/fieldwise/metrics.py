@@ -344,16 +344,28 @@ def gauc(label: npt.ArrayLike, score: npt.ArrayLike, group: Any, *, weight: npt.
     negative = np.add.reduceat(w * (1 - y), start)
     clicks = np.bincount(block_group, positive, minlength=num_groups)
     others = np.bincount(block_group, negative, minlength=num_groups)
-    before_group = np.cumsum(others) - others
-    below = np.cumsum(negative) - negative - before_group[block_group]
-    won = np.bincount(block_group, positive * (below + negative / 2), minlength=num_groups)
+    below = _sums_before(negative, block_group, others)
+
+    pairs = below + negative / 2
+    if weight is None:
+        pairs *= positive
+        possible = clicks * others
+    else:
+        # Powers of two change no digit and keep the products of very large or very small weights in range.
+        click_part, click_exponent = np.frexp(clicks)
+        other_part, other_exponent = np.frexp(others)
+        pairs = np.ldexp(pairs, -other_exponent[block_group])
+        pairs *= np.ldexp(positive, -click_exponent[block_group])
+        possible = click_part * other_part
+    won = np.bincount(block_group, pairs, minlength=num_groups)
 
     defined = (clicks > 0) & (others > 0)
     if not defined.any():
         return GroupAUC(None, 0.0)
     size = (clicks + others)[defined]
-    value = np.average(won[defined] / (clicks[defined] * others[defined]), weights=size)
-    return GroupAUC(float(value), float(size.sum()) / total)
+    value = np.average(won[defined] / possible[defined], weights=size)
+    # Rounding may lead past 1 by a last digit.
+    return GroupAUC(min(float(value), 1.0), min(float(size.sum()) / total, 1.0))
 
 
 def calibration_ratio(
@@ -466,8 +478,12 @@ def _checked(
         _refuse("prediction", p, ~np.isfinite(p), "a finite number" + remedy)
     if w is not None:
         _refuse("weight", w, ~((w >= 0) & np.isfinite(w)), "a finite number of at least 0")
-        if not w.sum() > 0:
+        with np.errstate(over="ignore"):
+            total = w.sum()
+        if not total > 0:
             raise DataError("all weights are 0; at least one row must count")
+        if not np.isfinite(total):
+            raise DataError(f"the sum of the weights is infinite, the largest being {w.max():g}; divide them all by it")
     return y, p, w
 
 
@@ -483,6 +499,25 @@ def _refuse(name: str, values: Floats, bad: npt.NDArray[np.bool_], expected: str
 def _both_classes(y: Floats, w: Floats | None) -> bool:
     counted = y if w is None else y[w > 0]
     return bool(counted.min() != counted.max())
+
+
+def _sums_before(values: Floats, group: npt.NDArray[np.int64], total: Floats) -> Floats:
+    """The sum of the values that stand before each one in its group, `group` ascending, `total` by group.
+
+    One running sum over all groups, set back to 0 before each: a total is the same sum in the same order, so taking
+    it off leaves exactly 0, and no group's size rounds away what stands in another.
+    """
+    first = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
+    present = group[first]
+    # A place before each group for what sets the sum back.
+    place = np.arange(1, len(values) + 1)
+    place += np.repeat(np.arange(len(first)), np.diff(first, append=len(values)))
+    running = np.zeros(len(values) + len(first))
+    running[place] = values
+    running[place[first[1:]] - 1] = -total[present[:-1]]
+    np.cumsum(running, out=running)
+    place -= 1
+    return running[place]
 
 
 def _group_codes(group: Any) -> tuple[npt.NDArray[np.int64], int]:

@@ -30,10 +30,10 @@ num_leaves = 15
 """
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
+@pytest.fixture(params=["utf-8", "utf-8-sig"])
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / "compare.toml"
-    path.write_text(FILE, encoding="utf-8")
+    path.write_text(FILE, encoding=request.param)
     return path
 
 

@@ -10,6 +10,8 @@ import pytest
 
 import fieldwise as fw
 from fieldwise.encoding.encoded import EncodingReport
+from fieldwise.errors import DataError
+from fieldwise.metrics import evaluate_binary
 
 
 @pytest.fixture(scope="module", params=["lr", "autoint", "lightgbm", "catboost"])
@@ -55,3 +57,23 @@ def test_an_evaluation_says_which_rows_it_measured(predictor: fw.Predictor, clic
     assert (everything.part, everything.rows) == ("all", len(clicks))
     assert str(everything).startswith(f"{len(clicks):,} rows, ")
     assert (other.part, other.rows) == ("all", 50)
+
+
+@pytest.mark.parametrize("model", ["lr", "lightgbm"])
+def test_rows_without_the_weight_column_count_the_same(
+    model: str, clicks: pa.Table, caplog: pytest.LogCaptureFixture
+) -> None:
+    weighted = clicks.append_column("shown", pa.array(np.arange(len(clicks)) % 3 + 1))
+    settings = {"epochs": 1} if model == "lr" else {"max_rounds": 5}
+    predictor = fw.train(weighted, label="click", weight="shown", model=model, settings=settings, progress=False)
+    with caplog.at_level("INFO", "fieldwise"):
+        bare = predictor.evaluate(clicks)
+    assert "the weight column 'shown' is missing: every row counts the same" in caplog.messages
+    probability = predictor.predict(clicks)
+    assert bare.to_dict() == evaluate_binary(clicks["click"], probability).to_dict()
+    caplog.clear()
+    with caplog.at_level("INFO", "fieldwise"):
+        assert predictor.evaluate(weighted, rows="all") != bare
+    assert not [message for message in caplog.messages if "weight" in message]
+    with pytest.raises(DataError, match="weight column"):
+        fw.train(clicks, schema=predictor.schema, model=model, settings=settings, progress=False)

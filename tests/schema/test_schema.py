@@ -162,6 +162,7 @@ def test_load_json_and_toml(text: str, name: str, tmp_path: Path) -> None:
     assert schema == shop()
     assert list(schema.fields) == list(shop().fields)
     assert Schema.load(str(tmp_path / name)) == schema
+    assert Schema.load(write(tmp_path, "\ufeff" + text, name)) == schema  # as some editors save it
 
 
 def test_a_file_may_use_the_names_of_kinds(tmp_path: Path) -> None:

@@ -13,12 +13,19 @@ import sys
 def main() -> None:
     """Run the command line; a wrong input ends in one line on standard error and exit code 1."""
     from fieldwise.cli.app import app
+    from fieldwise.cli.memory import memory_message
     from fieldwise.errors import FieldwiseError
 
     try:
         app(prog_name="fieldwise")
     except FieldwiseError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        message = memory_message(error)
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

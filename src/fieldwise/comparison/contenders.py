@@ -234,7 +234,7 @@ def _split_overrides(overrides: Mapping[str, Any]) -> tuple[dict[str, Any], dict
 
 def _read(path: Path) -> _File:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a byte order mark
         return _File.model_validate(content)
     except OSError as error:
         raise SettingsError(f"cannot read the settings file {path}: {error.strerror}") from error

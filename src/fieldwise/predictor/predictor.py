@@ -169,12 +169,13 @@ class Predictor:
         """The objective's metrics over the rows of a source that has the label: AUC, log loss and others of clicks.
 
         Args:
-            source: as in `predict`, or the name of a built-in data set.
+            source: as in `predict`, or the name of a built-in data set. Where it lacks the weight column, every row
+                counts 1.
             rows: `test`: a table that the predictor was trained on is recognised, and only its recorded test rows are
                 measured; of any other table all rows are. `all`: all rows in any case.
             names: as in `predict`.
             report: as in `predict`.
-            reporter: shows a bar, and says where only test rows are measured.
+            reporter: shows a bar, and says where only test rows are measured and where weights are missing.
 
         Returns:
             Metrics, whose `part` and `rows` say which rows were measured and how many.
@@ -201,6 +202,8 @@ class Predictor:
                     f"this is the table that the model was trained on: evaluating its {len(test):,} test rows only"
                 )
                 table = table.take(pa.array(test))
+        if self.schema.weight not in (None, *table.column_names):
+            reporter.say(f"the weight column '{self.schema.weight}' is missing: every row counts the same")
         with reporter.rows(table.num_rows, "evaluating") as progress:
             return replace(self.model.evaluate(table, report=report, progress=progress), part=part)
 

@@ -75,7 +75,7 @@ class FittedModel(ABC):
         """The objective's metrics over rows that have labels.
 
         Args:
-            table: raw rows.
+            table: raw rows; without the schema's weight column every row counts 1.
             report: as in `predict`.
             progress: as in `predict`.
 
@@ -87,10 +87,11 @@ class FittedModel(ABC):
         """
         label = self.objective.read_label(table, self.schema)
         group = read_group(table, self.schema)
+        is_weighted = self.schema.weight in table.column_names
         return self.objective.evaluate(
             label,
             self.predict(table, report=report, progress=progress),
-            weight=read_weight(table, self.schema),
+            weight=read_weight(table, self.schema) if is_weighted else None,
             group=None if group is None else pa.array(group, mask=group < 0),
         )
 

@@ -238,7 +238,7 @@ class Schema(Document):
         """
         path = expanded(path)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark
             data = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
         except OSError as error:
             raise SchemaError(f"cannot read the schema file {path}: {error.strerror}") from error
