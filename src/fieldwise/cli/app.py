@@ -20,6 +20,7 @@ from fieldwise.cli.model_list import models
 from fieldwise.cli.predicting import predict
 from fieldwise.cli.searching import search
 from fieldwise.cli.training import train
+from fieldwise.cli.words import show
 from fieldwise.errors import SettingsError
 
 app = typer.Typer(
@@ -34,7 +35,7 @@ app = typer.Typer(
 
 def _show_version(value: bool) -> None:
     if value:
-        typer.echo(f"fieldwise {__version__}")
+        show(f"fieldwise {__version__}")
         raise typer.Exit
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from fieldwise.cli.options import AsJson, Data, Model, Names, Quiet
-from fieldwise.cli.words import one_or_list, print_json, split_names
+from fieldwise.cli.words import one_or_list, print_json, show, split_names
 
 
 def evaluate(
@@ -51,4 +51,4 @@ def evaluate(
             {**metrics.to_dict(), "part": metrics.part, "rows_per_s": metrics.rows / seconds, "unseen": report.unseen}
         )
     else:
-        typer.echo(str(metrics))
+        show(str(metrics))
