@@ -15,7 +15,7 @@ import pyarrow.parquet
 import typer
 
 from fieldwise.cli.options import Data, Model, Names, Quiet
-from fieldwise.cli.words import one_or_list, print_json, split_names
+from fieldwise.cli.words import load_model, one_or_list, print_json, split_names
 from fieldwise.errors import DataError, suggest
 from fieldwise.storage.atomic import open_new
 
@@ -41,7 +41,6 @@ def predict(
 
     Values that training never saw are predicted as unknown ones, counted and reported per field.
     """
-    from fieldwise.api import load
     from fieldwise.encoding.encoded import EncodingReport
     from fieldwise.native.memory import keep_freed_memory
     from fieldwise.reporting import Reporter
@@ -50,7 +49,7 @@ def predict(
         raise DataError("--json prints on standard output, where the predictions go; name a file with --out")
     reporter = Reporter(enabled=not quiet)
     keep_freed_memory()
-    predictor = load(model)
+    predictor = load_model(model, data, command="predict")
     report = EncodingReport()
     kept = split_names(keep) or []
     rows = 0

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from fieldwise.errors import SchemaError, SettingsError
+from fieldwise.errors import PredictorFormatError, SchemaError, SettingsError
 from fieldwise.reporting.text import encodable
+
+if TYPE_CHECKING:
+    from fieldwise.predictor import Predictor
 
 _SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -40,6 +45,23 @@ def one_or_list(sources: Sequence[str] | None) -> str | list[str] | None:
     if not sources:
         return None
     return sources[0] if len(sources) == 1 else list(sources)
+
+
+def load_model(model: Path, data: Sequence[str], *, command: str) -> Predictor:
+    """The saved model of `fieldwise COMMAND MODEL DATA...`.
+
+    Raises PredictorFormatError where there is none, and says so where it stands among the data.
+    """
+    from fieldwise.api import load
+    from fieldwise.predictor import is_predictor
+
+    swapped = next((word for word in data if is_predictor(word)), None)
+    if swapped is not None and not is_predictor(model):
+        raise PredictorFormatError(
+            f"{model} is no saved model, but {swapped} is one: the model comes first, then the data, as in "
+            f"fieldwise {command} {shlex.join([swapped, str(model)])}"
+        )
+    return load(model)
 
 
 def parse_seconds(text: str, option: str) -> float:
