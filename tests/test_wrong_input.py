@@ -458,6 +458,11 @@ def _(place: Workplace) -> Result:
 # ---- output
 
 
+@case("data and model in the wrong order")
+def _(place: Workplace) -> Result:
+    return run("predict", place.write(place.clicks), place.model)
+
+
 @case("an output directory that exists")
 def _(place: Workplace) -> Result:
     before = place.model.stat().st_mtime_ns

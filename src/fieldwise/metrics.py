@@ -501,7 +501,7 @@ def _both_classes(y: Floats, w: Floats | None) -> bool:
     return bool(counted.min() != counted.max())
 
 
-def _sums_before(values: Floats, group: npt.NDArray[np.int64], total: Floats) -> Floats:
+def _sums_before(values: Floats, group: npt.NDArray[np.int64], total: npt.NDArray[Any]) -> Floats:
     """The sum of the values that stand before each one in its group, `group` ascending, `total` by group.
 
     One running sum over all groups, set back to 0 before each: a total is the same sum in the same order, so taking

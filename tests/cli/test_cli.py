@@ -310,6 +310,8 @@ def test_no_header(run: Any, folder: Path, tmp_path: Path) -> None:
         (["predict", "{f}/model", "{f}/new.csv", "--json"], "--out"),
         (["predict", "{f}/model", "{f}/new.csv", "--out", "{t}/p.xlsx"], "expected one of .csv, .csv.gz, .tsv, .parq"),
         (["inspect", "{f}/clicks.csv", "--out", "{t}/schema.toml"], "a schema is written as JSON"),
+        (["predict", "{f}/new.csv", "{f}/model"], "the model comes first, then the data, as in fieldwise predict "),
+        (["evaluate", "{f}/new.csv", "{f}/clicks.csv", "{f}/model"], "the model comes first, then the data, as in"),
         (["evaluate", "{f}/model", "{f}/new.csv"], "the label column 'click' is missing"),
         (["inspect", "{f}/clicks.csv"], "--label"),
         (["demo", "--dataset", "movielens-2m", "--out", "{t}/m"], "movielens-1m"),
@@ -449,6 +451,14 @@ def test_help_teaches(run: Any, command: str) -> None:
     assert "Usage: fieldwise" in text
     if command != "models":
         assert "Example: fieldwise" in text
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["predict"], ["architecture"], ["architecture", "trim"]])
+def test_help_has_a_short_name(run: Any, command: list[str]) -> None:
+    short = run(*command, "-h")
+    assert short.code == 0
+    assert short.out == run(*command, "--help").out
+    assert "Usage: fieldwise" in short.out
 
 
 def test_version(run: Any) -> None:

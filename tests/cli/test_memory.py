@@ -72,12 +72,11 @@ def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of address space, and /proc")
 def test_a_network_that_memory_cannot_hold(tmp_path: Path, clicks: pa.Table) -> None:
-    pa.csv.write_csv(clicks, tmp_path / "clicks.csv")
-    options = ["--label", "click", "--model", "deepfm", "--set", "dnn_hidden=60000,60000", "--out", str(tmp_path / "model")]
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, "train", str(tmp_path / "clicks.csv"), *options], capture_output=True, text=True
-    )
+    data, out = tmp_path / "clicks.csv", tmp_path / "model"
+    pa.csv.write_csv(clicks, data)
+    options = ["--label", "click", "--model", "deepfm", "--set", "dnn_hidden=60000,60000", "--out", str(out)]
+    done = subprocess.run([sys.executable, "-c", LIMITED, "train", str(data), *options], capture_output=True, text=True)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: there is not enough memory: you tried to allocate ")
-    assert not (tmp_path / "model").exists()
+    assert not out.exists()

@@ -6,6 +6,7 @@ The commands parse words and print; everything else is done by the library.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -16,6 +17,10 @@ def main() -> None:
     from fieldwise.cli.memory import memory_message
     from fieldwise.errors import FieldwiseError
 
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal cannot show is no reason to fail; predictions are bytes and do not pass here.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="fieldwise")
     except FieldwiseError as error:

@@ -20,6 +20,7 @@ from fieldwise.cli.model_list import models
 from fieldwise.cli.predicting import predict
 from fieldwise.cli.searching import search
 from fieldwise.cli.training import train
+from fieldwise.cli.words import show
 from fieldwise.errors import SettingsError
 
 app = typer.Typer(
@@ -29,12 +30,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},  # handed down to every command
 )
 
 
 def _show_version(value: bool) -> None:
     if value:
-        typer.echo(f"fieldwise {__version__}")
+        show(f"fieldwise {__version__}")
         raise typer.Exit
 
 

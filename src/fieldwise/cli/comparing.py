@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fieldwise.cli.options import AsJson, Objective, Quiet, out_option, takes_data
-from fieldwise.cli.words import print_json, split_names
+from fieldwise.cli.words import print_json, show, split_names
 from fieldwise.errors import SettingsError, suggest
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def results(
         ]
         header = ("model", "base", "data sets", *(metric.label for metric in metrics))
         if markdown:
-            typer.echo(markdown_table(header, cells))
+            show(markdown_table(header, cells))
         else:
             Section("Average changes of joint models", header, cells).print()
         return
@@ -154,6 +154,6 @@ def results(
         return
     for comparison in comparisons:
         if markdown:
-            typer.echo(comparison.to_markdown())
+            show(comparison.to_markdown())
         else:
             comparison.to_section().print()

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fieldwise.cli.options import out_option
+from fieldwise.cli.words import show
 
 
 def download(
@@ -25,6 +26,6 @@ def download(
 
     named = datasets.load_dataset(dataset, options={"download": True, "directory": to})
     for note in named.notes:
-        typer.echo(note, err=True)
+        show(note, err=True)
     place = f"; use it with FIELDWISE_DATA={to}" if to is not None else ""
-    typer.echo(f"{dataset}: {named.table.num_rows:,} rows, {len(named.schema.fields)} fields{place}")
+    show(f"{dataset}: {named.table.num_rows:,} rows, {len(named.schema.fields)} fields{place}")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from fieldwise.cli.options import AsJson, Data, Model, Names, Quiet
-from fieldwise.cli.words import one_or_list, print_json, split_names
+from fieldwise.cli.words import load_model, one_or_list, print_json, show, split_names
 
 
 def evaluate(
@@ -29,14 +29,13 @@ def evaluate(
 
     Of a table that the model was trained on, and of a built-in data set, only the recorded test rows are used.
     """
-    from fieldwise.api import load
     from fieldwise.encoding.encoded import EncodingReport
     from fieldwise.native.memory import keep_freed_memory
     from fieldwise.reporting import Reporter
 
     reporter = Reporter(enabled=not quiet)
     keep_freed_memory()
-    predictor = load(model)
+    predictor = load_model(model, data, command="evaluate")
     report = EncodingReport()
     started = time.perf_counter()
     with reporter:
@@ -51,4 +50,4 @@ def evaluate(
             {**metrics.to_dict(), "part": metrics.part, "rows_per_s": metrics.rows / seconds, "unseen": report.unseen}
         )
     else:
-        typer.echo(str(metrics))
+        show(str(metrics))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fieldwise.cli.options import AsJson, FieldOption, Label, Names, OverwriteFile, out_option
-from fieldwise.cli.words import one_or_list, parse_fields, print_json, split_names
+from fieldwise.cli.words import as_name, one_or_list, parse_fields, print_json, show, split_names
 from fieldwise.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def inspect(
         raise SchemaError(
             f"name the column with the label (--label COLUMN); the columns are {', '.join(table.column_names)}"
         )
-    inference = infer_schema(table, label=label, fields=parse_fields(field or []))
+    inference = infer_schema(table, label=as_name(label), fields=parse_fields(field or []))
     if as_json:
         print_json(
             {
@@ -63,7 +63,7 @@ def inspect(
         Section(f"{table.num_rows:,} rows", Inference.COLUMNS, inference.rows()).print()
     if out is not None:
         inference.schema.save(out)
-        typer.echo(f"schema written to {out}; edit it and give it back with --schema {out}", err=True)
+        show(f"schema written to {out}; edit it and give it back with --schema {out}", err=True)
 
 
 def _show_model(predictor: Predictor, *, as_json: bool) -> None:
@@ -103,6 +103,6 @@ def _show_model(predictor: Predictor, *, as_json: bool) -> None:
         ],
     ).print()
     if card.history.records:
-        typer.echo(str(card.history))
+        show(str(card.history))
     for note in card.notes:
-        typer.echo(note)
+        show(note)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from fieldwise.cli.words import one_or_list, parse_fields, split_names
+from fieldwise.cli.words import as_name, one_or_list, parse_fields, split_names
 from fieldwise.storage.places import place
 
 if TYPE_CHECKING:
@@ -138,12 +138,16 @@ def _parameter(name: str, kind: Any, *, default: Any = None) -> inspect.Paramete
 def _request(data: Sequence[str] | None, given: dict[str, Any]) -> DataRequest:
     from fieldwise.preparation import DataRequest
 
+    names = {
+        option: None if given[option] is None else as_name(given[option])
+        for option in ("label", "positive", "weight", "group", "time")
+    }
     arguments: DataArguments = {
-        "label": given["label"],
-        "positive": given["positive"],
-        "weight": given["weight"],
-        "group": given["group"],
-        "time": given["time"],
+        "label": names["label"],
+        "positive": names["positive"],
+        "weight": names["weight"],
+        "group": names["group"],
+        "time": names["time"],
         "schema": given["schema"],
         "names": split_names(given["names"]),
         "valid": one_or_list(given["valid"]),

@@ -13,7 +13,7 @@ import pyarrow as pa
 import typer
 
 from fieldwise.cli.options import Data, Model, Names, OverwriteFile, Quiet, out_option
-from fieldwise.cli.words import one_or_list, print_json, split_names
+from fieldwise.cli.words import load_model, one_or_list, print_json, split_names
 from fieldwise.columns.writing import FORMS, Form, TableWriter, form_of
 from fieldwise.errors import DataError, suggest
 from fieldwise.storage.atomic import open_new
@@ -50,7 +50,6 @@ def predict(
 
     Values that training never saw are predicted as unknown ones, counted and reported per field.
     """
-    from fieldwise.api import load
     from fieldwise.encoding.encoded import EncodingReport
     from fieldwise.native.memory import keep_freed_memory
     from fieldwise.reporting import Reporter
@@ -63,7 +62,7 @@ def predict(
         require_new_file(out, overwrite=overwrite, inputs=data)
     reporter = Reporter(enabled=not quiet)
     keep_freed_memory()
-    predictor = load(model)
+    predictor = load_model(model, data, command="predict")
     report = EncodingReport()
     kept = split_names(keep) or []
     rows = 0

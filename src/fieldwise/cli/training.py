@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fieldwise.cli.options import AsJson, Objective, Overwrite, Quiet, Resume, Seed, Set, out_option, takes_data
-from fieldwise.cli.words import print_json
+from fieldwise.cli.words import print_json, show
 from fieldwise.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
@@ -151,8 +151,8 @@ def run(
         print_json(figures(predictor, place))
     else:
         for part, metrics in predictor.card.measured(predictor.objective).items():
-            typer.echo(f"{part:<6} {metrics}")
-        typer.echo(f"saved to {place}")
+            show(f"{part:<6} {metrics}")
+        show(f"saved to {place}")
     if predictor.history.ended == "interrupted":
         reporter.say(f"to go on: fieldwise train --resume {place}")
         sys.exit(130)

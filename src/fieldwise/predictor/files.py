@@ -127,8 +127,24 @@ def require_free(path: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise PredictorFormatError(f"{path} exists already; choose another name, or replace it with --overwrite")
-    if not (path / MANIFEST).is_file():
+    if not is_predictor(path):
         raise PredictorFormatError(f"{path} exists and is no predictor; it is not overwritten")
+
+
+def is_predictor(path: str | Path) -> bool:
+    """Whether a path leads to a directory that was written as a predictor, be it whole or not.
+
+    Args:
+        path: any text; nothing raises.
+
+    Returns:
+        False too where the path cannot be read.
+
+    Example:
+        >>> is_predictor("clicks.csv")
+        False
+    """
+    return os.path.isfile(Path(path) / MANIFEST)  # noqa: PTH113, of which no name makes an error
 
 
 def read_predictor(path: Path) -> tuple[FittedModel, Settings, ModelCard]:

@@ -19,6 +19,7 @@ from typing import TextIO
 
 from fieldwise.reporting.progress import Screen
 from fieldwise.reporting.tables import Section
+from fieldwise.reporting.text import encodable
 
 LOGGER = logging.getLogger("fieldwise")
 
@@ -50,7 +51,7 @@ class ConsoleHandler(logging.Handler):
             if isinstance(record.msg, Section):
                 record.msg.print(stream)
             else:
-                stream.write(self.format(record) + "\n")
+                stream.write(encodable(self.format(record), stream) + "\n")
 
 
 def open_console(stream: TextIO, *, speaks: bool) -> ConsoleHandler:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from fieldwise.reporting.text import encodable
+
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.progress import Progress as Tasks
@@ -92,7 +94,7 @@ class Screen:
         with self._lock:
             if self._tasks is None:
                 self._tasks = _make_tasks(self.stream)
-            task = self._tasks.add_task(what, total=total, completed=done, done_before=done)
+            task = self._tasks.add_task(encodable(what, self.stream), total=total, completed=done, done_before=done)
             self._draw()
         try:
             yield _Bar(self, task, done)

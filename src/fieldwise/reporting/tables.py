@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TextIO
 
+from fieldwise.reporting.text import encodable
+
 _WIDTH = 140
 """Characters where no terminal tells its width, for 80 would fold every cell; also the most that text has."""
 
@@ -55,7 +57,7 @@ class Section(NamedTuple):
         return self.to_html()
 
     def print(self, stream: TextIO | None = None, *, width: int | None = None) -> None:
-        """Print the table; long cells are wrapped.
+        """Print the table; long cells are wrapped, and what the stream's encoding lacks is escaped.
 
         Args:
             stream: standard output by default.
@@ -67,12 +69,16 @@ class Section(NamedTuple):
         from rich.table import Table
 
         stream = stream or sys.stdout
-        title = escape(self.title) or None
+
+        def said(text: str) -> str:
+            return escape(encodable(text, stream))
+
+        title = said(self.title) or None
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_header=any(self.header))
         for name in self.header:
-            table.add_column(escape(name), overflow="fold")
+            table.add_column(said(name), overflow="fold")
         for row in self.rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*map(said, row))
         if width is None and not stream.isatty():
             width = _WIDTH
         Console(file=stream, width=width, force_jupyter=False).print(table)
