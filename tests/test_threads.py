@@ -14,6 +14,8 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
+from fieldwise.threads import processor_quota
+
 FORKED = """
 import multiprocessing, sys
 import numpy as np, torch
@@ -49,8 +51,18 @@ sys.exit(1 if rows == 800 else 3)
 """
 
 
-def python(*words: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+THREADS = """
+import os, sys
+import fieldwise as fw
+fw.set_threads(*map(int, sys.argv[1:]))
+import torch
+print(torch.get_num_threads(), os.environ["OMP_WAIT_POLICY"])
+"""
+
+
+def python(*words: object, timeout: float = 120, **variables: str) -> subprocess.CompletedProcess[str]:
+    ours = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "FIELDWISE_THREADS")
+    environment = {name: value for name, value in os.environ.items() if name not in ours} | variables
     command = [sys.executable, *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment, check=False)
 
@@ -97,3 +109,61 @@ def test_two_hundred_processes_that_have_read_a_file_end_as_they_want(folder: Pa
 def test_a_wrong_label_ends_in_exit_code_1(folder: Path, name: str) -> None:
     result = python("-m", "fieldwise", "inspect", folder / name, "--label", "wrong")
     assert (result.returncode, result.stderr[:53]) == (1, "error: the label column, 'wrong', is not in the table")
+
+
+def test_the_number_of_threads() -> None:
+    assert python("-c", THREADS, 1).stdout == "1 passive\n"
+    asked = python("-c", THREADS, FIELDWISE_THREADS="1", OMP_NUM_THREADS="2", OMP_WAIT_POLICY="active")
+    assert asked.stdout == "1 active\n"
+    assert python("-c", THREADS, OMP_NUM_THREADS="1").stdout == "1 passive\n"
+    assert "FIELDWISE_THREADS: expected a whole number of at least 1, got 'two'" in (
+        python("-c", THREADS, FIELDWISE_THREADS="two").stderr
+    )
+
+
+def test_the_command_line_says_its_number_of_threads(tmp_path: Path) -> None:
+    data = tmp_path / "clicks.csv"
+    data.write_text("click,user\n" + "".join(f"{i % 2},{i % 5}\n" for i in range(100)))
+    words = ("train", data, "--label", "click", "--model", "lr", "--set", "epochs=1")
+    result = python("-m", "fieldwise", "--threads", 1, *words, "--out", tmp_path / "model")
+    assert "training on cpu with 1 thread, " in result.stderr + result.stdout
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, None),
+        ({"proc/self/cgroup": "0::/\n"}, None),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, None),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "150000 100000\n"}, 1.5),
+        (
+            {
+                "proc/self/cgroup": "0::/pod/app\n",
+                "sys/fs/cgroup/pod/app/cpu.max": "max 100000\n",
+                "sys/fs/cgroup/pod/cpu.max": "200000 100000\n",
+            },
+            2.0,
+        ),
+        (
+            {
+                "proc/self/cgroup": "4:memory:/x\n1:cpu,cpuacct:/outside\n0::/\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "300000\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            3.0,
+        ),
+        (
+            {
+                "proc/self/cgroup": "1:cpu:/\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            None,
+        ),
+    ],
+)
+def test_the_quota_of_control_groups(tmp_path: Path, files: dict[str, str], expected: float | None) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert processor_quota(tmp_path) == expected

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fieldwise.layout import FieldLayout, Layout
     from fieldwise.predictor import Predictor
     from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
+    from fieldwise.threads import set_threads
 
 __all__ = [
     "Architecture",
@@ -50,6 +51,7 @@ __all__ = [
     "optim",
     "resume",
     "search",
+    "set_threads",
     "train",
 ]
 
@@ -69,6 +71,7 @@ _HOMES = {
     "load": "fieldwise.api",
     "resume": "fieldwise.api",
     "search": "fieldwise.api",
+    "set_threads": "fieldwise.threads",
     "train": "fieldwise.api",
 }
 

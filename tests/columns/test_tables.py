@@ -180,6 +180,21 @@ def test_a_pipe_is_taken_in_whole(tmp_path: Path) -> None:
         pipe.unlink()
 
 
+def test_a_file_that_is_exchanged_while_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, other = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    for target in (path, other):
+        pa.parquet.write_table(TABLE, target)
+    opened = pa.OSFile
+
+    def exchange_and_open(name: bytes) -> pa.NativeFile:
+        other.replace(path)
+        return opened(name)
+
+    monkeypatch.setattr(pa, "OSFile", exchange_and_open)
+    with pytest.raises(DataError, match=r"a\.parquet: it changed while it was being read"):
+        read_table(path)
+
+
 def test_standard_input_can_be_read_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stdin:
         buffer = io.BytesIO(CSV)

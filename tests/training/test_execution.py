@@ -186,6 +186,8 @@ def test_what_is_said_stands() -> None:
         "training on cpu, bfloat16 products, torch kernels, row_adagrad for the embeddings, "
         "batches of 100 in parts of 30"
     )
+    assert describe(said, threads=1).startswith("training on cpu with 1 thread, bfloat16 products, ")
+    assert describe(said, threads=2).startswith("training on cpu with 2 threads, bfloat16 products, ")
     assert settle(settle(TrainingSettings(), model_of()), model_of()) == settle(TrainingSettings(), model_of())
 
 

@@ -22,6 +22,7 @@ from fieldwise.cli.searching import search
 from fieldwise.cli.training import train
 from fieldwise.cli.words import show
 from fieldwise.errors import SettingsError
+from fieldwise.threads import set_threads
 
 app = typer.Typer(
     name="fieldwise",
@@ -63,7 +64,17 @@ def _root(
             help="A Python module with models of your own, of the current folder or installed. May be given again.",
         ),
     ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="How many threads to compute in; also as the environment variable FIELDWISE_THREADS.",
+            show_default="as many as there are processors for this process",
+        ),
+    ] = None,
 ) -> None:
+    set_threads(threads)  # before torch is loaded
     for module in import_ or []:
         _import(module)
 

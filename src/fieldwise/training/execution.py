@@ -121,15 +121,25 @@ def reuse(settings: TrainingSettings, before: TrainingSettings) -> TrainingSetti
     return settings.model_copy(update=choices)
 
 
-def describe(settings: TrainingSettings) -> str:
+def describe(settings: TrainingSettings, *, threads: int | None = None) -> str:
     """The settled choices in one line.
+
+    Args:
+        settings: without `auto`.
+        threads: that a CPU computes in; None leaves them out.
+
+    Returns:
+        The line.
 
     Example:
         >>> choices = {"device": "cpu", "precision": "float32", "kernels": "torch", "embedding_optimizer": "adam"}
-        >>> describe(TrainingSettings(**choices, batch_size=1024, micro_batch=256))
-        'training on cpu, float32 products, torch kernels, adam for the embeddings, batches of 1024 in parts of 256'
+        >>> describe(TrainingSettings(**choices, batch_size=512, micro_batch=512), threads=2)
+        'training on cpu with 2 threads, float32 products, torch kernels, adam for the embeddings'
     """
-    parts = [settings.device, f"{settings.precision} products", f"{settings.kernels} kernels"]
+    device = settings.device
+    if threads is not None and device.startswith("cpu"):
+        device += f" with {threads} thread{'s' if threads > 1 else ''}"
+    parts = [device, f"{settings.precision} products", f"{settings.kernels} kernels"]
     parts.append(f"{settings.embedding_optimizer} for the embeddings")
     if settings.micro_batch != settings.batch_size:
         parts.append(f"batches of {settings.batch_size} in parts of {settings.micro_batch}")

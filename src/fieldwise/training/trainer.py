@@ -118,7 +118,7 @@ class Trainer:
         """
         if not len(train):
             raise TrainingError("there are no rows to train on")
-        self.reporter.say(describe(self.settings))
+        self.reporter.say(describe(self.settings, threads=torch.get_num_threads()))
         monitors = [*self.objective.monitors]
         self.reporter.say(header(monitors))
         for record in self.state.history.records:
