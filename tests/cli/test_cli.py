@@ -185,6 +185,14 @@ def test_a_place_that_cannot_be_written_is_found_before_any_work(
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
 
+def test_a_demonstration_leaves_what_is_not_its_own(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "clicks.csv").write_text("precious\n")
+    done = run("demo", "--out", tmp_path)
+    assert done.code == 1
+    assert "clicks.csv exists already and is not of a demonstration" in done.err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["precious\n"]
+
+
 @pytest.mark.parametrize("command", ["predict", "inspect"])
 def test_a_directory_is_no_file(run: Any, folder: Path, tmp_path: Path, command: str) -> None:
     place = tmp_path / "d.csv"
