@@ -201,6 +201,12 @@ def test_a_path_in_a_file_is_looked_for_beside_it_first(tmp_path: Path, monkeypa
     shutil.rmtree(tmp_path / "there" / "found")
     path.write_text('[model]\nname = "aim"\narchitecture = "found"\n')
     assert size(config=path) == 5  # not beside the file, so from where the command runs
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    Architecture.everything(layout, functions=["inner"], embedding_dim=7).save("~/found/architecture.json")
+    assert size(model="aim", overrides={"model.architecture": "~/found"}) == 7
+    (tmp_path / "home" / "run.toml").write_text('[model]\nname = "aim"\narchitecture = "~/found"\n')
+    assert size(config="~/run.toml") == 7
     shutil.rmtree(tmp_path / "here" / "found")
     with pytest.raises(SettingsError, match=r"there is no architecture .*there.found"):
         resolve_settings(config=path)

@@ -90,7 +90,9 @@ class Workplace:
         return run("train", *data, *options, "--label", "click", "--out", self.folder / "new", *quick)
 
     def predict(self, content: str | bytes | pa.Table, *options: object, name: str = "clicks.csv") -> Result:
-        return run("predict", self.model, self.write(content, name), "--out", self.folder / "p.csv", *options)
+        return run(
+            "predict", self.model, self.write(content, name), "--out", self.folder / "p.csv", "--overwrite", *options
+        )
 
 
 @pytest.fixture(scope="module")
@@ -483,7 +485,7 @@ def _(place: Workplace) -> Result:
 
 @case("predictions into a directory")
 def _(place: Workplace) -> Result:
-    folder = place.folder / "p.csv"
+    folder = place.folder / "folder.csv"
     folder.mkdir()
     return run("predict", place.model, place.write(place.clicks), "--out", folder)
 

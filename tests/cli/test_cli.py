@@ -185,6 +185,15 @@ def test_a_place_that_cannot_be_written_is_found_before_any_work(
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
 
+@pytest.mark.parametrize("name", ["clicks.csv", "new.csv"])
+def test_a_demonstration_leaves_what_is_not_its_own(run: Any, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("precious\n")
+    done = run("demo", "--out", tmp_path)
+    assert done.code == 1
+    assert f"{name} exists already and is not of a demonstration" in done.err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["precious\n"]
+
+
 @pytest.mark.parametrize("command", ["predict", "inspect"])
 def test_a_directory_is_no_file(run: Any, folder: Path, tmp_path: Path, command: str) -> None:
     place = tmp_path / "d.csv"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,6 +53,8 @@ def demo(
     source: Any = dataset
     if log is not None:
         source = out / "clicks.csv"
+        for path, columns in ((source, log.table.column_names), (out / "new.csv", _new_columns(log.table))):
+            _require_own(path, columns)
         _write(log.table, source)
         reporter.say(f"a click log of {log.table.num_rows:,} rows with planted interactions: {source}")
     elif dataset not in datasets.names():
@@ -95,15 +98,25 @@ def demo(
         print_json({**figures, **limit, "seconds": seconds, "model": str(out / "autoint")})
 
 
+def _new_columns(table: pa.Table) -> list[str]:
+    return [name for name in table.column_names if name != "click"]
+
+
+def _require_own(path: Path, columns: Sequence[str]) -> None:
+    """Refuse to write over anything but the rows of an earlier demonstration, told by their header."""
+    if not os.path.lexists(path):
+        return
+    header = ",".join(f'"{name}"' for name in columns).encode()
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.readline(len(header) + 2).strip() == header:
+                return
+    raise DataError(f"{path} exists already and is not of a demonstration; choose another place with --out")
+
+
 def _write(table: pa.Table, path: Path) -> None:
-    """Write made-up rows, over nothing but those of an earlier demonstration."""
     import pyarrow.csv
 
-    names = ",".join(f'"{name}"' for name in table.column_names).encode()
-    if os.path.lexists(path):
-        with path.open("rb") as file:
-            if file.readline().strip() != names:
-                raise DataError(f"{path} exists already and is not of a demonstration; choose another place with --out")
     with open_new(path) as file:
         pyarrow.csv.write_csv(table, file)
 

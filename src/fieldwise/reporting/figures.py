@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fieldwise.errors import SettingsError
 from fieldwise.storage.atomic import write_bytes
+from fieldwise.storage.places import place
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,7 +79,7 @@ def save_figure(figure: Figure, path: Path, *, kinds: Sequence[Kind] = ("png", "
     """
     import matplotlib as mpl
 
-    written = []
+    path, written = place(path), []
     for kind in kinds:
         picture = io.BytesIO()
         with mpl.rc_context({"svg.hashsalt": "fieldwise"}):  # else ids in an SVG are random
