@@ -11,11 +11,17 @@ from torch.export import Dim
 
 from fieldwise.architecture import Architecture
 from fieldwise.data.batch import Batch
+from fieldwise.errors import ArgumentError
 from fieldwise.layers.interaction_functions import function_names
 from fieldwise.layout import Layout
 from fieldwise.models import CTRModel, build, export_program
 
 MakeBatch = Callable[..., Batch]
+
+
+def test_only_models() -> None:
+    with pytest.raises(ArgumentError, match="takes a CTRModel, got str; a predictor of a network has one as predictor"):
+        export_program("deepfm")  # type: ignore[arg-type]
 
 
 def parts(batch: Batch) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]:

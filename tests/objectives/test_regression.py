@@ -29,8 +29,9 @@ def test_labels_are_numbers(values: list[Any]) -> None:
     ("values", "message"),
     [
         (["1", "high"], "row 2: expected a number, got 'high'"),
-        ([1.0, None], "row 2 is empty; every row needs a finite number"),
+        ([1.0, None], "row 2 is empty; every row needs a number between -1e+100 and 1e+100"),
         ([np.inf, 1.0], "row 1 holds inf"),
+        ([1.0, -3e300], "row 2 holds -3e+300"),
     ],
 )
 def test_bad_labels_are_named(values: list[Any], message: str) -> None:
@@ -59,6 +60,20 @@ def test_outputs_are_deviations_from_the_mean() -> None:
 def test_equal_labels_are_nothing_to_learn_from() -> None:
     with pytest.raises(DataError, match="every row has the label 7; a model needs rows with different labels"):
         Regression.require_variety(np.full(3, 7, np.float32))
+
+
+def test_labels_that_are_large_beside_their_differences_keep_them() -> None:
+    label = Regression.read_label(pa.table({"y": [1.7e9, 1.7e9 + 30, 1.7e9 + 60]}), schema())
+    Regression.require_variety(label)
+    objective = Regression.fit(label)
+    assert objective.target(label) == pytest.approx([-(1.5**0.5), 0, 1.5**0.5])
+    assert objective.prediction(objective.target(label)) == pytest.approx(label, abs=1e-4)
+    logit = torch.zeros(3, requires_grad=True)
+    loss = objective.loss(logit, torch.from_numpy(label), None)
+    loss.backward()
+    assert loss.item() == pytest.approx(1)
+    assert logit.grad is not None
+    assert logit.grad.numpy() == pytest.approx(-objective.target(label) * 2 / 3)
 
 
 def test_strata_are_tenths() -> None:

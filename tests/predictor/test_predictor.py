@@ -10,7 +10,7 @@ import pytest
 
 import fieldwise as fw
 from fieldwise.encoding.encoded import EncodingReport
-from fieldwise.errors import DataError
+from fieldwise.errors import ArgumentError, DataError
 from fieldwise.metrics import evaluate_binary
 
 
@@ -57,6 +57,8 @@ def test_an_evaluation_says_which_rows_it_measured(predictor: fw.Predictor, clic
     assert (everything.part, everything.rows) == ("all", len(clicks))
     assert str(everything).startswith(f"{len(clicks):,} rows, ")
     assert (other.part, other.rows) == ("all", 50)
+    with pytest.raises(ArgumentError, match=r"evaluate\(\) has no rows='tset'; did you mean 'test'\?"):
+        predictor.evaluate(clicks, rows="tset")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("model", ["lr", "lightgbm"])

@@ -243,6 +243,9 @@ def test_nothing_to_resume(tmp_path: Path, csv: Path) -> None:
     with pytest.raises(SettingsError, match="resume needs out"):
         fw.train(csv, label="click", resume=True, progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["clicks.csv"]
+    (tmp_path / "m.unfinished").mkdir()
+    with pytest.raises(TrainingError, match=r"m\.unfinished holds none: it was stopped too early"):
+        fw.resume(tmp_path / "m", progress=False)
 
 
 def test_a_place_that_cannot_be_written(csv: Path) -> None:

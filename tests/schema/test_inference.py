@@ -521,6 +521,7 @@ def test_ignored_columns() -> None:
         ({"fields": {"x": {"kind": "numeric", "column": "prise"}}}, "'prise', is not in the table"),
         ({"ignore": ["usr"]}, r"an ignored column, 'usr', .*did you mean 'user'\?"),
         ({"fields": {"prise": "ignore"}}, r"an ignored column, 'prise'"),
+        ({"fields": ["price"]}, "fields: expected a kind for each column, .* got \\['price'\\]"),
         ({"fields": {"price": "numerical"}}, r"unknown kind 'numerical'; did you mean 'numeric'\?"),
         ({"fields": {"price": {"kind": "numeric", "bins": 3}}}, "field 'price': .*bins"),
         ({"fields": {"click": "categorical"}}, "column 'click' is the label and cannot be a field"),

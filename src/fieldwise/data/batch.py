@@ -30,7 +30,8 @@ class Batch:
         categorical: int64 [B, number of categorical fields].
         numeric: float32 [B, number of numeric fields].
         multi_valued: int64 [B, N] each, N the longest list of the batch (at least 1).
-        label, weight: float32 [B].
+        label: as the objective reads it, float32 or float64 [B].
+        weight: float32 [B].
 
     Example:
         >>> batch = Batch(torch.tensor([[2], [5], [3]]), torch.tensor([[0.5], [-1.0], [float("nan")]]))

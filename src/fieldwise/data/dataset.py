@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,8 @@ class Dataset:
         group: of each row, a negative number where it has none; None without groups.
 
     Shape:
-        label, weight: float32 [N].
+        label: as the objective reads it, float32 or float64 [N].
+        weight: float32 [N].
         group: int32 [N].
 
     Example:
@@ -45,7 +47,7 @@ class Dataset:
 
     layout: Layout
     rows: EncodedRows
-    label: npt.NDArray[np.float32] | None = None
+    label: npt.NDArray[np.floating[Any]] | None = None
     weight: npt.NDArray[np.float32] | None = None
     group: npt.NDArray[np.int32] | None = None
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from fieldwise.data.batch import Batch
+from fieldwise.errors import ArgumentError
 from fieldwise.layout import OOV, Layout
 from fieldwise.models.base import CTRModel
 
@@ -43,6 +44,9 @@ def export_program(model: CTRModel) -> ExportedProgram:
         A program of the three parts of a `Batch`: `categorical`, `numeric` and the tuple `multi_valued`. A model
         without fields of a kind reads nothing of that part. `torch.export.save` keeps the program.
 
+    Raises:
+        ArgumentError: it is no such model.
+
     Shape:
         int64 [B, fields], float32 [B, fields] and a tuple of int64 [B, K] -> float32 [B].
 
@@ -54,6 +58,11 @@ def export_program(model: CTRModel) -> ExportedProgram:
         >>> program(torch.tensor([[3], [2]]), torch.tensor([[0.5], [1.0]]), ()).shape
         torch.Size([2])
     """
+    if not isinstance(model, CTRModel):
+        raise ArgumentError(
+            f"export_program() takes a CTRModel, got {type(model).__name__}; a predictor of a network has one as "
+            "predictor.model.model, and boosted trees cannot be exported"
+        )
     was_training = model.training
     model.eval()
     try:

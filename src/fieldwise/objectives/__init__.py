@@ -52,5 +52,5 @@ def objective_class(name: str) -> type[Objective]:
         'Regression'
     """
     if name not in OBJECTIVES:
-        raise SettingsError(f"unknown objective '{name}'; {suggest(name, OBJECTIVES)}")
+        raise SettingsError(f"unknown objective '{name}'; {suggest(str(name), OBJECTIVES)}")
     return OBJECTIVES[name]

@@ -18,7 +18,7 @@ from fieldwise.schema import Schema
 Direction = Literal["min", "max"]
 """Whether less or more of a metric is better."""
 
-Labels = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.floating[Any]]
 Floats = npt.NDArray[np.float64]
 
 
@@ -57,7 +57,7 @@ class Objective(BaseModel, ABC):
             schema: names that column.
 
         Returns:
-            float32 [N].
+            float32 or float64 [N], whatever holds every digit that counts.
 
         Raises:
             DataError: the column is missing, or a row has no label of this kind; the message names the row.
@@ -76,7 +76,8 @@ class Objective(BaseModel, ABC):
             The objective.
 
         Shape:
-            label, weight: float32 [N].
+            label: as `read_label` gives it, [N].
+            weight: float32 [N].
         """
 
     @staticmethod
@@ -85,7 +86,7 @@ class Objective(BaseModel, ABC):
         """Refuse labels of which there is nothing to learn.
 
         Args:
-            label: of all rows, float32 [N].
+            label: of all rows, [N].
 
         Raises:
             DataError: they are all the same.
@@ -104,15 +105,24 @@ class Objective(BaseModel, ABC):
             A scalar with a gradient.
 
         Shape:
-            logit, label, weight: float32 [B].
+            logit, weight: float32 [B].
+            label: as `read_label` gives it, [B].
         """
 
+    def target(self, label: Labels) -> npt.NDArray[np.float32]:
+        """What a model's outputs are to come to, where a library of its own learns them: float32 [N].
+
+        Args:
+            label: as `read_label` gives it, [N].
+        """
+        return label.astype(np.float32, copy=False)
+
     @abstractmethod
-    def prediction(self, logit: npt.NDArray[np.float32]) -> Floats:
+    def prediction(self, logit: Labels) -> Floats:
         """What a user sees for each of a model's outputs.
 
         Args:
-            logit: the outputs, float32 [N].
+            logit: the outputs, float32 or float64 [N].
 
         Returns:
             float64 [N].
@@ -146,7 +156,7 @@ class Objective(BaseModel, ABC):
         """The stratum of each row for a stratified split, of which every part gets its share.
 
         Args:
-            label: of all rows, float32 [N].
+            label: of all rows, [N].
 
         Returns:
             int64 [N].

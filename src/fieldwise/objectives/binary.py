@@ -72,7 +72,8 @@ class Binary(Objective):
                     row = int(np.argmax(tokens.codes == code)) + 1
                     raise DataError(
                         f"label column '{name}': row {row} holds {value!r:.60}; expected 0 or 1 (or true, false). "
-                        "For other labels say which value is the click: --positive VALUE"
+                        "For other labels say which value is the click: --positive VALUE; for numbers to predict: "
+                        "--objective regression"
                     )
             clicks = [_CLICK[value] for value in values]
         else:
@@ -104,7 +105,7 @@ class Binary(Objective):
         )
         return losses if weight is None else losses / weight.sum().clamp_min(torch.finfo(torch.float32).tiny)
 
-    def prediction(self, logit: npt.NDArray[np.float32]) -> Floats:
+    def prediction(self, logit: Labels) -> Floats:
         """The logistic function in float64, where float32 would round probabilities near 1 to 1."""
         x = logit.astype(np.float64)
         small = np.exp(-np.abs(x))  # never overflows

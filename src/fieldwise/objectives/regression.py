@@ -19,6 +19,8 @@ from fieldwise.objectives.base import Direction, Floats, Labels, Objective, weig
 from fieldwise.schema import Schema
 
 _STRATA = 10
+_LARGEST_LABEL = 1e100
+"""Sums of squares of smaller ones are finite, whatever the number of rows."""
 _SPREAD_THAT_SUMS_TELL = 1e-12
 
 
@@ -58,10 +60,10 @@ class Regression(Objective):
             schema: names that column.
 
         Returns:
-            float32 [N].
+            float64 [N]: float32 would round times, amounts and ids that are large beside their differences.
 
         Raises:
-            DataError: the column is missing, or a cell is empty, text, or an infinite number.
+            DataError: the column is missing, or a cell is empty, text, or no number between -1e100 and 1e100.
             SchemaError: the schema names a value that is a click.
         """
         name = schema.label
@@ -76,13 +78,13 @@ class Regression(Objective):
             if str(error).startswith("the label column"):
                 raise
             raise DataError(f"label column '{name}': {error}") from error
-        label = numbers.astype(np.float32)
-        bad = ~np.isfinite(label)
+        bad = ~(np.abs(numbers) <= _LARGEST_LABEL)
         if bad.any():
             row = int(np.argmax(bad))
             what = "is empty" if np.isnan(numbers[row]) else f"holds {numbers[row]:g}"
-            raise DataError(f"label column '{name}': row {row + 1} {what}; every row needs a finite number")
-        return label
+            wanted = f"number between {-_LARGEST_LABEL:g} and {_LARGEST_LABEL:g}"
+            raise DataError(f"label column '{name}': row {row + 1} {what}; every row needs a {wanted}")
+        return np.array(numbers)  # a table is not writable, and tensors must be
 
     @classmethod
     def fit(cls, label: Labels, weight: Labels | None = None) -> Self:
@@ -102,9 +104,14 @@ class Regression(Objective):
 
     def loss(self, logit: Tensor, label: Tensor, weight: Tensor | None) -> Tensor:
         """Mean squared error, in squared deviations."""
-        return weighted_mean((logit - (label - self.mean) / self.deviation) ** 2, weight)
+        target = (label - self.mean) / self.deviation  # as exact as the label is, and only then rounded
+        return weighted_mean((logit - target.to(logit.dtype)) ** 2, weight)
 
-    def prediction(self, logit: npt.NDArray[np.float32]) -> Floats:
+    def target(self, label: Labels) -> npt.NDArray[np.float32]:
+        """Deviations of the training labels from their mean."""
+        return ((label - self.mean) / self.deviation).astype(np.float32)
+
+    def prediction(self, logit: Labels) -> Floats:
         """Outputs in the unit of the labels."""
         return self.mean + self.deviation * logit.astype(np.float64)
 

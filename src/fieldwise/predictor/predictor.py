@@ -30,7 +30,7 @@ from fieldwise.columns.dates import time_keys
 from fieldwise.columns.tables import Source, iter_tables, read_table
 from fieldwise.data.splits import split_rows
 from fieldwise.encoding.encoded import EncodingReport
-from fieldwise.errors import DataError
+from fieldwise.errors import ArgumentError, DataError, suggest
 from fieldwise.metrics import Metrics
 from fieldwise.objectives import Objective
 from fieldwise.predictor.files import read_predictor, write_predictor
@@ -182,9 +182,12 @@ class Predictor:
 
         Raises:
             DataError: as `predict` does, and where the label is missing or not as the objective needs it.
+            ArgumentError: `rows` is neither.
         """
         from fieldwise import datasets
 
+        if rows not in ("test", "all"):
+            raise ArgumentError(f"evaluate() has no rows={rows!r}; {suggest(str(rows), ('test', 'all'))}")
         reporter = reporter or Reporter(enabled=False)
         own_split = None
         if datasets.is_built_in(source):
@@ -239,7 +242,7 @@ class Predictor:
         return cls(*read_predictor(expanded(path)))
 
     def _recorded_test_rows(
-        self, table: pa.Table, label: npt.NDArray[np.float32], test: npt.NDArray[np.int64] | None
+        self, table: pa.Table, label: npt.NDArray[np.floating[Any]], test: npt.NDArray[np.int64] | None
     ) -> npt.NDArray[np.int64] | None:
         """The test rows of the table that the predictor was trained on; None where this is another table.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -72,18 +73,18 @@ class ColumnRecord(_Record):
     reason: str
 
 
-def fingerprint(columns: Sequence[str], label: npt.NDArray[np.float32]) -> str:
+def fingerprint(columns: Sequence[str], label: npt.NDArray[np.floating[Any]]) -> str:
     """A short mark of a table, from its column names and the order of its labels.
 
     Args:
         columns: the names.
-        label: of each row, float32 [N].
+        label: of each row, [N].
 
     Returns:
         16 hexadecimal digits.
     """
     digest = hashlib.sha256("\0".join(columns).encode())
-    bits = np.packbits(label > 0) if np.isin(label, (0.0, 1.0)).all() else label.astype("<f4")
+    bits = np.packbits(label > 0) if np.isin(label, (0.0, 1.0)).all() else label.astype(label.dtype.newbyteorder("<"))
     digest.update(bits.tobytes() + str(len(label)).encode())
     return digest.hexdigest()[:16]
 

@@ -124,9 +124,7 @@ class RunDirectory:
         require_writable(self.path, directory=True)
         existed = self._record.exists()
         if resume and not existed:
-            raise TrainingError(
-                f"there is no unfinished run beside {self.model} ({self.path} is missing); train without --resume"
-            )
+            raise TrainingError(f"{self._nothing_to_resume()}; train without --resume")
         if existed and not resume and not overwrite and not lock.is_held(self.path):
             raise TrainingError(
                 f"an unfinished run lies in {self.path}: go on with it (fieldwise train --resume {self.model}), "
@@ -183,13 +181,17 @@ class RunDirectory:
         try:
             return RunRecord.model_validate_json(self._record.read_bytes())
         except FileNotFoundError:
-            raise TrainingError(f"there is no unfinished run beside {self.model} ({self.path} is missing)") from None
+            raise TrainingError(self._nothing_to_resume()) from None
         except (OSError, ValidationError, FieldwiseError) as error:
             raise TrainingError(f"{self._record} cannot be read: {describe_any(error, RunRecord)}") from error
 
     def remove(self) -> None:
         """Remove the directory: the run is done."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def _nothing_to_resume(self) -> str:
+        why = "holds none: it was stopped too early" if self.path.exists() else "is missing"
+        return f"there is no unfinished run beside {self.model} ({self.path} {why})"
 
     def _clear(self) -> None:
         self.checkpoint.unlink(missing_ok=True)

@@ -244,6 +244,10 @@ def _given_fields(
 ) -> dict[str, dict[str, FieldSpec]]:
     """The given fields by the column that they read; names given as "ignore" are added to `dropped`."""
     given: dict[str, dict[str, FieldSpec]] = {}
+    if not isinstance(fields, Mapping):
+        raise SchemaError(
+            f"fields: expected a kind for each column, such as {{'user': 'categorical'}}, got {fields!r:.60}"
+        )
     for name, spec in fields.items():
         if isinstance(spec, str) and spec.strip().lower() in IGNORE:
             dropped.add(name)

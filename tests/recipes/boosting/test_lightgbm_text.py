@@ -56,6 +56,13 @@ def test_thresholds_listed_tokens_and_leaves_are_counted() -> None:
     assert count_numbers(TEXT) == 1 + 3 + 3
 
 
+def test_a_split_of_the_missing_from_all_others() -> None:
+    assert "threshold=0 inf\n" in read(TEXT.replace("threshold=0 0.5", "threshold=0 inf"))
+    for wrong in (TEXT.replace("threshold=0 0.5", "threshold=inf 0.5"), TEXT.replace("1e-3", "inf")):
+        with pytest.raises(PredictorFormatError):
+            read(wrong)
+
+
 def test_the_same_trees_come_out_and_nothing_of_the_training() -> None:
     text = read(TEXT)
     assert count_numbers(text) == count_numbers(TEXT)

@@ -115,6 +115,19 @@ def test_loaded_trees_predict_as_before_to_the_last_bit(
 
 
 @both
+def test_trees_that_part_the_missing_from_all_others(name: str) -> None:
+    rng = np.random.default_rng(0)
+    click = rng.integers(0, 2, 600)
+    price = np.where(click & (rng.random(600) < 0.8), np.nan, rng.random(600) - 0.5)
+    log = pa.table({"click": click, "price": pa.array(price, from_pandas=True)})
+    schema = Schema.model_validate({"fields": {"price": "numeric"}, "label": "click"})
+    model = boosting.fit(name, log.slice(0, 400), log.slice(400), schema, objective=Binary(), settings=FEW, threads=1)
+    if name == "lightgbm":
+        assert b"inf" in next(line for line in model.state()[2].splitlines() if line.startswith(b"threshold="))
+    np.testing.assert_array_equal(load(model, schema=schema).predict(log), model.predict(log))
+
+
+@both
 def test_loaded_trees_say_what_they_are(name: str, trained: Callable[..., FittedTrees]) -> None:
     model = trained(name)
     again = load(model)

@@ -29,12 +29,11 @@ class CatBoostTrees(LibraryTrees):
 
     Args:
         model: the library's.
-        loss: what it was trained for.
         names: the tokens of each categorical column.
     """
 
-    def __init__(self, model: Any, loss: Loss, names: Names) -> None:
-        self._model, self._loss, self._names = model, loss, names
+    def __init__(self, model: Any, names: Names) -> None:
+        self._model, self._names = model, names
         leaves = [int(count) for count in model.get_tree_leaf_counts()]
         self.rounds = len(leaves)
         # A tree of depth n asks n questions, the same ones on every path, and has 2^n leaves.
@@ -93,7 +92,7 @@ class CatBoostTrees(LibraryTrees):
             )
         except catboost.CatBoostError as error:
             raise TrainingError(f"catboost gave up: {str(error).splitlines()[0]}") from error
-        return cls(model, loss, names)
+        return cls(model, names)
 
     @classmethod
     def from_bytes(cls, content: bytes, loss: Loss, tokens: list[pa.StringArray], *, num_columns: int) -> CatBoostTrees:
@@ -116,7 +115,7 @@ class CatBoostTrees(LibraryTrees):
         # The library believes what a file says, out of bounds too, so only what was checked gets there.
         check(content, loss=loss.catboost, num_categorical=len(tokens), num_columns=num_columns)
         try:
-            trees = cls(catboost.CatBoost().load_model(blob=content), loss, _names(tokens))
+            trees = cls(catboost.CatBoost().load_model(blob=content), _names(tokens))
             # A prediction tells what the library itself does not find to fit.
             trees.predict(missing_row(len(tokens), num_columns - len(tokens)), threads=1)
             return trees
@@ -125,11 +124,10 @@ class CatBoostTrees(LibraryTrees):
             raise PredictorFormatError(f"CatBoost cannot read the trees: {str(error)[:200]}") from error
 
     def predict(self, rows: RawRows, *, threads: int) -> Floats:
-        """The objective's prediction for each of N >= 1 rows: float64 [N]."""
+        """The sum of the trees for each of N >= 1 rows: float64 [N]."""
         pool = _pool(imported("catboost"), rows, self._names, threads)
-        predicted = self._model.predict(pool, prediction_type=self._loss.catboost_prediction, thread_count=threads)
-        # Of probabilities there are two columns, that of the label 1 being the last.
-        return np.asarray(predicted[:, 1] if predicted.ndim == 2 else predicted, dtype=np.float64)
+        predicted = self._model.predict(pool, prediction_type="RawFormulaVal", thread_count=threads)
+        return np.asarray(predicted, dtype=np.float64)
 
     def to_bytes(self) -> bytes:
         """The .cbm file."""
@@ -146,7 +144,7 @@ def _names(tokens: list[pa.StringArray]) -> Names:
 def _pool(catboost: Any, rows: RawRows, names: Names, threads: int, labelled: LabelledRows | None = None) -> Any:
     return catboost.Pool(
         _frame(rows, names),
-        None if labelled is None else labelled.label,
+        None if labelled is None else labelled.target,
         weight=None if labelled is None else labelled.weight,
         cat_features=list(range(len(names))),
         thread_count=threads,

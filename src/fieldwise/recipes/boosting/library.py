@@ -22,15 +22,15 @@ class LabelledRows:
 
     Attributes:
         rows: as trees take them.
-        label: what the objective reads.
+        target: what the trees' sums are to come to, by the objective.
         weight: None where all rows count alike.
 
     Shape:
-        label, weight: float32 [N].
+        target, weight: float32 [N].
     """
 
     rows: RawRows
-    label: npt.NDArray[np.float32]
+    target: npt.NDArray[np.float32]
     weight: npt.NDArray[np.float32] | None
 
 
@@ -48,7 +48,7 @@ class LibraryTrees(ABC):
 
     @abstractmethod
     def predict(self, rows: RawRows, *, threads: int) -> Floats:
-        """The objective's prediction for each row.
+        """The trees' sum for each row, of which the objective makes its prediction.
 
         Args:
             rows: N >= 1 of them.

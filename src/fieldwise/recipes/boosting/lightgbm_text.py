@@ -22,6 +22,8 @@ from fieldwise.errors import PredictorFormatError
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+_INFINITE = ("inf", "-inf")
+_THRESHOLD = re.compile(rf"{_NUMBER.pattern}|-?inf")
 _LARGEST_LEAVES = 2**20
 
 _HEADER = (
@@ -148,8 +150,9 @@ def _tree(i: int, block: str, num_columns: int) -> str:
     left, right = (whole(key, splits, lambda n: -leaves <= n < splits) for key in ("left_child", "right_child"))
     _require_tree(where, left, right, leaves)
     for key, count in (("leaf_value", leaves), ("threshold", splits), ("shrinkage", 1)):
-        words = _words(entries.get(key, "1"), where, key, count, _NUMBER)
-        if not all(math.isfinite(float(word)) for word in words):
+        # A threshold of infinity parts all numbers from the missing ones.
+        words = _words(entries.get(key, "1"), where, key, count, _THRESHOLD if key == "threshold" else _NUMBER)
+        if not all(math.isfinite(float(word)) for word in words if word not in _INFINITE):
             raise PredictorFormatError(f"{where}: '{key}' holds a number that is not finite")
     listing = [word for word, kind in zip(entries["threshold"].split(), kinds, strict=True) if kind & 1]
     if len(listing) != sets or not all(_WHOLE.fullmatch(word) and 0 <= int(word) < sets for word in listing):

@@ -74,7 +74,7 @@ class LightGBMTrees(LibraryTrees):
         def dataset(part: LabelledRows, reference: Any = None) -> Any:
             return lightgbm.Dataset(
                 _matrix(part.rows),
-                part.label,
+                part.target,
                 weight=part.weight,
                 reference=reference,
                 categorical_feature=list(range(part.rows.categorical.shape[1])),
@@ -124,8 +124,8 @@ class LightGBMTrees(LibraryTrees):
             raise PredictorFormatError(f"LightGBM cannot read the trees: {str(error)[:200]}") from error
 
     def predict(self, rows: RawRows, *, threads: int) -> Floats:
-        """The objective's prediction for each of N >= 1 rows: float64 [N]."""
-        return np.asarray(self._booster.predict(_matrix(rows), num_threads=threads), dtype=np.float64)
+        """The sum of the trees for each of N >= 1 rows: float64 [N]."""
+        return np.asarray(self._booster.predict(_matrix(rows), raw_score=True, num_threads=threads), dtype=np.float64)
 
     def to_bytes(self) -> bytes:
         """The model text."""

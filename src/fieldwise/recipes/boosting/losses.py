@@ -18,19 +18,17 @@ class Loss:
         lightgbm_metric: its `metric`.
         lightgbm_line: how its model files write the objective.
         catboost: CatBoost's `loss_function`, by which it also stops.
-        catboost_prediction: its `prediction_type`.
     """
 
     lightgbm: str
     lightgbm_metric: str
     lightgbm_line: str
     catboost: str
-    catboost_prediction: str
 
 
 LOSSES: Mapping[str, Loss] = {
-    "binary": Loss("binary", "binary_logloss", "binary sigmoid:1", "Logloss", "Probability"),
-    "regression": Loss("regression", "rmse", "regression", "RMSE", "RawFormulaVal"),
+    "binary": Loss("binary", "binary_logloss", "binary sigmoid:1", "Logloss"),
+    "regression": Loss("regression", "rmse", "regression", "RMSE"),
 }
 """By the objective's name."""
 

@@ -114,7 +114,8 @@ class FittedTrees(FittedModel):
         predictions = np.empty(len(rows))
         for start in range(0, len(rows), _PREDICTED_ROWS):
             piece = rows.slice(start, start + _PREDICTED_ROWS)
-            predictions[start : start + len(piece)] = self.trees.predict(piece, threads=threads)
+            sums = self.trees.predict(piece, threads=threads)
+            predictions[start : start + len(piece)] = self.objective.prediction(sums)
             if progress is not None:
                 progress.update(len(piece))
         return predictions
@@ -278,17 +279,17 @@ def fit(
     loss = loss_of(objective, name)
     imported(name)
     columns = RawColumns.fit(train, schema)
-    learned, watched = (
-        LabelledRows(columns.rows(table), objective.read_label(table, schema), read_weight(table, schema))
-        for table in (train, valid)
-    )
-    label = learned.label
+    label = objective.read_label(train, schema)
     if not len(label):
         raise DataError("there are no training rows")
     try:
         objective.require_variety(label)
     except DataError as error:
         raise DataError(f"training rows: {error}") from error
+    learned, watched = (
+        LabelledRows(columns.rows(table), objective.target(labels), read_weight(table, schema))
+        for table, labels in ((train, label), (valid, objective.read_label(valid, schema)))
+    )
     seed %= 2**31  # beyond it LightGBM reads another number
     used = threads or torch.get_num_threads()
     trees: LibraryTrees
