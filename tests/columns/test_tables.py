@@ -261,5 +261,5 @@ def test_lists_of_mixed_types_are_lists_of_tokens() -> None:
     assert table.to_pydict() == {"tags": [["1", "2"], None, ["true", None, "2"], ["7"]]}
     with pytest.raises(DataError, match="column 'tags': expected one text, number, boolean or date, got list"):
         read_table([{"tags": ["1", [2]]}])
-    with pytest.raises(DataError, match="column 'tags': expected one text, number, boolean or date, got list"):
+    with pytest.raises(DataError, match="column 'tags': row 1 holds a list and others do not; give a list, or None"):
         read_table([{"tags": ["1", 2]}, {"tags": 3}])

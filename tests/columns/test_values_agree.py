@@ -277,11 +277,11 @@ def test_what_frames_put_into_gaps_is_missing(gap: Any) -> None:
         ({"x": 1}, "a single row is given as a list of one dict"),
         ({1: [1]}, "column names must be text, got 1"),
         ({"x": [1], "y": [1, 2]}, "cannot be read as a table"),
-        ({"x": [{1, 2}, "a"]}, "column 'x': expected one text, number, boolean or date, got set"),
+        ({"x": [{1, 2}, "a"]}, "column 'x': row 1 holds a list and others do not"),
         ({"x": ["\ud800"]}, "column 'x': "),
         ([{"x": 1}, {"z": 1}], "row 2 has no 'x'; give None for a missing value"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns are called 'a'"),
-        (pd.DataFrame({"x": [[1], "a"]}), "column 'x': expected one text"),
+        (pd.DataFrame({"x": [[1], "a"]}), "column 'x': row 1 holds a list and others do not"),
         (np.arange(2), "cannot read rows from a ndarray; expected a path"),
     ],
 )

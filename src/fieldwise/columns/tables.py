@@ -210,6 +210,9 @@ def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
         if all(isinstance(value, _LISTS) or is_missing(value) for value in values):
             lists = [None if is_missing(value) else [token(element) for element in value] for value in values]
             return pa.array(lists, pa.list_(pa.string()))
+        row = next((i for i, value in enumerate(values, start=1) if isinstance(value, _LISTS)), None)
+        if row is not None:
+            raise DataError(f"row {row} holds a list and others do not; give a list, or None, in every row")
         return pa.array([token(value) for value in values], pa.string())
     except (DataError, *_NOT_A_TABLE) as error:
         raise DataError(f"column '{name}': {error}") from error
