@@ -242,7 +242,11 @@ if os.geteuid() == 0:
     os.chdir(folder)  # where nobody may not come through the folders above
     folder = Path(".")
     os.setuid(65534)  # root may write everywhere
-for write in (lambda: atomic.write_text(folder / "a", ""), lambda: atomic.make_folder(folder / "b")):
+for write in (
+    lambda: atomic.write_text(folder / "a", ""),
+    lambda: atomic.make_folder(folder / "b"),
+    lambda: atomic.require_writable(folder / "c"),
+):
     try:
         write()
     except StorageError as error:
@@ -258,7 +262,7 @@ def test_a_folder_that_may_not_be_written_to(tmp_path: Path) -> None:
     finally:
         tmp_path.chmod(0o755)
     lines = done.stdout.splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
     for line in lines:
         assert line.startswith(f"{errno.EACCES} cannot write ")
         assert "Permission denied" in line
