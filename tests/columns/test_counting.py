@@ -108,7 +108,7 @@ def test_with_labels_lists_are_counted_whole() -> None:
     [
         ([3, None, -1], (-1, 3)),
         ([2.5, NAN], (2.5, 2.5)),
-        (pa.array([1.0, 2.0], pa.float16()), (1.0, 2.0)),
+        (pa.array(np.array([1, 2], np.float16)), (1.0, 2.0)),
         ([JANUARY, datetime.date(2026, 2, 1)], (JANUARY, datetime.date(2026, 2, 1))),
         ([[3, 1], [2]], (1, 3)),
         ([datetime.timedelta(1)], None),

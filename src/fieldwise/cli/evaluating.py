@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -15,10 +15,11 @@ def evaluate(
     model: Model,
     data: Data,
     rows: Annotated[
-        Literal["test", "all"],
+        str,
         typer.Option(
+            metavar="[test|all]",
             help="Of a table that the model was trained on: its recorded test rows, or all rows. Of any other table "
-            "all rows are measured."
+            "all rows are measured.",
         ),
     ] = "test",
     names: Names = None,
@@ -40,7 +41,11 @@ def evaluate(
     started = time.perf_counter()
     with reporter:
         metrics = predictor.evaluate(
-            one_or_list(data), rows=rows, names=split_names(names), report=report, reporter=reporter
+            one_or_list(data),
+            rows=cast(Literal["test", "all"], rows),
+            names=split_names(names),
+            report=report,
+            reporter=reporter,
         )
     seconds = time.perf_counter() - started
     for line in report.lines():
