@@ -326,7 +326,8 @@ def _encode(column: pa.ChunkedArray) -> pa.DictionaryArray | None:
             return pa.array([], column.type).dictionary_encode()
         return pc.dictionary_encode(column).unify_dictionaries().combine_chunks()
     except pa.ArrowNotImplementedError:
-        return None
+        # Older versions of Arrow number no half floats.
+        return _encode(column.cast(pa.float32())) if pa.types.is_float16(column.type) else None
 
 
 def _codes(encoded: pa.DictionaryArray, *, missing: int) -> npt.NDArray[np.int32]:
