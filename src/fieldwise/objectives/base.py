@@ -118,7 +118,7 @@ class Objective(BaseModel, ABC):
         return label.astype(np.float32, copy=False)
 
     @abstractmethod
-    def prediction(self, logit: Labels) -> Floats:
+    def prediction(self, logit: npt.NDArray[np.floating[Any]]) -> Floats:
         """What a user sees for each of a model's outputs.
 
         Args:

@@ -105,7 +105,7 @@ class Binary(Objective):
         )
         return losses if weight is None else losses / weight.sum().clamp_min(torch.finfo(torch.float32).tiny)
 
-    def prediction(self, logit: Labels) -> Floats:
+    def prediction(self, logit: npt.NDArray[np.floating[Any]]) -> Floats:
         """The logistic function in float64, where float32 would round probabilities near 1 to 1."""
         x = logit.astype(np.float64)
         small = np.exp(-np.abs(x))  # never overflows

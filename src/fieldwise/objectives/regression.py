@@ -111,7 +111,7 @@ class Regression(Objective):
         """Deviations of the training labels from their mean."""
         return ((label - self.mean) / self.deviation).astype(np.float32)
 
-    def prediction(self, logit: Labels) -> Floats:
+    def prediction(self, logit: npt.NDArray[np.floating[Any]]) -> Floats:
         """Outputs in the unit of the labels."""
         return self.mean + self.deviation * logit.astype(np.float64)
 
