@@ -123,11 +123,11 @@ def test_a_number_beyond_float32_is_missing_and_reported() -> None:
 
 def test_infinities_have_lines_of_their_own() -> None:
     report = EncodingReport(rows=2, unseen={"a": 1}, infinite={"x": 1, "z": 1200})
-    assert report.infinite_lines() == [
+    assert report.reading_lines() == [
         "x: 1 infinite values taken as missing",
         "z: 1,200 infinite values taken as missing",
     ]
-    assert report.lines()[1:] == report.infinite_lines()
+    assert report.lines()[1:] == report.reading_lines()
 
 
 def test_min_count_of_a_field_wins_over_the_setting() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,10 @@ import pytest
 
 from fieldwise.columns.counting import profile_column
 from fieldwise.schema.patterns import (
+    elements,
     find_separator,
     heavy_tail,
+    is_vector,
     shape_of_quantity,
     tally,
 )
@@ -237,9 +240,38 @@ def test_the_separator_is_in_a_tenth_of_the_rows() -> None:
     assert separator_of(lists + ["a"] * 37) is None
 
 
-@pytest.mark.parametrize(("parts", "expected"), [(1_000, "|"), (1_001, None)])
-def test_the_vocabulary_is_small(parts: int, expected: str | None) -> None:
-    assert separator_of([f"{i}|{(i + 1) % parts}|{(i + 2) % parts}" for i in range(parts)]) == expected
+@pytest.mark.parametrize(("words", "expected"), [(1_000, "|"), (1_001, None)])
+def test_parts_that_stay_in_their_places_are_of_a_small_vocabulary(words: int, expected: str | None) -> None:
+    half = words - words // 2
+    texts = [f"left{i % half}x|right{(i * 7 + i // half) % (words // 2)}x" for i in range(2_000)]
+    assert separator_of(texts) == expected
+
+
+@pytest.mark.parametrize("separator", ["|", ";", ",", "^", "\x02", " "])
+@pytest.mark.parametrize("items", [5_000, 10**7])
+def test_histories_of_any_vocabulary_are_lists(separator: str, items: int) -> None:
+    rng = draw()
+    assert separator_of(
+        [separator.join(map(str, rng.integers(0, items, rng.integers(1, 9)))) for _ in range(3_000)]
+    ) == (separator)
+    fixed = separator_of([separator.join(map(str, rng.integers(0, 5_000, 5))) for _ in range(3_000)])
+    assert fixed == separator
+
+
+@pytest.mark.parametrize("write", [str, json.dumps, lambda tags: str(np.array(tags))])
+def test_lists_in_brackets_are_lists(write: Callable[[list[str]], str]) -> None:
+    assert separator_of([write(text.split("|")) for text in tag_lists("|")]) == "[]"
+
+
+@pytest.mark.parametrize(
+    "write", [str, lambda vector: "|".join(map(str, vector)), lambda vector: " ".join(map(str, vector))]
+)
+def test_vectors_are_told_from_lists(write: Callable[[list[float]], str]) -> None:
+    texts = [write(vector) for vector in draw().random((500, 3)).round(3).tolist()]
+    column = tally(profile_column(pa.array(texts)))
+    assert column is not None
+    separator = find_separator(column) or "|"
+    assert is_vector(elements(column, separator)) or separator_of(texts) is None
 
 
 def test_parts_come_back_in_other_values() -> None:

@@ -230,7 +230,10 @@ def test_save_and_load_keep_text_beyond_ascii(tmp_path: Path) -> None:
             r"unknown entry 'wieght'; did you mean 'weight'\?",
         ),
         ('{"fields": {"a": "numerc"}, "label": "y"}', r"field 'a': unknown kind 'numerc'; did you mean 'numeric'\?"),
-        ('{"fields": {"a": "xyz"}, "label": "y"}', "unknown kind 'xyz'; known: categorical, multi_valued, numeric"),
+        (
+            '{"fields": {"a": "xyz"}, "label": "y"}',
+            "unknown kind 'xyz'; known: calendar, categorical, multi_valued, numeric",
+        ),
         (
             '{"fields": {"a": {"kind": "numeric", "bucket": 3}}, "label": "y"}',
             r"unknown entry 'fields\.a\.bucket'; did you mean 'buckets'\?",

@@ -84,6 +84,11 @@ class ColumnProfile:
         return is_list(self.kind)
 
     @property
+    def is_date(self) -> bool:
+        """Whether the values are dates by their type, with or without a time of day."""
+        return bool(pa.types.is_date(self.values.type) or pa.types.is_timestamp(self.values.type))
+
+    @property
     def value_type(self) -> pa.DataType:
         """The type of the single values: of the column, or of its lists' elements."""
         return self.kind.value_type if self.is_list else self.kind

@@ -66,7 +66,10 @@ class EncodingReport:
         unseen: values outside the vocabulary; they take the field's out-of-vocabulary (OOV) id.
         missing: rows without a value.
         infinite: infinite numbers, which count as missing too.
-        examples: up to five of the unseen values.
+        unreadable: values that are no number or no date, which count as missing where the field allows them.
+        outside: numbers that lie further outside the range of training than that range is wide.
+        zones: what is to be said of times whose zone is told here and was not in training, or the other way round.
+        examples: up to five of the unseen and unreadable values.
 
     Example:
         >>> report = EncodingReport(rows=10, unseen={"user": 2}, examples={"user": ["zoe", "yan"]})
@@ -78,6 +81,9 @@ class EncodingReport:
     unseen: dict[str, int] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
     infinite: dict[str, int] = field(default_factory=dict)
+    unreadable: dict[str, int] = field(default_factory=dict)
+    outside: dict[str, int] = field(default_factory=dict)
+    zones: dict[str, str] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     MOST_EXAMPLES = 5
@@ -89,25 +95,38 @@ class EncodingReport:
             (self.unseen, other.unseen),
             (self.missing, other.missing),
             (self.infinite, other.infinite),
+            (self.unreadable, other.unreadable),
+            (self.outside, other.outside),
         ):
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count
+        self.zones.update(other.zones)
         for name, examples in other.examples.items():
             merged = dict.fromkeys([*self.examples.get(name, []), *examples])
             self.examples[name] = list(merged)[: self.MOST_EXAMPLES]
 
     def lines(self) -> list[str]:
-        """One plain sentence per field that met something worth telling: unseen values and infinities."""
+        """One plain sentence per field and per thing worth telling: unseen values and what `reading_lines` tells."""
         told = [
-            f"{name}: {count:,} of {self.rows:,} values are not in the vocabulary "
-            f"(for example {', '.join(self.examples.get(name, []))})"
+            f"{name}: {count:,} of {self.rows:,} values are not in the vocabulary{self._examples(name)}"
             for name, count in self.unseen.items()
         ]
-        return told + self.infinite_lines()
+        return told + self.reading_lines()
 
-    def infinite_lines(self) -> list[str]:
-        """One plain sentence per field that met infinite numbers."""
-        return [f"{name}: {n:,} infinite values taken as missing" for name, n in self.infinite.items()]
+    def reading_lines(self) -> list[str]:
+        """One plain sentence per field that met infinite, unreadable or far values, or times of other zones."""
+        return [
+            *(f"{name}: {n:,} infinite values taken as missing" for name, n in self.infinite.items()),
+            *(
+                f"{name}: {n:,} values that cannot be read are taken as missing{self._examples(name)}"
+                for name, n in self.unreadable.items()
+            ),
+            *(f"{name}: {n:,} numbers lie far outside the range of training" for name, n in self.outside.items()),
+            *(f"{name}: {text}" for name, text in self.zones.items()),
+        ]
+
+    def _examples(self, name: str) -> str:
+        return f" (for example {', '.join(self.examples[name])})" if self.examples.get(name) else ""
 
 
 @dataclass(frozen=True)

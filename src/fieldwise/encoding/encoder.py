@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fieldwise.columns.access import get_column, naming, require_column
 from fieldwise.columns.counting import TableProfile
+from fieldwise.columns.dates import ISO, DateReading
 from fieldwise.columns.profile import ColumnProfile
 from fieldwise.encoding.encoded import EncodedRows, EncodingReport, Ragged
 from fieldwise.encoding.fields import (
@@ -34,18 +35,21 @@ from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
 class _VocabularyState(BaseModel):
     model_config = ConfigDict(extra="forbid")
     encoding: Literal["vocabulary"] = "vocabulary"
+    dates: DateReading | None = None
 
 
 class _ScalingState(BaseModel):
     model_config = ConfigDict(extra="forbid")
     encoding: Literal["scaling"] = "scaling"
     scaling: Scaling
+    range: tuple[float, float] | None = None
 
 
 class _BucketState(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     encoding: Literal["buckets"] = "buckets"
     bounds: list[float]
+    range: tuple[float, float] | None = None
 
     @field_validator("bounds")
     @classmethod
@@ -204,11 +208,12 @@ class Encoder:
         for encoding in self.encodings:
             vocabulary = None
             if isinstance(encoding, NumericEncoding):
-                fields.append(_ScalingState(scaling=encoding.scaling))
+                fields.append(_ScalingState(scaling=encoding.scaling, range=encoding.range))
             elif isinstance(encoding, BucketEncoding):
-                fields.append(_BucketState(bounds=encoding.bounds.tolist()))
+                fields.append(_BucketState(bounds=encoding.bounds.tolist(), range=encoding.range))
             else:
-                fields.append(_VocabularyState())
+                dates = encoding.dates if isinstance(encoding, CategoricalEncoding) and encoding.part else None
+                fields.append(_VocabularyState(dates=dates))
                 vocabulary = encoding.vocabulary
             vocabularies.append(vocabulary)
         return EncoderState(fields=fields), vocabulary_table(vocabularies)
@@ -238,20 +243,20 @@ class Encoder:
                     f"field '{name}' has no vocabulary, but the vocabulary file has tokens of it"
                 )
             match spec, saved:
-                case Categorical(part=part), _VocabularyState():
-                    encodings.append(CategoricalEncoding(name, vocabulary, part))
+                case Categorical(part=part), _VocabularyState(dates=dates):
+                    encodings.append(CategoricalEncoding(name, vocabulary, part, dates or ISO))
                 case MultiValued(separator=separator), _VocabularyState():
                     encodings.append(MultiValuedEncoding(name, vocabulary, separator))
-                case Numeric(buckets=int(most)), _BucketState(bounds=bounds):
+                case Numeric(buckets=int(most)), _BucketState(bounds=bounds, range=known):
                     if len(bounds) >= most:
                         raise PredictorFormatError(
                             f"field '{name}' has {len(bounds) + 1} buckets, at most {most} expected"
                         )
-                    encodings.append(BucketEncoding(name, np.array(bounds)))
-                case Numeric(buckets=None, transform=transform), _ScalingState(scaling=scaling):
+                    encodings.append(BucketEncoding(name, np.array(bounds), spec.reading, known))
+                case Numeric(buckets=None, transform=transform), _ScalingState(scaling=scaling, range=known):
                     if scaling.name != transform:
                         raise PredictorFormatError(f"field '{name}' is scaled by {scaling.name}, {transform} expected")
-                    encodings.append(NumericEncoding(name, scaling))
+                    encodings.append(NumericEncoding(name, scaling, spec.reading, known))
                 case _:
                     raise PredictorFormatError(
                         f"field '{name}' is {spec.kind} in the schema, but {saved.encoding} in the encoder"

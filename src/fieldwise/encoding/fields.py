@@ -17,7 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fieldwise.columns import numbers
-from fieldwise.columns.dates import CalendarPart, part_column, part_of
+from fieldwise.columns.date_forms import find_form
+from fieldwise.columns.dates import ISO, MIXED, NAIVE, CalendarPart, DateReading, moment, moments, part_of_moments
+from fieldwise.columns.lists import split_text, split_texts
+from fieldwise.columns.missing import is_missing_word, missing_words
 from fieldwise.columns.profile import ColumnProfile, is_list
 from fieldwise.columns.tokens import Tokens, is_missing, plain_column, token, token_column
 from fieldwise.encoding.encoded import EncodingReport, Ragged
@@ -28,6 +31,7 @@ from fieldwise.layout import FIRST_TOKEN, MISSING, OOV, Kind
 from fieldwise.schema import Categorical, MultiValued, Numeric
 
 Ids = npt.NDArray[np.int32]
+Range = tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +42,13 @@ class CategoricalEncoding:
         name: of the field.
         vocabulary: its tokens.
         part: the calendar part that is read instead of the value.
+        dates: how the moments are read, of which a part is taken.
     """
 
     name: str
     vocabulary: Vocabulary
     part: CalendarPart | None = None
+    dates: DateReading = ISO
     kind: ClassVar[Kind] = "categorical"
 
     @classmethod
@@ -63,11 +69,14 @@ class CategoricalEncoding:
         """
         if profile.is_list or not profile.countable:
             raise DataError(f"expected single values, got a column of type {profile.kind}")
-        column = profile.column
-        tokens = token_column(part_column(column, spec.part, rows=profile.first) if spec.part else column)
+        column, dates = profile.column, ISO
+        if spec.part:
+            dates = settle_dates(spec, profile)
+            column = part_of_moments(moments(column, dates, rows=profile.first).local, spec.part)
+        tokens = token_column(column)
         counts = count_tokens(tokens, profile.counts)
         vocabulary = Vocabulary.assign(tokens.values, counts, min_count=spec.min_count or min_count)
-        return cls(name, vocabulary, spec.part)
+        return cls(name, vocabulary, spec.part, dates)
 
     @property
     def size(self) -> int:
@@ -87,7 +96,7 @@ class CategoricalEncoding:
         Raises:
             DataError: the column holds no single values, or a value of which a part is wanted is no date.
         """
-        tokens = token_column(part_column(column, self.part) if self.part else column)
+        tokens = token_column(self._parts(column, report) if self.part else column)
         ids = self.vocabulary.ids(tokens)
         _count_missing(report, self.name, int(np.count_nonzero(ids == MISSING)))
         _report_unseen(report, self.name, tokens, tokens.codes[ids == OOV])
@@ -106,12 +115,65 @@ class CategoricalEncoding:
         Raises:
             DataError: as `encode` does.
         """
-        text = part_of(value, self.part) if self.part else token(value)
+        text = self._part(value, report) if self.part else token(value)
         ident = self.vocabulary.id_of(text)
         _count_missing(report, self.name, int(ident == MISSING))
         if ident == OOV and text is not None:
             _add_unseen(report, self.name, 1, [text])
         return ident
+
+    def _parts(self, column: pa.ChunkedArray, report: EncodingReport) -> pa.ChunkedArray:
+        assert self.part is not None
+        found = moments(column, self.dates)
+        if len(found.local) > found.local.null_count:
+            self._compare_zones(found.zone, report)
+        if len(found.unreadable):
+            _add_unreadable(report, self.name, column, found.unreadable)
+        return part_of_moments(found.local, self.part)
+
+    def _part(self, value: Any, report: EncodingReport) -> str | None:
+        assert self.part is not None
+        when = moment(value, self.dates)
+        if when is not None:
+            self._compare_zones(NAIVE if when.tzinfo is None else str(when.tzinfo), report)
+            return str(when.weekday() if self.part == "weekday" else getattr(when, self.part))
+        if _is_odd(value):
+            _add_unreadable(report, self.name, pa.chunked_array([[str(value)]]), np.array([0]))
+        return None
+
+    def _compare_zones(self, zone: str, report: EncodingReport) -> None:
+        """Say it where the times of training had a zone and these have none, or the other way round."""
+        trained = self.dates.zone
+        if trained is None or (trained == NAIVE) == (zone == NAIVE):
+            return
+        if zone == NAIVE:
+            clock = "in their own zones" if trained == MIXED else f"in the zone {trained}"
+            report.zones[self.name] = (
+                f"the times have no zone, those of training were {clock}; the clock is taken as written"
+            )
+        else:
+            report.zones[self.name] = "the times have a zone, those of training had none; the clock is taken as written"
+
+
+def settle_dates(spec: Categorical, profile: ColumnProfile) -> DateReading:
+    """How moments are read: as a specification says, and where it leaves that open, as a column's values tell.
+
+    Args:
+        spec: with a part of the calendar.
+        profile: of the column.
+
+    Returns:
+        The reading.
+    """
+    values, counts = profile.values, profile.counts
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        present = ~missing_words(values).to_numpy(zero_copy_only=False)
+        values, counts = values.filter(pa.array(present)), counts[present]
+    form, zone = find_form(values, counts)
+    if spec.date is not None and spec.date != form and not profile.is_date:
+        form = spec.date
+        zone = moments(pa.chunked_array([values]), DateReading(form, unreadable="missing")).zone
+    return DateReading(form, spec.zone or zone, spec.unreadable)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,12 +264,13 @@ class MultiValuedEncoding:
         Raises:
             DataError: as `encode` does.
         """
-        texts = [t for t in map(token, _split_value(value, self.separator)) if t is not None]
-        unseen = [t for t in texts if self.vocabulary.id_of(t) == OOV]
+        texts = map(token, _split_value(value, self.separator))
+        found = [(text, ident) for text in texts if (ident := self.vocabulary.id_of(text)) != MISSING]
+        unseen = [text for text, ident in found if ident == OOV and text is not None]
         if unseen:
             _add_unseen(report, self.name, len(unseen), unseen)
-        _count_missing(report, self.name, int(not texts))
-        return [self.vocabulary.id_of(t) for t in texts] or [MISSING]
+        _count_missing(report, self.name, int(not found))
+        return [ident for _, ident in found] or [MISSING]
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,10 +280,14 @@ class NumericEncoding:
     Attributes:
         name: of the field.
         scaling: what is done to a number.
+        reading: how text is read.
+        range: the smallest and the largest number of training; None: not known.
     """
 
     name: str
     scaling: Scaling
+    reading: numbers.NumberReading = numbers.PLAIN
+    range: Range | None = None
     kind: ClassVar[Kind] = "numeric"
     size: ClassVar[int] = FIRST_TOKEN  # the missing vector and the value vector
 
@@ -239,7 +306,8 @@ class NumericEncoding:
         Raises:
             DataError: the column holds no numbers, or such large ones that their spread is not a float64.
         """
-        return cls(name, fit_scaling(spec, _numbers(profile), profile.counts))
+        values = _numbers(profile, spec.reading)
+        return cls(name, fit_scaling(spec, values, profile.counts), spec.reading, range_of(values))
 
     def encode(self, column: pa.ChunkedArray, report: EncodingReport) -> npt.NDArray[np.float32]:
         """The scaled number of each row.
@@ -254,8 +322,8 @@ class NumericEncoding:
         Raises:
             DataError: a value is no number; the message has its row.
         """
-        scaled = scale(self.scaling, numbers.number_column(column))
-        return _finite(scaled, report, self.name).astype(np.float32)
+        read = read_column(column, self.name, self.reading, self.range, report)
+        return _finite(scale(self.scaling, read), report, self.name).astype(np.float32)
 
     def encode_value(self, value: Any, report: EncodingReport) -> float:
         """The scaled number of one value.
@@ -270,8 +338,8 @@ class NumericEncoding:
         Raises:
             DataError: as `encode` does.
         """
-        scaled = scale(self.scaling, np.array([numbers.number(value)]))
-        return float(_finite(scaled, report, self.name).astype(np.float32)[0])
+        read = _read_value(value, self.name, self.reading, self.range, report)
+        return float(_finite(scale(self.scaling, read), report, self.name).astype(np.float32)[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,10 +349,14 @@ class BucketEncoding:
     Attributes:
         name: of the field.
         bounds: between buckets, ascending: float64 [buckets - 1].
+        reading: how text is read.
+        range: as in `NumericEncoding`.
     """
 
     name: str
     bounds: numbers.Numbers
+    reading: numbers.NumberReading = numbers.PLAIN
+    range: Range | None = None
     kind: ClassVar[Kind] = "categorical"
 
     @classmethod
@@ -303,7 +375,8 @@ class BucketEncoding:
             DataError: the column holds no numbers.
         """
         assert spec.buckets is not None
-        return cls(name, fit_bounds(spec.buckets, _numbers(profile), profile.counts))
+        values = _numbers(profile, spec.reading)
+        return cls(name, fit_bounds(spec.buckets, values, profile.counts), spec.reading, range_of(values))
 
     @property
     def size(self) -> int:
@@ -323,7 +396,7 @@ class BucketEncoding:
         Raises:
             DataError: a value is no number; the message has its row.
         """
-        finite = _finite(numbers.number_column(column), report, self.name)
+        finite = _finite(read_column(column, self.name, self.reading, self.range, report), report, self.name)
         return bucket_ids(self.bounds, finite)
 
     def encode_value(self, value: Any, report: EncodingReport) -> int:
@@ -339,7 +412,7 @@ class BucketEncoding:
         Raises:
             DataError: as `encode` does.
         """
-        finite = _finite(np.array([numbers.number(value)]), report, self.name)
+        finite = _finite(_read_value(value, self.name, self.reading, self.range, report), report, self.name)
         return int(bucket_ids(self.bounds, finite)[0])
 
 
@@ -372,11 +445,91 @@ def fit_field(
     return NumericEncoding.fit(name, spec, profile)
 
 
-def _numbers(profile: ColumnProfile) -> numbers.Numbers:
+def _numbers(profile: ColumnProfile, reading: numbers.NumberReading) -> numbers.Numbers:
     """The distinct values as numbers: float64 [values], NaN for texts that stand for a missing one."""
     if profile.is_list or not profile.countable:
         raise DataError(f"expected numbers, got a column of type {profile.kind}")
-    return numbers.number_column(profile.column, rows=profile.first)
+    return numbers.number_column(profile.column, reading=reading, rows=profile.first)
+
+
+def range_of(x: numbers.Numbers) -> Range | None:
+    """The smallest and the largest finite one of numbers [N]; None where there is none.
+
+    Example:
+        >>> range_of(np.array([3.0, np.nan, -1.0, np.inf]))
+        (-1.0, 3.0)
+    """
+    finite = x[np.isfinite(x)]
+    return (float(finite.min()), float(finite.max())) if len(finite) else None
+
+
+def read_column(
+    column: pa.ChunkedArray,
+    name: str,
+    reading: numbers.NumberReading,
+    known: Range | None,
+    report: EncodingReport,
+) -> numbers.Numbers:
+    """The numbers of a column, as they stand.
+
+    Args:
+        column: N values.
+        name: of the field.
+        reading: how text is read.
+        known: the range of training.
+        report: takes in the account of texts that are no numbers, and of numbers far outside the range.
+
+    Returns:
+        float64 [N], NaN where missing.
+
+    Raises:
+        DataError: a value is no number, and the reading does not take such for missing.
+    """
+    read = numbers.number_column(column, reading=reading)
+    if reading.unreadable == "missing":
+        odd = numbers.unreadable_texts(column, read)
+        if len(odd):
+            _add_unreadable(report, name, column, odd)
+    _count_outside(report, name, read, known)
+    return read
+
+
+def _read_value(
+    value: Any, name: str, reading: numbers.NumberReading, known: Range | None, report: EncodingReport
+) -> numbers.Numbers:
+    read = np.array([numbers.number(value, reading)])
+    if np.isnan(read[0]) and _is_odd(value):
+        _add_unreadable(report, name, pa.chunked_array([[str(value)]]), np.array([0]))
+    _count_outside(report, name, read, known)
+    return read
+
+
+def _count_outside(report: EncodingReport, name: str, x: numbers.Numbers, known: Range | None) -> None:
+    """Count numbers that are further outside the range of training than it is wide; infinite ones are told apart."""
+    if known is None:
+        return
+    low, high = known
+    width = high - low
+    if not np.isfinite(width):
+        return
+    far = int(np.count_nonzero(np.isfinite(x) & ((x < low - width) | (x > high + width))))
+    if far:
+        report.outside[name] = report.outside.get(name, 0) + far
+
+
+def _is_odd(value: Any) -> bool:
+    """Whether a value that was read as missing is a text that says something."""
+    return isinstance(value, str) and not is_missing_word(value)
+
+
+def _add_unreadable(report: EncodingReport, name: str, column: Any, rows: npt.NDArray[np.int64]) -> None:
+    examples = dict.fromkeys(str(value) for value in column.take(pa.array(rows[:1000])).to_pylist())
+    report.add(
+        EncodingReport(
+            unreadable={name: len(rows)},
+            examples={name: [_short(text) for text in list(examples)[: EncodingReport.MOST_EXAMPLES]]},
+        )
+    )
 
 
 def _split_column(column: pa.ChunkedArray, separator: str | None) -> tuple[Tokens, npt.NDArray[np.int64]]:
@@ -397,7 +550,7 @@ def _split_column(column: pa.ChunkedArray, separator: str | None) -> tuple[Token
             texts = column.cast(pa.string())
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # such as a struct, or bytes that are no text
             raise DataError(f"expected text or lists of values, got a column of type {kind}") from None
-        return _split_column(pc.split_pattern(texts, separator), None)
+        return _split_column(split_texts(texts, separator), None)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return token_column(pa.chunked_array([members]) if isinstance(members, pa.Array) else members), offsets
 
@@ -410,7 +563,7 @@ def _split_value(value: Any, separator: str | None) -> Iterable[Any]:
     if separator is None:
         raise DataError(f"expected a list of values, got {value!r:.60}")
     text = value if isinstance(value, str) else token(value)
-    return () if text is None else text.split(separator)
+    return () if text is None else split_text(text, separator)
 
 
 def _finite(x: numbers.Numbers, report: EncodingReport, name: str) -> numbers.Numbers:
@@ -439,6 +592,10 @@ def _add_unseen(report: EncodingReport, name: str, count: int, examples: list[st
     report.add(
         EncodingReport(
             unseen={name: count},
-            examples={name: [text if len(text) <= 40 else text[:39] + "…" for text in examples]},
+            examples={name: [_short(text) for text in examples]},
         )
     )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else text[:39] + "…"

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fieldwise.columns.missing import is_missing_word, missing_words
 from fieldwise.columns.tokens import Tokens
 from fieldwise.layout import FIRST_TOKEN, MISSING, OOV
 
@@ -42,7 +43,7 @@ class Vocabulary:
         Args:
             tokens: Arrow string array, each token once.
             counts: how often each was seen.
-            min_count: a token that was seen less often gets none.
+            min_count: a token that was seen less often gets none, and a word that stands for a missing value neither.
 
         Returns:
             The vocabulary.
@@ -51,8 +52,8 @@ class Vocabulary:
             tokens: [N].
             counts: int64 [N].
         """
-        frequent = counts >= min_count
-        table = pa.table({"token": tokens.filter(pa.array(frequent)), "count": counts[frequent]})
+        kept = (counts >= min_count) & ~missing_words(tokens).to_numpy(zero_copy_only=False)
+        table = pa.table({"token": tokens.filter(pa.array(kept)), "count": counts[kept]})
         table = table.sort_by([("count", "descending"), ("token", "ascending")])
         return cls(
             pa.array(table["token"].to_pylist(), pa.string())
@@ -73,15 +74,25 @@ class Vocabulary:
             column: its tokens, of N rows.
 
         Returns:
-            int32 [N]: `MISSING`, `OOV` for a token that has no id of its own, or the token's id.
+            int32 [N]: the token's id, or `OOV` where it has none of its own; `MISSING`, also for words that stand for a
+            missing value.
         """
         places = pc.index_in(column.values, value_set=self.tokens)
-        ids = places.fill_null(OOV - FIRST_TOKEN).to_numpy(zero_copy_only=False).astype(np.int32)
-        return np.append(ids + np.int32(FIRST_TOKEN), np.int32(MISSING))[column.codes]
+        ids = places.fill_null(OOV - FIRST_TOKEN).to_numpy(zero_copy_only=False).astype(np.int32) + np.int32(
+            FIRST_TOKEN
+        )
+        # A vocabulary of an earlier version may hold such words as tokens; these keep their ids.
+        unknown = np.flatnonzero(ids == OOV)
+        words = missing_words(column.values.take(pa.array(unknown))).to_numpy(zero_copy_only=False)
+        ids[unknown[words]] = MISSING
+        return np.append(ids, np.int32(MISSING))[column.codes]
 
     def id_of(self, token: str | None) -> int:
-        """The id of one token, None being missing."""
-        return MISSING if token is None else self._index.get(token, OOV)
+        """The id of one token, None being missing, and words that stand for a missing value too."""
+        if token is None:
+            return MISSING
+        ident = self._index.get(token)
+        return ident if ident is not None else MISSING if is_missing_word(token) else OOV
 
     @cached_property
     def _index(self) -> dict[str, int]:

@@ -132,6 +132,8 @@ def settle_schema(request: DataRequest, tables: Tables, *, reporter: Reporter) -
         )
     inference = infer(tables.profiles, **roles, fields=fields)
     reporter.table("Columns", inference.COLUMNS, inference.rows())
+    for doubt in inference.doubts:
+        reporter.say(doubt)
     columns = [ColumnRecord(column=d.column, decision=d.decision, reason=d.reason) for d in inference.decisions]
     return inference.schema, columns
 
@@ -285,7 +287,7 @@ def prepare(
             test_fraction=settings.test_fraction if tables.test is None else 0.0,
         ),
     )
-    notes = [*tables.notes, *everything.rows.report.infinite_lines(), *map(str, leaks)]
+    notes = [*tables.notes, *everything.rows.report.reading_lines(), *map(str, leaks)]
     return Prepared(tables, tuple(columns), encoder, fitted, parts, split, data, tuple(notes))
 
 

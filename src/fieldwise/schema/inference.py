@@ -16,11 +16,21 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from fieldwise.columns.counting import TableProfile
+from fieldwise.columns.dates import DateForm
 from fieldwise.columns.profile import ColumnProfile
 from fieldwise.errors import DataError, SchemaError, suggest
 from fieldwise.schema.patterns import Tally, read_numbers, tally
-from fieldwise.schema.rules import KEY_ROWS, Verdict, count_distinct, decide_list, decide_values
-from fieldwise.schema.schema import IGNORE, Categorical, FieldSpec, MultiValued, Numeric, Schema, parse_spec
+from fieldwise.schema.rules import KEY_ROWS, Verdict, count_distinct, decide_calendar, decide_list, decide_values
+from fieldwise.schema.schema import (
+    IGNORE,
+    Categorical,
+    FieldSpec,
+    MultiValued,
+    Numeric,
+    Schema,
+    calendar_form,
+    parse_spec,
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,7 @@ class ColumnDecision:
         distinct: different values, or elements of a list column.
         missing: rows without a value.
         examples: the first two or three different values.
+        doubt: what a person should look at, and how to decide otherwise; empty where nothing is doubtful.
     """
 
     column: str
@@ -45,6 +56,7 @@ class ColumnDecision:
     distinct: int
     missing: int
     examples: tuple[str, ...]
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,11 @@ class Inference:
 
     schema: Schema
     decisions: tuple[ColumnDecision, ...]
+
+    @property
+    def doubts(self) -> list[str]:
+        """One sentence for every column that a person should look at."""
+        return [f"column '{d.column}': {d.doubt}" for d in self.decisions if d.doubt]
 
     COLUMNS: ClassVar = ("column", "kind", "distinct", "missing", "examples", "why")
 
@@ -96,7 +113,8 @@ def infer_schema(
         weight: the column with row weights.
         group: the column that GAUC groups by.
         time: the column that a time-ordered split sorts by.
-        fields: decisions that are given, by field name: a specification, a mapping, the name of a kind, or "ignore".
+        fields: decisions that are given, by field name: a specification, a mapping, the name of a kind, "ignore", or
+            "calendar", with the form of the dates where the values do not tell it ("calendar:day_first").
             A specification that names a `column` is a decision on that column.
         ignore: columns that are no fields.
 
@@ -168,14 +186,20 @@ def infer(
     asked = {"label": label, "weight": weight, "group": group, "time": time}
     roles = {role: column for role, column in asked.items() if column is not None}
     dropped = {ignore} if isinstance(ignore, str) else set(ignore)
-    given = _given_fields(fields, dropped)
-    _check_columns(names, roles, given, dropped)
+    given, calendars = _given_fields(fields, dropped)
+    _check_columns(names, roles, {*given, *calendars}, dropped)
     decisions: list[ColumnDecision] = []
     schema_fields: dict[str, FieldSpec] = {}
     for name in names:
         role = next((role for role, column in roles.items() if column == name), None)
         decision = _decide_column(
-            name, profiles[name], role=role, given=given.get(name), dropped=name in dropped, taken=names
+            name,
+            profiles[name],
+            role=role,
+            given=given.get(name),
+            dropped=name in dropped,
+            calendar=(calendars[name],) if name in calendars else None,
+            taken=names,
         )
         for key, spec in decision.fields.items():
             if key in schema_fields:
@@ -241,8 +265,12 @@ def _check_columns(
 
 def _given_fields(
     fields: Mapping[str, FieldSpec | str | Mapping[str, Any]], dropped: set[str]
-) -> dict[str, dict[str, FieldSpec]]:
-    """The given fields by the column that they read; names given as "ignore" are added to `dropped`."""
+) -> tuple[dict[str, dict[str, FieldSpec]], dict[str, DateForm | None]]:
+    """The given fields by the column that they read, and the columns that are said to be calendars, with their forms.
+
+    Names given as "ignore" are added to `dropped`.
+    """
+    calendars: dict[str, DateForm | None] = {}
     given: dict[str, dict[str, FieldSpec]] = {}
     if not isinstance(fields, Mapping):
         raise SchemaError(
@@ -251,10 +279,14 @@ def _given_fields(
     for name, spec in fields.items():
         if isinstance(spec, str) and spec.strip().lower() in IGNORE:
             dropped.add(name)
+            continue
+        is_calendar, form = calendar_form(name, spec)
+        if is_calendar:
+            calendars[name] = form
         else:
             parsed = parse_spec(name, spec)
             given.setdefault(parsed.column or name, {})[name] = parsed
-    return given
+    return given, calendars
 
 
 def _decide_column(
@@ -264,17 +296,19 @@ def _decide_column(
     role: str | None,
     given: dict[str, FieldSpec] | None,
     dropped: bool,
+    calendar: tuple[DateForm | None] | None,
     taken: Collection[str],
 ) -> ColumnDecision:
     column = tally(profile)
     numbers = None
     if column is not None and not profile.is_list:
         numbers = read_numbers(column)
-        column = numbers[0] if numbers else column
     if role in ("label", "weight"):
         verdict = Verdict(str(role), f"the {role}")
     elif dropped:
         verdict = Verdict("ignored", "given")
+    elif calendar is not None and column is not None and not profile.is_list:
+        verdict = decide_calendar(name, column, calendar[0], taken)
     elif given:
         kind = "calendar" if any(getattr(spec, "part", None) for spec in given.values()) else ""
         remark = _remark(column, given.values())
@@ -285,7 +319,7 @@ def _decide_column(
     elif profile.is_list:
         verdict = decide_list(name, column)
     else:
-        verdict = decide_values(name, column, numbers[1] if numbers else None, taken)
+        verdict = decide_values(name, column, numbers, taken)
     if role in ("group", "time"):
         as_role = {"ignored": role}.get(verdict.decision, verdict.decision)
         verdict = replace(verdict, decision=as_role, reason=f"{verdict.reason}; also the {role} column")
@@ -296,9 +330,10 @@ def _decide_column(
         verdict.decision,
         verdict.fields,
         verdict.reason,
-        distinct=count_distinct(column, numbers[1] if numbers else None),
+        distinct=count_distinct(column, numbers),
         missing=column.missing,
         examples=_examples(column.values[:3]),
+        doubt=verdict.doubt,
     )
 
 
@@ -320,5 +355,5 @@ def _describe_field(column: str, name: str, spec: FieldSpec) -> str:
         case Numeric(buckets=buckets, transform=transform):
             text = f"numeric, {buckets} buckets" if buckets else f"numeric, {transform}"
         case MultiValued(separator=separator):
-            text = f"multi_valued, '{separator}'" if separator else "multi_valued, list"
+            text = f"multi_valued, {separator!r}" if separator else "multi_valued, list"
     return text if name == column else f"{name}: {text}"

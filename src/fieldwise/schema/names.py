@@ -35,7 +35,10 @@ _THING_WORDS = _words(
     """
 )
 _LEADS = _words("num number n nb no count total sum avg average mean median min max")
-_CLOCK_WORDS = _words("timestamp ts time epoch unixtime")
+_CLOCK_WORDS = _words(
+    "timestamp ts time epoch unixtime datetime date dt day hour at created updated modified when moment"
+)
+_CALENDAR_WORDS = _CLOCK_WORDS | _words("minute second weekday week month quarter year since")
 _VERSION_WORDS = _words("version")
 
 Meaning = Literal["quantity", "scale", "identity"]
@@ -86,6 +89,11 @@ def meaning_of(name: str) -> tuple[Meaning, str] | None:
 def is_clock(name: str) -> bool:
     """Whether a column name says that its numbers are moments."""
     return not _CLOCK_WORDS.isdisjoint(split_name(name))
+
+
+def is_calendar(word: str) -> bool:
+    """Whether a word of a column name is one of the clock or the calendar."""
+    return word in _CALENDAR_WORDS
 
 
 def is_version(name: str) -> bool:

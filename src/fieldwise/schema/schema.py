@@ -15,7 +15,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from fieldwise.columns.dates import CalendarPart
+from fieldwise.columns.dates import DATE_FORMS, CalendarPart, DateForm, is_zone
+from fieldwise.columns.numbers import DecimalMark, NumberReading, Unreadable
 from fieldwise.errors import FieldwiseError, SchemaError, suggest
 from fieldwise.storage.atomic import write_text
 from fieldwise.storage.places import expanded, place
@@ -40,6 +41,15 @@ class Categorical(_FieldSpec):
         min_count: tokens seen less often in training share one id; None takes the setting `data.min_count`.
         part: reads a calendar part of a date column instead of its value: `hour` 0-23, `weekday` 0 (Monday) to 6,
             `day` 1-31, `month` 1-12.
+        date: with `part`, how texts and numbers are read: `year_first`, `day_first`, `month_first`, `time_of_day`; Unix
+            time in `seconds`, `milliseconds`, `microseconds` or `nanoseconds`; digits as `yyyymmdd`, `yyyymmddhh`,
+            `yyyymmddhhmm`, `yyyymmddhhmmss` or `yymmddhh`. None: as the training values tell.
+        zone: with `part`, the time zone whose clock is read, such as `Europe/Berlin` or `+02:00`; None: that of the
+            training values. Moments that are written in another zone are converted.
+        unreadable: with `part`, what a value that is no date is: an `error`, or `missing`.
+
+    Raises:
+        SchemaError: `date` or `zone` without `part`, or the zone is not known.
 
     Example:
         >>> Categorical(column="shown_at", part="weekday").part
@@ -49,6 +59,21 @@ class Categorical(_FieldSpec):
     kind: Literal["categorical"] = "categorical"
     min_count: int | None = Field(default=None, ge=1)
     part: CalendarPart | None = None
+    date: DateForm | None = None
+    zone: str | None = None
+    unreadable: Unreadable = "error"
+
+    @model_validator(mode="after")
+    def _check_date(self) -> Self:
+        if self.part is None and (self.date is not None or self.zone is not None):
+            raise SchemaError(
+                "date and zone go with a part of the calendar: name it (part: hour, weekday, day or month)"
+            )
+        if self.zone is not None and not is_zone(self.zone):
+            raise SchemaError(
+                f"there is no time zone '{self.zone}'; expected a name such as Europe/Berlin, UTC or +02:00"
+            )
+        return self
 
 
 class Numeric(_FieldSpec):
@@ -62,6 +87,9 @@ class Numeric(_FieldSpec):
         floor: whether `log_squared` truncates to a whole number, as the authors' code does (the paper does not).
         buckets: cuts the values into at most that many equally filled buckets and makes the field categorical;
             the transform is then not used.
+        decimal: the decimal mark, `.` or `,`, of texts as people write numbers: with thousands, a currency or per cent;
+            None: plain numbers.
+        unreadable: what a text that is no number is: an `error`, or `missing`.
 
     Example:
         >>> Numeric(transform="log").transform
@@ -72,6 +100,13 @@ class Numeric(_FieldSpec):
     transform: Transform = "standard"
     floor: bool = True
     buckets: int | None = Field(default=None, ge=2, le=10_000)
+    decimal: DecimalMark | None = None
+    unreadable: Unreadable = "error"
+
+    @property
+    def reading(self) -> NumberReading:
+        """How texts are read."""
+        return NumberReading(self.decimal, self.unreadable)
 
 
 class MultiValued(_FieldSpec):
@@ -79,7 +114,8 @@ class MultiValued(_FieldSpec):
 
     Attributes:
         kind: `multi_valued`.
-        separator: what stands between the tokens of a text; None: the column holds lists.
+        separator: what stands between the tokens of a text, a blank for any run of blanks, `[]` for lists as JSON or
+            Python write them; None: the column holds lists.
         min_count: as in `Categorical`.
 
     Example:
@@ -95,8 +131,13 @@ class MultiValued(_FieldSpec):
 FieldSpec = Annotated[Categorical | Numeric | MultiValued, Field(discriminator="kind")]
 IGNORE = ("ignore", "ignored")
 """Words that leave a column out."""
+PARTS: tuple[CalendarPart, ...] = ("hour", "weekday", "day", "month")
 _FIELD_SPEC: TypeAdapter[Categorical | Numeric | MultiValued] = TypeAdapter(FieldSpec)
+CALENDAR = "calendar"
+"""Asks for the parts of the calendar of a column: one categorical field each."""
 FIELD_KINDS: tuple[str, ...] = ("categorical", "numeric", "multi_valued")
+SEPARATOR_NAMES = {"blank": " ", "space": " ", "tab": "\t", "comma": ",", "pipe": "|", "list": "[]", "json": "[]"}
+"""Separators that are hard to type, by name."""
 
 
 class Schema(Document):
@@ -161,8 +202,9 @@ class Schema(Document):
         """The same with some fields left out, changed or added.
 
         Args:
-            fields: by the name of a field or of a column: a specification, a mapping, the name of a kind, or "ignore",
-                which leaves out the field, or all fields that read the column.
+            fields: by the name of a field or of a column: a specification, a mapping, the name of a kind; "ignore",
+                which leaves out the field, or all fields that read the column; or, by the name of a column, "calendar",
+                which puts all parts of the calendar in their place.
             columns: of the table, that a further field may read.
 
         Returns:
@@ -186,6 +228,18 @@ class Schema(Document):
                     raise SchemaError(f"field '{name}' is not there; {suggest(name, {*self.fields, *columns})}")
                 for field in readers:
                     changed.pop(field, None)
+                continue
+            is_calendar, form = calendar_form(name, spec)
+            if is_calendar:
+                for field in readers:
+                    changed.pop(field, None)
+                parts = {
+                    f"{name}.{part}": {"kind": "categorical", "column": name, "part": part, "date": form}
+                    for part in PARTS
+                }
+                changed |= Schema(label=self.label, fields=parts).fields
+                if name not in columns:
+                    raise SchemaError(f"field '{name}': there is no such column; {suggest(name, columns)}")
                 continue
             parsed = parse_spec(name, spec)
             if (parsed.column or name) not in columns and name not in self.fields:
@@ -250,6 +304,37 @@ class Schema(Document):
             raise SchemaError(f"{path}: {error}") from error
 
 
+def calendar_form(name: str, spec: Any) -> tuple[bool, DateForm | None]:
+    """Whether a specification asks for the parts of the calendar: `calendar`, or `calendar:FORM`; and the form.
+
+    Args:
+        name: of the field, for messages.
+        spec: what was given.
+
+    Returns:
+        Whether it does, and the form of its moments; None: as the values tell.
+
+    Raises:
+        SchemaError: there is no such form.
+
+    Example:
+        >>> calendar_form("seen", "calendar:day_first"), calendar_form("seen", "categorical")
+        ((True, 'day_first'), (False, None))
+    """
+    if not isinstance(spec, str):
+        return False, None
+    kind, colon, option = spec.strip().lower().partition(":")
+    if kind.strip() != CALENDAR:
+        return False, None
+    written = option.strip().replace("-", "_")
+    if not colon:
+        return True, None
+    for form in DATE_FORMS:
+        if form == written:
+            return True, form
+    raise SchemaError(f"field '{name}': there is no form of dates '{option}'; {suggest(written, DATE_FORMS)}")
+
+
 def expand_spec(name: str, spec: Any) -> Any:
     """Turn the name of a kind into a field specification; anything else is left for validation.
 
@@ -264,15 +349,28 @@ def expand_spec(name: str, spec: Any) -> Any:
         SchemaError: `spec` is text, but no kind.
 
     Example:
-        >>> expand_spec("tags", "multi-valued")
-        {'kind': 'multi_valued'}
+        >>> expand_spec("tags", "multi-valued"), expand_spec("tags", "multi_valued:^")
+        ({'kind': 'multi_valued'}, {'kind': 'multi_valued', 'separator': '^'})
+        >>> expand_spec("price", "numeric:log"), expand_spec("price", "numeric:,")
+        ({'kind': 'numeric', 'transform': 'log'}, {'kind': 'numeric', 'decimal': ','})
     """
     if not isinstance(spec, str):
         return spec
-    kind = spec.strip().lower().replace("-", "_")
+    written, colon, option = spec.partition(":")
+    kind = written.strip().lower().replace("-", "_")
     if kind not in FIELD_KINDS:
-        raise SchemaError(f"field '{name}': unknown kind '{spec}'; {suggest(kind, FIELD_KINDS)}")
-    return {"kind": kind}
+        raise SchemaError(f"field '{name}': unknown kind '{spec}'; {suggest(kind, (*FIELD_KINDS, CALENDAR))}")
+    if not colon:
+        return {"kind": kind}
+    if kind == "multi_valued" and option:
+        return {"kind": kind, "separator": SEPARATOR_NAMES.get(option.strip().lower(), option)}
+    if kind == "numeric" and option.strip():
+        option = option.strip().lower()
+        return {"kind": kind, "decimal" if option in (".", ",") else "transform": option}
+    raise SchemaError(
+        f"field '{name}': '{spec}' says nothing behind the colon that goes with {kind}; expected the kind alone, "
+        "multi_valued:SEPARATOR, numeric:TRANSFORM, numeric:, (a decimal comma) or calendar:FORM"
+    )
 
 
 def parse_spec(name: str, spec: Any) -> Categorical | Numeric | MultiValued:

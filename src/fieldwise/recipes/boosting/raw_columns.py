@@ -8,6 +8,7 @@ missing, and which values are one token, follows the same rules as for networks.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fieldwise.columns.access import get_column, naming
 from fieldwise.columns.counting import profile_column
+from fieldwise.columns.dates import ISO, DateReading
 from fieldwise.columns.numbers import number_column
 from fieldwise.encoding.encoded import EncodingReport, Ragged
-from fieldwise.encoding.fields import CategoricalEncoding, MultiValuedEncoding
+from fieldwise.encoding.fields import CategoricalEncoding, MultiValuedEncoding, Range, range_of, read_column
 from fieldwise.encoding.vocabulary import Vocabulary
 from fieldwise.encoding.vocabulary_table import read_vocabulary_table, vocabulary_table
 from fieldwise.layout import FIRST_TOKEN, MISSING
@@ -147,11 +149,15 @@ class RawColumnsState(BaseModel):
 
     Attributes:
         most_tokens: tokens of a multi-valued field that have a column of their own.
+        dates: how the moments of calendar fields are read, by field.
+        ranges: the smallest and the largest training number of numeric fields, by field.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     most_tokens: int = Field(ge=0)
+    dates: dict[str, DateReading] = Field(default_factory=dict)
+    ranges: dict[str, Range] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +168,7 @@ class RawColumns:
         schema: the fields.
         encodings: by field, None for a numeric one.
         most_tokens: of a multi-valued field that get a column of their own.
+        ranges: the smallest and the largest training number of numeric fields, by field.
 
     Example:
         >>> table = pa.table({"user": ["ann", "bob", "ann"], "price": [1.5, None, 2.0]})
@@ -174,6 +181,7 @@ class RawColumns:
     schema: Schema
     encodings: dict[str, CategoricalEncoding | _Lists | None]
     most_tokens: int = MOST_TOKENS
+    ranges: dict[str, Range] = dataclass_field(default_factory=dict)
 
     @classmethod
     def fit(cls, table: pa.Table, schema: Schema) -> RawColumns:
@@ -190,6 +198,7 @@ class RawColumns:
             DataError: a column is missing or not of the field's kind; the message names it.
         """
         encodings: dict[str, CategoricalEncoding | _Lists | None] = {}
+        ranges: dict[str, Range] = {}
         for name, spec in schema.fields.items():
             column = get_column(table, schema.column_of(name))
             with naming(schema.column_of(name)):
@@ -200,7 +209,10 @@ class RawColumns:
                         encodings[name] = _fit_lists(name, spec, column)
                     case Numeric():
                         encodings[name] = None
-        return cls(schema, encodings)
+                        known = range_of(number_column(column, reading=spec.reading))
+                        if known is not None:
+                            ranges[name] = known
+        return cls(schema, encodings, ranges=ranges)
 
     def tokens(self) -> list[pa.StringArray]:
         """The tokens of each categorical column of `RawRows`, the first one having the id `FIRST_TOKEN`."""
@@ -241,7 +253,7 @@ class RawColumns:
                     categorical.append(encoding.whole.encode(_sets(lists), EncodingReport()))
                     by_field.append(TokenLists(lists, self._most(encoding)))
                 else:
-                    by_field.append(_numbers(name, column, met))
+                    by_field.append(self._numbers(name, column, met))
         if report is not None:
             report.add(met)
         return RawRows(
@@ -256,7 +268,13 @@ class RawColumns:
                 vocabularies += [encoding.members.vocabulary, encoding.whole.vocabulary]
             elif encoding is not None:
                 vocabularies.append(encoding.vocabulary)
-        return RawColumnsState(most_tokens=self.most_tokens), vocabulary_table(vocabularies)
+        dates = {
+            name: encoding.dates
+            for name, encoding in self.encodings.items()
+            if isinstance(encoding, CategoricalEncoding) and encoding.part
+        }
+        state = RawColumnsState(most_tokens=self.most_tokens, dates=dates, ranges=self.ranges)
+        return state, vocabulary_table(vocabularies)
 
     @classmethod
     def from_state(cls, schema: Schema, state: RawColumnsState, vocabularies: pa.Table) -> RawColumns:
@@ -281,13 +299,25 @@ class RawColumns:
         for name, spec in schema.fields.items():
             match spec:
                 case Categorical(part=part):
-                    encodings[name] = CategoricalEncoding(name, next(saved), part)
+                    encodings[name] = CategoricalEncoding(name, next(saved), part, state.dates.get(name, ISO))
                 case MultiValued(separator=separator):
                     members = MultiValuedEncoding(name, next(saved), separator)
                     encodings[name] = _Lists(members, CategoricalEncoding(name, next(saved)))
                 case Numeric():
                     encodings[name] = None
-        return cls(schema, encodings, state.most_tokens)
+        return cls(schema, encodings, state.most_tokens, state.ranges)
+
+    def _numbers(self, name: str, column: pa.ChunkedArray, report: EncodingReport) -> npt.NDArray[np.float64]:
+        """The number of each row; an infinite one counts as missing."""
+        spec = self.schema.fields[name]
+        assert isinstance(spec, Numeric)
+        values = read_column(column, name, spec.reading, self.ranges.get(name), report)
+        infinite = np.isinf(values)
+        values = np.where(infinite, np.nan, values)
+        for counts, met in ((report.infinite, infinite), (report.missing, np.isnan(values))):
+            if met.any():
+                counts[name] = counts.get(name, 0) + int(np.count_nonzero(met))
+        return values
 
     def _most(self, lists: _Lists) -> int:
         return min(self.most_tokens, len(lists.members.vocabulary.tokens))
@@ -304,17 +334,6 @@ def _fit_lists(name: str, spec: MultiValued, column: pa.ChunkedArray) -> _Lists:
         name, spec.model_copy(update={"min_count": 1}), profile_column(column), min_count=1
     )
     return _Lists(members, _fit_tokens(name, Categorical(), _sets(members.encode(column, EncodingReport()))))
-
-
-def _numbers(name: str, column: pa.ChunkedArray, report: EncodingReport) -> npt.NDArray[np.float64]:
-    """The number of each row; an infinite one counts as missing."""
-    values = number_column(column)
-    infinite = np.isinf(values)
-    values = np.where(infinite, np.nan, values)
-    for counts, met in ((report.infinite, infinite), (report.missing, np.isnan(values))):
-        if met.any():
-            counts[name] = counts.get(name, 0) + int(np.count_nonzero(met))
-    return values
 
 
 def _sets(lists: Ragged) -> pa.ChunkedArray:
