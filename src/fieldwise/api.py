@@ -129,6 +129,7 @@ def _recorded(
     now = RunRecord(
         **request.sources(),
         names=None if names is None else list(names),
+        separator=request.arguments.get("separator"),
         schema_=prepared.schema,
         columns=list(prepared.columns),
         settings=settings,
@@ -249,6 +250,7 @@ def resume(path: str | Path, *, progress: bool | Reporter = True) -> Predictor:
         valid=record.valid,
         test=record.test,
         names=record.names,
+        separator=record.separator,
         out=expanded(path),
         resume=True,
         progress=progress,

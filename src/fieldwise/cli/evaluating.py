@@ -7,7 +7,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from fieldwise.cli.options import AsJson, Data, Model, Names, Quiet
+from fieldwise.cli.options import AsJson, Data, Model, Names, Quiet, Separator
 from fieldwise.cli.words import load_model, one_or_list, print_json, show, split_names
 
 
@@ -23,6 +23,7 @@ def evaluate(
         ),
     ] = "test",
     names: Names = None,
+    separator: Separator = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -44,6 +45,7 @@ def evaluate(
             one_or_list(data),
             rows=cast(Literal["test", "all"], rows),
             names=split_names(names),
+            separator=separator,
             report=report,
             reporter=reporter,
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fieldwise.cli.options import AsJson, FieldOption, Label, Names, OverwriteFile, out_option
+from fieldwise.cli.options import AsJson, FieldOption, Label, Names, OverwriteFile, Separator, out_option
 from fieldwise.cli.words import as_name, one_or_list, parse_fields, print_json, show, split_names
 from fieldwise.errors import SchemaError
 
@@ -20,6 +20,7 @@ def inspect(
     label: Label = None,
     field: FieldOption = None,
     names: Names = None,
+    separator: Separator = None,
     out: Annotated[
         Path | None, out_option("FILE", "Write the inferred schema there as JSON, to be edited and given back.")
     ] = None,
@@ -45,7 +46,10 @@ def inspect(
         named = datasets.load_dataset(target[0])
         table, label = named.table, label or named.schema.label
     else:
-        table = read_table(one_or_list(target), names=split_names(names))
+        notes: list[str] = []
+        table = read_table(one_or_list(target), names=split_names(names), separator=separator, notes=notes)
+        for note in dict.fromkeys(notes):
+            show(note, err=True)
     if label is None:
         raise SchemaError(
             f"name the column with the label (--label COLUMN); the columns are {', '.join(table.column_names)}"

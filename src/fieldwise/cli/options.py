@@ -32,6 +32,14 @@ Names = Annotated[
     str | None,
     typer.Option(metavar="A,B,C", help="Column names of a text file that has no header line."),
 ]
+Separator = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CHAR",
+        help="What separates the cells of a text file: the character, or comma, tab, semicolon, pipe, space. By "
+        "default it is found.",
+    ),
+]
 Label = Annotated[
     str | None,
     typer.Option(metavar="COLUMN", help="The column with the label: clicks as 0/1 or true/false, or numbers."),
@@ -81,6 +89,7 @@ _DATA_OPTIONS: dict[str, Any] = {
     ],
     "field": FieldOption,
     "names": Names,
+    "separator": Separator,
     "positive": Annotated[
         str | None, typer.Option(metavar="VALUE", help="The label value that is a click, where labels are not 0/1.")
     ],
@@ -150,6 +159,7 @@ def _request(data: Sequence[str] | None, given: dict[str, Any]) -> DataRequest:
         "time": names["time"],
         "schema": given["schema"],
         "names": split_names(given["names"]),
+        "separator": given["separator"],
         "valid": one_or_list(given["valid"]),
         "test": one_or_list(given["test"]),
         "fields": parse_fields(given["field"] or []) or None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import pyarrow as pa
 import typer
 
-from fieldwise.cli.options import Data, Model, Names, OverwriteFile, Quiet, out_option
+from fieldwise.cli.options import Data, Model, Names, OverwriteFile, Quiet, Separator, out_option
 from fieldwise.cli.words import load_model, one_or_list, print_json, split_names
 from fieldwise.columns.writing import FORMS, Form, TableWriter, form_of
 from fieldwise.errors import DataError, suggest
@@ -41,6 +41,7 @@ def predict(
         str | None, typer.Option(metavar="A,B", help="Columns of the input to write beside the probability.")
     ] = None,
     names: Names = None,
+    separator: Separator = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print rows, rows_per_s and unseen values as JSON (needs --out FILE).")
     ] = False,
@@ -69,7 +70,9 @@ def predict(
     started = time.perf_counter()
     column = predictor.objective.prediction_name
     with reporter, _writing(out, form, column) as write:
-        pieces = predictor.predict_tables(one_or_list(data), names=split_names(names), report=report, reporter=reporter)
+        pieces = predictor.predict_tables(
+            one_or_list(data), names=split_names(names), separator=separator, report=report, reporter=reporter
+        )
         for table, prediction in pieces:
             if not rows:
                 _say_unread(predictor, table, kept, reporter)

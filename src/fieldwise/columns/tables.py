@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
-from fieldwise.columns.text_files import arrow_owned, bad_line, require_distinct, text_tables
+from fieldwise.columns.text_files import arrow_owned, require_distinct, text_tables
 from fieldwise.columns.tokens import is_missing, plain_column, token
-from fieldwise.errors import DataError, suggest
+from fieldwise.errors import DataError, FieldwiseError, suggest
 from fieldwise.storage.places import expanded
 
 Source = Any
@@ -36,13 +36,21 @@ _CHANGED = "it changed while it was being read; wait until it is written, or rea
 _NOT_A_TABLE = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
 
-def read_table(source: Source, *, names: Sequence[str] | None = None) -> pa.Table:
+def read_table(
+    source: Source,
+    *,
+    names: Sequence[str] | None = None,
+    separator: str | None = None,
+    notes: list[str] | None = None,
+) -> pa.Table:
     """Read a source whole.
 
     Args:
         source: a path, "-" for standard input, several paths, a data frame, an Arrow table, a dict of columns or a list
             of dicts.
         names: the column names of a text file that has no header line.
+        separator: what separates the cells of a text file, such as "|" or "tab"; by default it is found.
+        notes: takes in sentences on what was left out.
 
     Returns:
         The table.
@@ -56,7 +64,7 @@ def read_table(source: Source, *, names: Sequence[str] | None = None) -> pa.Tabl
         {'user': ['ann', 'bob'], 'price': [1.5, None]}
     """
     if _is_file_list(source):
-        tables = [read_table(part, names=names) for part in source]
+        tables = [read_table(part, names=names, separator=separator, notes=notes) for part in source]
         if not tables:
             raise DataError("no source was given")
         for path, table in zip(source, tables, strict=True):
@@ -70,19 +78,26 @@ def read_table(source: Source, *, names: Sequence[str] | None = None) -> pa.Tabl
     with _reading(source) as (file, _):
         form = _form(file)
         if form == "text":
-            return _checked(pa.concat_tables(text_tables(file, names)))
+            return _checked(pa.concat_tables(text_tables(file, names, separator=separator, notes=notes)))
         with _native(file) as native:
             return _checked(pa.parquet.read_table(native) if form == "parquet" else pa.ipc.open_file(native).read_all())
 
 
 def iter_tables(
-    source: Source, *, names: Sequence[str] | None = None, chunk_rows: int = CHUNK_ROWS
+    source: Source,
+    *,
+    names: Sequence[str] | None = None,
+    separator: str | None = None,
+    notes: list[str] | None = None,
+    chunk_rows: int = CHUNK_ROWS,
 ) -> Iterator[pa.Table]:
     """Read a source piece by piece, with memory bounded by the piece.
 
     Args:
         source: as in `read_table`.
         names: as in `read_table`.
+        separator: as in `read_table`.
+        notes: as in `read_table`.
         chunk_rows: rows of a piece at most.
 
     Yields:
@@ -98,7 +113,7 @@ def iter_tables(
     if _is_file_list(source):
         first: pa.Table | None = None
         for part in source:
-            for table in iter_tables(part, names=names, chunk_rows=chunk_rows):
+            for table in iter_tables(part, names=names, separator=separator, notes=notes, chunk_rows=chunk_rows):
                 first = table.slice(0, 0) if first is None else first
                 _require_same_columns(source[0], first, part, table)
                 yield table
@@ -120,7 +135,7 @@ def iter_tables(
                 table = pa.ipc.open_file(native).read_all()
             yield from _slices(_checked(table), chunk_rows)
         else:
-            for table in text_tables(file, names):
+            for table in text_tables(file, names, separator=separator, notes=notes):
                 yield from _slices(table, chunk_rows)
                 require_unchanged()  # a log that grows as fast as it is read would have no end
 
@@ -273,6 +288,9 @@ def _reading(source: str | Path) -> Iterator[tuple[io.BufferedReader, Callable[[
 
             try:
                 yield file, require_unchanged
+            except FieldwiseError:
+                require_unchanged()
+                raise
             except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
                 require_unchanged()
                 raise DataError(_complaint(file, error)) from error
@@ -293,8 +311,6 @@ def _complaint(file: io.BufferedReader, error: BaseException) -> str:
     if _start_of(file) == "parquet":
         text = re.sub(r"^Could not open Parquet input source '.*?': ", "", text)
         return f"it begins like a Parquet file, but cannot be read as one: {text}"
-    if isinstance(error, pa.ArrowInvalid) and _start_of(file) == "text":
-        return bad_line(file) or text
     return text
 
 

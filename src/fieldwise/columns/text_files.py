@@ -1,28 +1,36 @@
-"""Text files (CSV, TSV, also compressed) as Arrow tables in which every column is text.
+"""Text files (CSV, TSV and their like, also compressed) as Arrow tables in which every column is text.
 
-    separator     comma, tab or semicolon, whichever is most frequent in the first line
-    quotes        a cell in double quotes may hold separators, line ends and doubled quotes
-    empty lines   are skipped, at the beginning, in between and at the end, in a file of one column too
-    encoding      UTF-8, with or without a byte order mark; line ends of any system
-    zero bytes    are refused: a file that holds them is not text
+    separators, quotes    see `fieldwise.columns.dialects`
+    empty lines           are skipped, at the beginning, in between and at the end, in a file of one column too
+    encoding              UTF-8, with or without a byte order mark; line ends of any system
+    zero bytes            are refused: a file that holds them is not text
 
 What a column means is the schema's business; guessing types here would lose leading zeros and large integers.
 """
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
+from fieldwise.columns.compression import decompressed
+from fieldwise.columns.dialects import (
+    Dialect,
+    doubled_quotes,
+    names_separator,
+    not_utf8,
+    read_dialect,
+    separator_of,
+    whole_rows,
+)
 from fieldwise.errors import DataError
 
 SEGMENT_BYTES = 1 << 22
@@ -33,55 +41,92 @@ LONGEST_ROW = 1 << 26
 
 _SNIFF_BYTES = 1 << 16
 _LONGEST_HEADER = 1 << 24
-_SEPARATORS = ",\t;"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-_BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
+_INDEX_LEFT_OUT = "the first column has no name and numbers the rows, as a data frame's index does: it is left out"
 
 
-@dataclass(frozen=True)
-class _Header:
-    """The first line that is not empty: its cells, and where it begins and ends, in bytes of the text."""
-
-    cells: list[str]
-    separator: str
-    begin: int
-    end: int
-
-
-def text_tables(file: io.BufferedReader, names: Sequence[str] | None) -> Iterator[pa.Table]:
+def text_tables(
+    file: io.BufferedReader,
+    names: Sequence[str] | None,
+    *,
+    separator: str | None = None,
+    notes: list[str] | None = None,
+) -> Iterator[pa.Table]:
     r"""The rows of a text file in pieces of a few megabytes.
 
     Args:
         file: open, at any place.
         names: the column names of a file without a header line.
+        separator: what separates cells; None: it is found.
+        notes: takes in what was left out.
 
     Yields:
         At least one piece, an empty one for a header alone; every column is text.
 
     Raises:
-        DataError: the file is no text, or its first line does not fit `names`.
-        pyarrow.ArrowInvalid, OSError, EOFError, zlib.error: Arrow or a decompressor cannot read the rows; `bad_line`
-            then finds the line.
+        DataError: the file is no text, its first line does not fit `names`, or a line does not fit the first.
+        SettingsError: `separator` is none.
+        OSError, EOFError, zlib.error: a decompressor cannot read the rows.
 
     Example:
         >>> [piece.to_pydict() for piece in text_tables(io.BytesIO(b"user,price\nann,1.50\n"), None)]
         [{'user': ['ann'], 'price': ['1.50']}]
     """
-    header = _read_header(file)
-    if names is not None and len(names) != len(header.cells):
-        raise DataError(f"{len(names)} names are given, but the first line has {len(header.cells)} columns")
-    columns = list(header.cells if names is None else names)
-    require_distinct(columns)
-    text = _decompressed(file)
-    text.read(header.end if names is None else header.begin)
+    dialect = _sniff(file, names, separator)
+    columns = _columns(dialect, names)
+    text = decompressed(file)
+    text.read(dialect.end if names is None else dialect.begin)
+    index = dialect.index and names is None
+    if index and notes is not None:
+        notes.append(_INDEX_LEFT_OUT)
     empty = True
-    for segment in _segments(file, text, header.separator):
+    for segment, known in _segments(file, text, dialect):
         if segment.strip(b"\r\n"):
             empty = False
-            yield _parse(segment, columns, header.separator)
+            try:
+                table = _parse(segment, columns, known)
+            except pa.ArrowInvalid as error:
+                raise DataError(_bad_line(file, known) or str(error).splitlines()[0]) from error
+            yield _only_named(table, index=index, trailing=dialect.trailing)
     if empty:
-        yield pa.table({name: pa.array([], pa.string()) for name in columns})
+        nothing = pa.table({name: pa.array([], pa.string()) for name in columns})
+        yield _only_named(nothing, index=index, trailing=dialect.trailing)
+
+
+def _columns(dialect: Dialect, names: Sequence[str] | None) -> list[str]:
+    """The names of all columns; what has none, an index or what is behind the last separator, gets a number."""
+    named = dialect.cells[: len(dialect.cells) - dialect.trailing]
+    if names is not None and len(names) != len(named):
+        raise DataError(f"{len(names)} names are given, but the first line has {len(named)} columns")
+    columns = list(named if names is None else names)
+    if dialect.index and names is None:
+        require_distinct(columns[1:], first=2)
+        columns[0] = _free_name(columns)
+    else:
+        require_distinct(columns)
+    return [*columns, _free_name(columns)] if dialect.trailing else columns
+
+
+def _free_name(names: Sequence[str]) -> str:
+    return next(name for name in map(str, range(len(names) + 1)) if name not in names)
+
+
+def _only_named(table: pa.Table, *, index: bool, trailing: bool) -> pa.Table:
+    """The table without columns that have no name; an error where one of them holds something after all."""
+    if trailing:
+        if pc.any(pc.not_equal(table[-1], "")).as_py():
+            raise _no_name(table.num_columns)
+        table = table.remove_column(table.num_columns - 1)
+    if index:
+        # Looked at piece by piece: a whole column of numbers would have to be remembered.
+        numbers = table[0]
+        if not pc.all(pc.match_substring_regex(numbers, r"^[0-9]+$")).as_py() and len(numbers):
+            raise _no_name(1)
+        if len(pc.unique(numbers)) < len(numbers):
+            raise _no_name(1)
+        table = table.remove_column(0)
+    return table
 
 
 def arrow_owned(data: bytes | memoryview) -> pa.Buffer:
@@ -105,43 +150,42 @@ def arrow_owned(data: bytes | memoryview) -> pa.Buffer:
     return buffer
 
 
-def bad_line(file: io.BufferedReader) -> str | None:
-    r"""What is wrong with the first bad line.
+def _bad_line(file: io.BufferedReader, dialect: Dialect) -> str | None:
+    """What is wrong with the first bad line, with its number; None where no line is bad.
 
     Bad is a line that is not UTF-8, has more or fewer cells than the first, or opens a quote that is never closed.
-
-    Args:
-        file: open, at any place.
-
-    Returns:
-        A few words with the number of the line; None where no line is bad.
-
-    Example:
-        >>> bad_line(io.BytesIO(b"user,price\nann,1.50\nbob\n"))
-        'line 3 has 1 columns where 2 were expected'
     """
-    header = _read_header(file)
 
     def lines() -> Iterator[str]:
-        for number, line in enumerate(_lines(_decompressed(file)), start=1):
+        for number, line in enumerate(text_lines(decompressed(file)), start=1):
             try:
-                yield line.decode()
+                text = line.decode()
             except UnicodeDecodeError:
-                raise _not_utf8(f"line {number}") from None
+                raise not_utf8(f"line {number}") from None
+            yield "\n" if number == 1 and names_separator(line.removeprefix(_BYTE_ORDER_MARK)) else text
 
-    reader = csv.reader(lines(), delimiter=header.separator, strict=True)
+    expected = len(dialect.cells)
+    hint = f" (cells seem to be separated by {dialect.separator!r}; if not, give --separator)" if dialect.found else ""
+    if not dialect.quotes:
+        for number, line in enumerate(lines(), start=1):
+            text = line.rstrip("\r\n")
+            if text and (count := len(text.split(dialect.separator))) != expected:
+                return f"line {number} has {count} columns where {expected} were expected{hint}"
+        return None
+    escape = "\\" if dialect.escapes else None
+    reader = csv.reader(lines(), delimiter=dialect.separator, escapechar=escape, strict=True)
     before = 0
     try:
         for cells in reader:
-            if cells and len(cells) != len(header.cells):
-                return f"line {reader.line_num} has {len(cells)} columns where {len(header.cells)} were expected"
+            if cells and len(cells) != expected:
+                return f"line {reader.line_num} has {len(cells)} columns where {expected} were expected{hint}"
             before = reader.line_num
     except csv.Error as error:  # else Python's reader has limits that Arrow's has not
         return f"a quote that opens in line {before + 1} is not closed" if "end of data" in str(error) else None
     return None
 
 
-def _lines(text: Any) -> Iterator[bytes]:
+def text_lines(text: Any) -> Iterator[bytes]:
     """The lines of a text with line ends of any system, which a file itself would only cut at line feeds."""
     rest = b""
     while data := text.read(SEGMENT_BYTES):
@@ -152,46 +196,55 @@ def _lines(text: Any) -> Iterator[bytes]:
         yield rest
 
 
-def require_distinct(columns: Sequence[str]) -> None:
+def require_distinct(columns: Sequence[str], *, first: int = 1) -> None:
     """Refuse columns that cannot be told apart.
 
     Args:
         columns: their names.
+        first: the number of the first of them, for the message.
 
     Raises:
         DataError: a column has no name, or two have the same.
     """
     seen = set()
-    for i, column in enumerate(columns):
+    for i, column in enumerate(columns, start=first):
         if column in seen:
             raise DataError(f"two columns are called '{column}'; rename one, or give all names (--names)")
         if not column.strip():
-            raise DataError(f"column {i + 1} has no name; the first line must hold the column names (or give --names)")
+            raise _no_name(i)
         seen.add(column)
 
 
-def _segments(file: io.BufferedReader, text: Any, separator: str) -> Iterator[bytes]:
-    """The text in pieces of whole rows. Raises DataError for what Arrow would let pass: zero bytes, open quotes.
+def _no_name(number: int) -> DataError:
+    return DataError(f"column {number} has no name; the first line must hold the column names (or give --names)")
+
+
+def _segments(file: io.BufferedReader, text: Any, dialect: Dialect) -> Iterator[tuple[bytes, Dialect]]:
+    """The text in pieces of whole rows, with what is known of its layout by then.
+
+    Raises DataError for what Arrow would let pass: zero bytes, open quotes.
 
     Arrow could cut the text itself. But it would read ahead in a thread, which calls into Python while Python may be
     waiting for it; drop a line end whose two characters fall into two blocks, in quoted cells too; and refuse rows
     longer than a block.
     """
-    rows = _whole_rows(separator)
+    rows = whole_rows(dialect)
     rest = b""
     while data := text.read(max(SEGMENT_BYTES, len(rest))):  # as much again, or long rows were looked through often
         _require_text(data)
         data = rest + data
-        end = _end_of(rows, data) if b'"' in data else _last_line_end(data)
+        if (known := dialect.knowing(data)) is not dialect:
+            dialect, rows = known, whole_rows(known)
+        end = _end_of(rows, data) if dialect.quotes and b'"' in data else _last_line_end(data)
         if end:
-            yield data[:end]
+            yield data[:end], dialect
         elif len(data) > LONGEST_ROW:
             raise DataError(f"a row is longer than {LONGEST_ROW >> 20} MB; is a quote not closed?")
         rest = data[end:]
-    if _end_of(rows, rest + b"\n") <= len(rest):
+    if dialect.quotes and _end_of(rows, rest + b"\n") <= len(rest):
         # Arrow would close the quote at the end of the file, however many lines it has swallowed.
-        raise DataError(bad_line(file) or "a quote is not closed")
-    yield rest
+        raise DataError(_bad_line(file, dialect) or "a quote is not closed")
+    yield rest, dialect
 
 
 def _end_of(rows: re.Pattern[bytes], data: bytes) -> int:
@@ -200,25 +253,25 @@ def _end_of(rows: re.Pattern[bytes], data: bytes) -> int:
     return 0 if match is None else match.end()
 
 
-def _whole_rows(separator: str) -> re.Pattern[bytes]:
-    """Matches as many whole rows as a text begins with. A quote opens a cell only where the cell begins."""
-    end = re.escape(separator.encode())
-    cell = rb'(?:"[^"]*+(?:""[^"]*+)*+"|(?!"))[^%b\r\n]*+' % end
-    return re.compile(rb"(?:%b(?:%b%b)*+(?:\r\n|\n|\r(?!\n|\Z)))*+" % (cell, end, cell))
-
-
 def _last_line_end(data: bytes) -> int:
     """Where the last whole line of a text without quotes ends; a carriage return at the end may be half an end."""
     return max(data.rfind(b"\n"), data.rfind(b"\r", 0, -1)) + 1
 
 
-def _parse(rows: bytes, columns: list[str], separator: str) -> pa.Table:
+def _parse(rows: bytes, columns: list[str], dialect: Dialect) -> pa.Table:
+    separator = dialect.separator
+    if dialect.escapes:
+        rows = doubled_quotes(rows, separator)
+    if len(separator) > 1 or not separator.isascii():  # Arrow knows separators of one byte
+        stand_in = next(c for c in (b"\x1f", b"\x1e", b"\x1d", b"\x1c") if c not in rows)
+        rows, separator = rows.replace(separator.encode(), stand_in), stand_in.decode()
     if rows.startswith(_BYTE_ORDER_MARK):
         rows = b"\n" + rows  # Arrow drops the mark at the very beginning, where it is part of a cell by now
+    quotes = '"' if dialect.quotes else False
     return pa.csv.read_csv(
         pa.BufferReader(arrow_owned(rows)),
         pa.csv.ReadOptions(column_names=columns, block_size=len(rows) + 1),
-        pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+        pa.csv.ParseOptions(delimiter=separator, quote_char=quotes, newlines_in_values=dialect.quotes),
         pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()), strings_can_be_null=False),
     )
 
@@ -228,8 +281,8 @@ def _require_text(data: bytes) -> None:
         raise DataError("it is neither text nor Parquet nor Arrow (it holds zero bytes)")
 
 
-def _read_header(file: io.BufferedReader) -> _Header:
-    text = _decompressed(file)
+def _sniff(file: io.BufferedReader, names: Sequence[str] | None, separator: str | None) -> Dialect:
+    text = decompressed(file)
     start = text.read(_SNIFF_BYTES)
     if start.startswith(_UTF_16):
         raise DataError(
@@ -238,36 +291,11 @@ def _read_header(file: io.BufferedReader) -> _Header:
     _require_text(start)
     while len(start.strip().splitlines()) < 2 and len(start) < _LONGEST_HEADER and (more := text.read(_SNIFF_BYTES)):
         start += more
-    begin = len(_BYTE_ORDER_MARK) if start.startswith(_BYTE_ORDER_MARK) else 0
-    lines = start[begin:].splitlines(keepends=True)
-    while lines and not lines[0].strip():
-        begin += len(lines.pop(0))
-    if not lines:
-        raise DataError("the file is empty")
-    try:
-        separator = max(_SEPARATORS, key=re.sub(r'"[^"]*"', "", lines[0].decode()).count)
-        reader = csv.reader((line.decode() for line in lines), delimiter=separator)
-        cells = next(reader)
-    except UnicodeDecodeError:
-        raise _not_utf8("the first line") from None
-    except csv.Error as error:
-        raise DataError(f"the first line cannot be read ({error}); is a quote not closed?") from None
-    if reader.line_num == len(lines) > 1 and "\n" in cells[-1]:
-        raise DataError("a quote that opens in the first line is not closed")
-    return _Header(cells, separator, begin, begin + sum(map(len, lines[: reader.line_num])))
-
-
-def _decompressed(file: io.BufferedReader) -> Any:
-    """The text from its beginning."""
-    file.seek(0)
-    magic = file.read(10)
-    file.seek(0)
-    if magic.startswith(b"\x1f\x8b"):
-        return gzip.GzipFile(fileobj=file)
-    return bz2.BZ2File(file) if _BZIP2.match(magic) else file
-
-
-def _not_utf8(where: str) -> DataError:
-    return DataError(
-        f"{where} is not UTF-8 text; convert the file first, for example with: iconv -f latin1 -t utf-8 IN > OUT"
+    mark = len(_BYTE_ORDER_MARK) if start.startswith(_BYTE_ORDER_MARK) else 0
+    dialect = read_dialect(
+        start[mark:],
+        whole=not text.read(1),
+        width=None if names is None else len(names),
+        separator=None if separator is None else separator_of(separator),
     )
+    return replace(dialect, begin=dialect.begin + mark, end=dialect.end + mark)

@@ -95,7 +95,12 @@ class Predictor:
         return None if document is None else Architecture.model_validate(document)
 
     def predict(
-        self, source: Source, *, names: Sequence[str] | None = None, report: EncodingReport | None = None
+        self,
+        source: Source,
+        *,
+        names: Sequence[str] | None = None,
+        separator: str | None = None,
+        report: EncodingReport | None = None,
     ) -> Predictions:
         """The prediction of every row: of clicks their probability.
 
@@ -103,6 +108,7 @@ class Predictor:
             source: a path, a data frame, an Arrow table, a dict of columns or a list of dicts; columns that no field
                 reads are left alone.
             names: as in `fieldwise.train`.
+            separator: as in `fieldwise.train`.
             report: takes in the account of this call: per field, values outside the vocabulary (they are predicted
                 with the field's out-of-vocabulary id), missing values and infinities.
 
@@ -112,7 +118,7 @@ class Predictor:
         Raises:
             DataError: a column is missing or holds a value of the wrong kind; the message names it.
         """
-        parts = [p for _, p in self.predict_tables(source, names=names, report=report)]
+        parts = [p for _, p in self.predict_tables(source, names=names, separator=separator, report=report)]
         return np.concatenate(parts) if parts else np.empty(0)
 
     def predict_tables(
@@ -120,6 +126,7 @@ class Predictor:
         source: Source,
         *,
         names: Sequence[str] | None = None,
+        separator: str | None = None,
         report: EncodingReport | None = None,
         reporter: Reporter | None = None,
     ) -> Iterator[tuple[pa.Table, Predictions]]:
@@ -128,6 +135,7 @@ class Predictor:
         Args:
             source: as in `predict`.
             names: as in `predict`.
+            separator: as in `predict`.
             report: as in `predict`.
             reporter: shows a bar.
 
@@ -138,7 +146,7 @@ class Predictor:
             DataError: as `predict` does.
         """
         with (reporter or Reporter(enabled=False)).rows(None, "predicting") as progress:
-            for table in iter_tables(source, names=names):
+            for table in iter_tables(source, names=names, separator=separator):
                 yield table, self.model.predict(table, report=report)
                 progress.update(table.num_rows)
 
@@ -163,6 +171,7 @@ class Predictor:
         *,
         rows: Literal["test", "all"] = "test",
         names: Sequence[str] | None = None,
+        separator: str | None = None,
         report: EncodingReport | None = None,
         reporter: Reporter | None = None,
     ) -> Metrics:
@@ -174,6 +183,7 @@ class Predictor:
             rows: `test`: a table that the predictor was trained on is recognised, and only its recorded test rows are
                 measured; of any other table all rows are. `all`: all rows in any case.
             names: as in `predict`.
+            separator: as in `predict`.
             report: as in `predict`.
             reporter: shows a bar, and says where only test rows are measured and where weights are missing.
 
@@ -194,7 +204,7 @@ class Predictor:
             named = datasets.load_dataset(source)
             table, own_split = named.table, named.split
         else:
-            table = read_table(source, names=names)
+            table = read_table(source, names=names, separator=separator)
         part: Literal["all", "test"] = "all"
         if rows == "test":
             label = self.objective.read_label(table, self.schema)

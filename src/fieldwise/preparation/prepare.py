@@ -42,7 +42,7 @@ class Tables:
         test: test rows of their own.
         schema: of a built-in data set.
         split: of a built-in data set.
-        notes: of a built-in data set, for the reader of results.
+        notes: of a built-in data set, for the reader of results, and on what was left out in reading.
     """
 
     source: str
@@ -79,15 +79,16 @@ def read(request: DataRequest) -> Tables:
         >>> read(DataRequest({"user": ["ann", "bob"], "click": [0, 1]})).source
         'a dict in memory'
     """
-    source, names = request.source, request.arguments.get("names")
-    valid, test = request.arguments.get("valid"), request.arguments.get("test")
-    valid_table = None if valid is None else read_table(valid, names=names)
-    test_table = None if test is None else read_table(test, names=names)
+    source, arguments = request.source, request.arguments
+    names, separator = arguments.get("names"), arguments.get("separator")
+    own = {part: arguments.get(part) for part in ("valid", "test")}
+    given = {part: None if of is None else read_table(of, names=names, separator=separator) for part, of in own.items()}
     if datasets.is_built_in(source):
         named = datasets.load_dataset(source)
-        return Tables(source, named.table, valid_table, test_table, named.schema, named.split, named.notes)
-    table = read_table(source, names=names)
-    return Tables(_describe(source), table, valid_table, test_table)
+        return Tables(source, named.table, **given, schema=named.schema, split=named.split, notes=named.notes)
+    notes: list[str] = []
+    table = read_table(source, names=names, separator=separator, notes=notes)
+    return Tables(_describe(source), table, **given, notes=tuple(dict.fromkeys(notes)))
 
 
 def _describe(source: Source) -> str:

@@ -43,6 +43,8 @@ class DataArguments(TypedDict, total=False):
         valid: validation rows of their own; without them a share of the source.
         test: test rows of their own; without them a share of the source.
         names: column names of a text file without a header line.
+        separator: what separates the cells of a text file: the character, or comma, tab, semicolon, pipe, space; found
+            by default.
         schema: a Schema or its file, used as it stands; without one it is inferred.
         fields: overrides single columns ({"age": "numeric", "row_id": "ignore"}), of an inferred schema or a given one.
     """
@@ -55,6 +57,7 @@ class DataArguments(TypedDict, total=False):
     valid: Source | None
     test: Source | None
     names: Sequence[str] | None
+    separator: str | None
     schema: Schema | str | Path | None
     fields: Mapping[str, Any] | None
 

@@ -38,6 +38,7 @@ class RunRecord(BaseModel):
         valid: the same, of validation rows of their own.
         test: the same, of test rows of their own.
         names: column names of a text file without a header line.
+        separator: what separates the cells of a text file, where it was given.
         schema_: the fields and the columns with a role.
         columns: what inference decided about each column.
         settings: as they were settled.
@@ -52,6 +53,7 @@ class RunRecord(BaseModel):
     valid: str | list[str] | None = None
     test: str | list[str] | None = None
     names: list[str] | None = None
+    separator: str | None = None
     schema_: Schema
     columns: list[ColumnRecord] = []
     settings: Settings
