@@ -60,11 +60,14 @@ def inspect(
             {
                 "rows": table.num_rows,
                 "columns": [dict(zip(Inference.COLUMNS, row, strict=True)) for row in inference.rows()],
+                "doubts": inference.doubts,
                 "schema": inference.schema.model_dump(mode="json"),
             }
         )
     else:
         Section(f"{table.num_rows:,} rows", Inference.COLUMNS, inference.rows()).print()
+        for doubt in inference.doubts:
+            show(doubt)
     if out is not None:
         inference.schema.save(out)
         show(f"schema written to {out}; edit it and give it back with --schema {out}", err=True)

@@ -49,7 +49,9 @@ FieldOption = Annotated[
     typer.Option(
         "--field",
         metavar="COLUMN=KIND",
-        help="Override one column: categorical, numeric, multi_valued or ignore. May be given again.",
+        help="Override one column: categorical, numeric, multi_valued, calendar or ignore; with more behind a colon: "
+        "multi_valued:^ (the separator), numeric:log, numeric:, (a decimal comma), calendar:day_first. "
+        "May be given again.",
     ),
 ]
 Objective = Annotated[

@@ -172,15 +172,15 @@ def decide_dates(name: str, dates: FoundMoments, taken: Collection[str]) -> Verd
     clock = "with" if (seconds % 86_400).any() else "without"
     kind = "times of day" if dates.form == "time_of_day" else f"dates {clock} times of day that span {days:,.0f} days"
     reason = f"{kind}{_FORMS.get(dates.form or '', '')}"
-    doubts = [_odd_words(dates.odd, dates.odd_rows, "dates")] if dates.odd is not None and dates.odd_rows else []
+    reason += _odd_words(dates.odd, dates.odd_rows)
+    doubt = ""
     if dates.other is not None:
         chosen, other = (_ORDERS[form] for form in (str(dates.form), str(dates.other)))
-        doubts.append(
-            f"day and month cannot be told apart; taken as {chosen}; if it is {other}: {name}=calendar:{dates.other}"
-        )
+        told = f"day and month cannot be told apart; taken as {chosen}"
+        doubt = f"{told}; if it is {other}, say {name}=calendar:{dates.other}"
     if not fields:
-        return Verdict("ignored", f"{reason}: no part of the calendar varies", doubt="; ".join(doubts))
-    return Verdict("calendar", reason, fields, "; ".join(doubts))
+        return Verdict("ignored", f"{reason}: no part of the calendar varies", doubt=doubt)
+    return Verdict("calendar", reason, fields, doubt)
 
 
 def decide_calendar(name: str, column: Tally, form: DateForm | None, taken: Collection[str]) -> Verdict:
@@ -219,9 +219,12 @@ _FORMS: dict[str, str] = {
 }
 
 
-def _odd_words(odd: pa.Array, rows: int, what: str) -> str:
+def _odd_words(odd: pa.Array | None, rows: int) -> str:
+    """What a reason says of words among numbers or dates; nothing where there are none."""
+    if odd is None or not rows:
+        return ""
     examples = ", ".join(str(value)[:40] for value in odd[:3].to_pylist())
-    return f"{rows:,} rows hold no {what} and count as missing ({examples})"
+    return f"; other words, in {rows:,} rows, count as missing ({examples})"
 
 
 def _with_net(verdict: Verdict, name: str, column: Tally) -> Verdict:
@@ -305,11 +308,11 @@ def _categorical(name: str, reason: str) -> Verdict:
 
 def _numeric(name: str, reason: str, values: Floats, counts: Counts, found: FoundNumbers) -> Verdict:
     spec = Numeric(decimal=found.decimal, unreadable="missing" if found.odd_rows else "error")
-    doubt = _odd_words(found.odd, found.odd_rows, "number") if found.odd is not None and found.odd_rows else ""
+    reason += _odd_words(found.odd, found.odd_rows)
     if len(values) and patterns.heavy_tail(values, counts):
         reason += f"; log, for a heavy tail up to {np.abs(values).max():,.6g}"
-        return Verdict("numeric", reason, {name: spec.model_copy(update={"transform": "log"})}, doubt)
-    return Verdict("numeric", f"{reason}; standard, for no heavy tail", {name: spec}, doubt)
+        return Verdict("numeric", reason, {name: spec.model_copy(update={"transform": "log"})})
+    return Verdict("numeric", f"{reason}; standard, for no heavy tail", {name: spec})
 
 
 def count_distinct(column: Tally, numbers: FoundNumbers | None) -> int:
