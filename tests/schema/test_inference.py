@@ -418,6 +418,31 @@ def test_digits_that_are_dates(form: str, pattern: str) -> None:
     assert infer(draw().integers(10_000_000, 99_999_999, ROWS)).decision != "calendar"
 
 
+# ---- what is given
+
+
+def test_a_given_kind_keeps_what_inference_chooses_within_it() -> None:
+    amounts = np.round(draw().lognormal(3, 2, ROWS), 2)
+
+    def given(column: Any, spec: Any) -> Any:
+        sure = pa.array([str(i % 2) for i in range(len(column))])
+        table = pa.table({"label": sure, "x": column, "sure": sure})
+        return infer_schema(table, label="label", fields={"x": spec, "sure": "categorical"}).schema.fields["x"]
+
+    assert given(amounts, "numeric") == Numeric(transform="log")
+    assert given(amounts, Numeric(transform="standard")) == Numeric(transform="standard")
+    assert given(amounts, {"kind": "numeric", "buckets": 5}) == Numeric(buckets=5)
+    comma = [f"{value:.2f}".replace(".", ",") for value in amounts]
+    assert given(comma, "numeric") == Numeric(transform="log", decimal=",")
+    diagnoses = cycle(["250.01", "276", "648", "428.5", "401.9"])[:-20] + [f"V{i}" for i in range(20)]
+    assert given(diagnoses, "categorical") == Categorical()
+    assert given(diagnoses, "numeric").unreadable == "missing"
+    assert given(cycle(["red|blue", "blue|sport", "sport|red"]), "multi_valued") == MultiValued(separator="|")
+    assert given(cycle(["red|blue", "blue|sport"]), "multi_valued:^") == MultiValued(separator="^")
+    dates = [f"{day}/1/2026" for day in range(1, 32)] * 4
+    assert given(dates, Categorical(part="weekday")) == Categorical(part="weekday", date="day_first")
+
+
 # ---- rule 6a: names
 
 

@@ -58,3 +58,54 @@ def test_clocks_and_versions() -> None:
     assert not is_clock("timeout")
     assert is_version("os_version")
     assert not is_version("conversions")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("itemid", "uid", "adid", "sku", "ItemID", "deviceId", "userid", "user_sku", "asin"),
+        *(
+            "sales_channel",
+            "sales_region",
+            "tax_status",
+            "price_tier",
+            "age_bracket",
+            "age_cat",
+            "rate_plan",
+            "cost_center",
+        ),
+        *("bid_strategy", "min_sdk", "max_os", "number_plate", "income_source", "orders_status", "orders_country"),
+        *("payment_count_method", "salesChannel", "type_of_price", "revenue_currency"),
+    ],
+)
+def test_identities_and_things_by_name(name: str) -> None:
+    meaning = meaning_of(name)
+    assert meaning is not None
+    assert meaning[0] == "identity"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("amount_paid", "max_bid", "channel_sales", "region_price", "price_per_item", "clicks_by_user", "num_users"),
+        *(
+            "total_items",
+            "max_price",
+            "min_age",
+            "number_of_plates",
+            "count_of_devices",
+            "clicks_last_week",
+            "spend_on_ads",
+        ),
+        *("days_since_order", "minutes_on_site", "user_age"),
+    ],
+)
+def test_quantities_by_name(name: str) -> None:
+    meaning = meaning_of(name)
+    assert meaning is not None
+    assert meaning[0] == "quantity"
+
+
+@pytest.mark.parametrize("name", ["paid", "grid", "valid", "humid", "void", "mid"])
+def test_ordinary_words_that_end_in_id_say_nothing(name: str) -> None:
+    assert meaning_of(name) is None

@@ -20,7 +20,15 @@ from fieldwise.columns.dates import DateForm
 from fieldwise.columns.profile import ColumnProfile
 from fieldwise.errors import DataError, SchemaError, suggest
 from fieldwise.schema.patterns import Tally, read_numbers, tally
-from fieldwise.schema.rules import KEY_ROWS, Verdict, count_distinct, decide_calendar, decide_list, decide_values
+from fieldwise.schema.rules import (
+    KEY_ROWS,
+    Verdict,
+    complete,
+    count_distinct,
+    decide_calendar,
+    decide_list,
+    decide_values,
+)
 from fieldwise.schema.schema import (
     IGNORE,
     Categorical,
@@ -115,7 +123,8 @@ def infer_schema(
         time: the column that a time-ordered split sorts by.
         fields: decisions that are given, by field name: a specification, a mapping, the name of a kind, "ignore", or
             "calendar", with the form of the dates where the values do not tell it ("calendar:day_first").
-            A specification that names a `column` is a decision on that column.
+            A specification that names a `column` is a decision on that column. What it leaves open (a transform, a
+            separator) is chosen as it would be without it.
         ignore: columns that are no fields.
 
     Returns:
@@ -310,6 +319,8 @@ def _decide_column(
     elif calendar is not None and column is not None and not profile.is_list:
         verdict = decide_calendar(name, column, calendar[0], taken)
     elif given:
+        if column is not None and not profile.is_list:
+            given = {field: complete(spec, column) for field, spec in given.items()}
         kind = "calendar" if any(getattr(spec, "part", None) for spec in given.values()) else ""
         remark = _remark(column, given.values())
         reason = f"given, although it has {remark}" if remark else "given"

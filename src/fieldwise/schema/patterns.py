@@ -293,7 +293,7 @@ def read_numbers(column: Tally, *, among_codes: bool = False) -> FoundNumbers | 
         if rows > best[0]:
             best = rows, mark, reads
     rows, decimal, reads = best
-    if rows < MOSTLY * column.present or reads.mean() < 0.5:
+    if rows < MOSTLY * column.present or (reads.mean() < 0.5 and not among_codes):
         return None
     odd = values.filter(pa.array(~reads))
     lists = pc.match_substring_regex(odd, pattern=_LIST_OF_NUMBERS).to_numpy(zero_copy_only=False)

@@ -23,9 +23,10 @@ that a CSV file and a Parquet file with the same content give the same schema.
     numbers from one to another, and at most 20 years apart. A name that tells an identity or a quantity forbids it.
  6. Whole numbers are numeric if they look like a quantity:
     a. by name. A name is split into words at punctuation, digits and camelCase. The last word that tells a quantity
-       (price, count, age, clicks, ...; size, rating, ... from 10 distinct values on) or an identity (id, code, type,
-       group, ...) decides, and "num_", "total_" and the like in front tell a quantity. Things and calendar words
-       (user, site, hour, year, ...) tell an identity where nothing else does. Two values are always a category.
+       (price, count, age, clicks, ...; size, rating, ... from 10 distinct values on), an identity (id, itemid, sku,
+       code, type, group, ...) or a thing (user, site, channel, tier, ...) decides, and "num_", "total_" and the like in
+       front tell a quantity. Words behind "per", "of" and the like do not count. Calendar words (hour, year, ...) tell
+       an identity where nothing else does. Two values are always a category.
     b. by shape, where the name says nothing, and strictly:
        differences: at least 10 distinct values on either side of zero, none of 10^9 or more;
        counts: at least 20 distinct values, at most a tenth of the rows and ten times their root; a minimum of -3 to 1
@@ -209,6 +210,30 @@ def decide_calendar(name: str, column: Tally, form: DateForm | None, taken: Coll
         )
     verdict = decide_dates(name, dates, taken)
     return replace(verdict, reason=f"given; {verdict.reason}", doubt="" if form else verdict.doubt)
+
+
+def complete(spec: FieldSpec, column: Tally) -> FieldSpec:
+    """A given field with what was left open chosen as inference would choose it within that kind.
+
+    Args:
+        spec: what was given.
+        column: the values.
+
+    Returns:
+        The same kind of field; what was said stays.
+    """
+    chosen: dict[str, object] = {}
+    if isinstance(spec, Numeric) and (numbers := patterns.read_numbers(column, among_codes=True)) is not None:
+        finite = np.isfinite(numbers.numbers)
+        values, counts = numbers.numbers[finite], numbers.present.counts[finite]
+        chosen = {"decimal": numbers.decimal, "unreadable": "missing" if numbers.odd_rows else "error"}
+        if spec.buckets is None and len(values) and patterns.heavy_tail(values, counts):
+            chosen["transform"] = "log"
+    elif isinstance(spec, MultiValued) and pa.types.is_large_string(column.values.type):
+        chosen = {"separator": patterns.find_separator(column)}
+    elif isinstance(spec, Categorical) and spec.part and (dates := patterns.read_moments(column)) is not None:
+        chosen = {"date": dates.form, "unreadable": "missing" if dates.odd_rows else "error"}
+    return spec.model_copy(update={name: value for name, value in chosen.items() if name not in spec.model_fields_set})
 
 
 _ORDERS: dict[str, str] = {"day_first": "day first", "month_first": "month first"}
