@@ -31,8 +31,8 @@ _IDENTITY_WORDS = _words(
 _NOT_IDS = _words(
     """
     paid unpaid prepaid repaid overpaid underpaid bid overbid underbid grid mid kid lid aid raid maid laid said amid
-    did hid rid slid skid void avoid valid invalid solid liquid fluid humid rapid rigid vivid acid avid arid timid hybrid
-    android asteroid steroid covid squid druid
+    did hid rid slid skid void avoid valid invalid solid liquid fluid humid rapid rigid vivid acid avid arid timid
+    hybrid android asteroid steroid covid squid druid
     """
 )
 _THING_WORDS = _words(

@@ -286,7 +286,8 @@ def read_numbers(column: Tally, *, among_codes: bool = False) -> FoundNumbers | 
     best: tuple[int, DecimalMark | None, npt.NDArray[np.bool_]] = (0, None, np.zeros(len(values), bool))
     forms: list[tuple[DecimalMark | None, str]] = [(None, STRICT_PLAIN), *STRICT_AMOUNTS.items()]
     for mark, pattern in forms:
-        if pc.mean(pc.match_substring_regex(probe, pattern=pattern).cast(pa.float64())).as_py() < 0.4:
+        likely = pc.mean(pc.match_substring_regex(probe, pattern=pattern).cast(pa.float64())).as_py()
+        if likely < 0.4 and not among_codes:
             continue
         reads = pc.match_substring_regex(values, pattern=pattern).to_numpy(zero_copy_only=False)
         rows = int(column.counts[reads].sum())
