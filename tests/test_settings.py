@@ -142,6 +142,8 @@ def test_old_names_are_understood(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         "[search]\npasses = 2\nshare_positions = true\nposition_threshold = 0.7\nposition_mu = 0.5\nposition_c = 0.1\n"
     )
     assert resolve_settings(model="aim", config=path) == settings
+    old_rate = resolve_settings(model="aim", overrides={"search.position_gate_learning_rate": 1.0})
+    assert old_rate.search.dimension_gate_learning_rate == 1.0  # type: ignore[union-attr]
     assert resolve_settings(model="aim", overrides={f"search.{name}": value for name, value in OLD.items()}) == settings
     assert resolve_settings(model="aim", overrides=OLD) == settings
     assert "the setting search.passes is now called search.epochs" in caplog.messages

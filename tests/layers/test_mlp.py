@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from fieldwise.errors import SettingsError
-from fieldwise.layers.mlp import MLP
+from fieldwise.layers.mlp import MLP, LayerNormLinear
 
 
 def linears(network: nn.Module) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -107,3 +107,17 @@ def test_layer_norm_stands_between_weights_and_bias_and_has_no_gain():
 def test_an_unknown_norm_is_refused():
     with pytest.raises(SettingsError, match="norm must be"):
         MLP(3, (4,), norm="group")
+
+
+def test_a_gain_stands_between_the_normalisation_and_the_bias() -> None:
+    torch.manual_seed(0)
+    plain, gained = LayerNormLinear(3, 4), LayerNormLinear(3, 4, gain=True)
+    assert plain.gain is None
+    assert gained.gain is not None
+    gained.load_state_dict({**plain.state_dict(), "gain": torch.tensor([1.0, -2.0, 0.5, 1.0])})
+    x = torch.randn(5, 3)
+    normal = plain(x) - plain.bias
+    torch.testing.assert_close(gained(x), normal * torch.tensor([1.0, -2.0, 0.5, 1.0]) + plain.bias)
+    network = MLP(3, (4,), norm="layer_gain")
+    network(x).sum().backward()
+    assert sum(name.endswith("gain") and p.grad is not None for name, p in network.named_parameters()) == 1

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fieldwise.errors import SettingsError
+
+Norm = Literal["batch", "layer", "layer_gain"]
 
 
 def init_glorot_normal(linear: nn.Linear, *, normal_bias: bool) -> None:
@@ -69,10 +72,16 @@ class BatchNorm(nn.BatchNorm1d):
 class LayerNormLinear(nn.Linear):
     """A linear layer that normalises each row before its bias: (x W^T - mean) / sqrt(variance + eps) + b.
 
-    As in the MLPs of AIM and AutoFIS (Zhu et al.; Liu et al., KDD 2020): no gain, for the next layer's weights can take
-    that role, and a bias that the normalisation cannot remove.
+    The MLPs of AIM's and AutoFIS's code (Zhu et al.; Liu et al., KDD 2020) have a trained gain too, and no epsilon. A
+    positive gain can be taken over by the next layer's weights, for ReLU(g x) = g ReLU(x); a negative one cannot, and the
+    step of an optimiser is another with it. `gain=True` has it.
 
-    Arguments and attributes are those of `nn.Linear`.
+    Args:
+        in_features, out_features, bias: As for `nn.Linear`.
+        gain: Whether each unit is multiplied by a weight, from 1 on, after the normalisation.
+
+    Attributes:
+        gain: The weights [out_features], or None.
 
     Shape:
         [..., in_features] -> [..., out_features].
@@ -84,9 +93,15 @@ class LayerNormLinear(nn.Linear):
         True
     """
 
+    gain: nn.Parameter | None
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, gain: bool = False) -> None:
+        super().__init__(in_features, out_features, bias)
+        self.register_parameter("gain", nn.Parameter(torch.ones(out_features)) if gain else None)
+
     def forward(self, input: Tensor) -> Tensor:
         """From x [..., in_features] to [..., out_features]."""
-        normal = F.layer_norm(F.linear(input, self.weight), (self.out_features,))
+        normal = F.layer_norm(F.linear(input, self.weight), (self.out_features,), self.gain)
         return normal if self.bias is None else normal + self.bias
 
 
@@ -100,8 +115,8 @@ class MLP(nn.Module):
         in_dim: Width of the input.
         hidden: Widths of the hidden layers; may be empty.
         dropout: Share of hidden units that training drops, in [0, 1).
-        norm: Of each hidden layer before its ReLU: `batch`, `layer` (see `LayerNormLinear`) or None. Batch
-            normalisation has PyTorch's momentum of 0.1, where the AutoInt authors' TensorFlow decay of 0.995 would
+        norm: Of each hidden layer before its ReLU: `batch`, `layer`, `layer_gain` (see `LayerNormLinear`) or None.
+            Batch normalisation has PyTorch's momentum of 0.1, where the AutoInt authors' TensorFlow decay of 0.995 would
             leave evaluation on the initial statistics for the first hundreds of steps.
         head: Whether the linear layer to one unit ends the network.
 
@@ -127,7 +142,7 @@ class MLP(nn.Module):
         hidden: Sequence[int],
         *,
         dropout: float = 0.0,
-        norm: Literal["batch", "layer"] | None = None,
+        norm: Norm | None = None,
         head: bool = True,
     ) -> None:
         super().__init__()
@@ -135,12 +150,16 @@ class MLP(nn.Module):
             raise SettingsError(f"layer widths must be at least 1, got {in_dim} and hidden layers {tuple(hidden)}")
         if not 0.0 <= dropout < 1.0:
             raise SettingsError(f"dropout is the share to drop and must be in [0, 1), got {dropout}")
-        if norm not in ("batch", "layer", None):
-            raise SettingsError(f"norm must be 'batch', 'layer' or None, got {norm!r}")
+        if norm not in (*get_args(Norm), None):
+            raise SettingsError(f"norm must be 'batch', 'layer', 'layer_gain' or None, got {norm!r}")
         layers: list[nn.Module] = []
         width = in_dim
         for next_width in hidden:
-            linear = (LayerNormLinear if norm == "layer" else nn.Linear)(width, next_width)
+            linear: nn.Linear
+            if norm in ("layer", "layer_gain"):
+                linear = LayerNormLinear(width, next_width, gain=norm == "layer_gain")
+            else:
+                linear = nn.Linear(width, next_width)
             init_glorot_normal(linear, normal_bias=True)
             layers.append(linear)
             if norm == "batch":

@@ -98,7 +98,7 @@ class AIM(CTRModel):
         embedding_dim: Width = 16,
         dnn_hidden: Hidden = (400, 400),
         dnn_dropout: Dropout = 0.0,
-        dnn_norm: Literal["batch", "layer"] | None = None,
+        dnn_norm: Literal["batch", "layer", "layer_gain"] | None = None,
         gates: bool = True,
         part_weights: Literal["fixed", "learned"] = "fixed",
         missing: Literal["learned", "zero"] = "learned",

@@ -24,6 +24,19 @@ Where the paper and the authors' code differ, the defaults follow the code, whic
     DNN batch norm            none      optional, decay 0.995           off; momentum 0.1, see `MLP`
     width                     d' a head total over heads (64)           total; `attention_dim`
 
+Further departures from the authors' code, which are not settings:
+
+    loss                      clips the float32 sigmoid at 1e-7; here the exact logistic loss of the logit
+    Adam                      TensorFlow's epsilon stands outside the bias correction, so that it weighs more in
+                              the first steps; PyTorch's stands inside
+    first-order weights       are trained by plain SGD there; here by Adam like all others
+    batch norm's epsilon      1e-3 there, 1e-5 here
+    `l2_reg`                  penalises the weights of the DNN there; here `training.embedding_l2` the embeddings alone
+    widths                    may differ from layer to layer there; here all layers have `attention_dim`
+
+`reference` sets the model alone; for float32 and Adam over whole tables say `training.precision=float32` and
+`training.embedding_optimizer=adam`.
+
 Presets: `reference` is the authors' code (zero vectors for missing values), `paper` the equations above as printed,
 `tutorial` the variant of a tutorial: residual without projection, an output matrix W_O as in the Transformer,
 and a read-out of E^(0) and all layers.

@@ -70,7 +70,7 @@ class DCN(CTRModel):
         num_layers: Annotated[int, Field(ge=0, le=256)] = 3,
         dnn_hidden: Hidden = (),
         dnn_dropout: Dropout = 0.0,
-        dnn_norm: Literal["batch", "layer"] | None = None,
+        dnn_norm: Literal["batch", "layer", "layer_gain"] | None = None,
         missing: Literal["learned", "zero"] = "learned",
         pooling: Literal["mean", "sum"] = "mean",
     ) -> None:

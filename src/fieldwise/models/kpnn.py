@@ -56,7 +56,7 @@ class KPNN(CTRModel):
         embedding_dim: Width = 16,
         dnn_hidden: Hidden = (400, 400),
         dnn_dropout: Dropout = 0.0,
-        dnn_norm: Literal["batch", "layer"] | None = None,
+        dnn_norm: Literal["batch", "layer", "layer_gain"] | None = None,
         missing: Literal["learned", "zero"] = "learned",
         pooling: Literal["mean", "sum"] = "mean",
     ) -> None:

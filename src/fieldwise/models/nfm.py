@@ -64,7 +64,7 @@ class NFM(CTRModel):
         pooled_dropout: Dropout = 0.0,
         dnn_hidden: Hidden = (400, 400),
         dnn_dropout: Dropout = 0.0,
-        dnn_norm: Literal["batch", "layer"] | None = None,
+        dnn_norm: Literal["batch", "layer", "layer_gain"] | None = None,
         missing: Literal["learned", "zero"] = "learned",
         pooling: Literal["mean", "sum"] = "mean",
     ) -> None:

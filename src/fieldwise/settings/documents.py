@@ -112,6 +112,7 @@ class SearchSettings(Document):
             but 128 at least.
         learning_rate: Adam's; `auto` is 2 / steps, between 1e-3 and 5e-3.
         gate_learning_rate: GRDA's.
+        dimension_gate_learning_rate: GRDA's for the gates of embedding dimensions; None takes `gate_learning_rate`.
         threshold: what the gates' threshold grows to in a stage. Gates begin at 0.6: one that the data do not move
             ends at zero where the threshold is larger. A higher one keeps fewer.
         dimension_threshold: the same, of embedding dimensions.
@@ -144,6 +145,7 @@ class SearchSettings(Document):
     batch_size: Annotated[int, Field(ge=2)] | None = None
     learning_rate: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
     gate_learning_rate: float = Field(default=0.1, gt=0)
+    dimension_gate_learning_rate: float | None = Field(default=None, gt=0)
     threshold: float = Field(default=0.8, ge=0)
     dimension_threshold: float = Field(default=0.61, ge=0)
     mu: float = Field(default=0.6, ge=0, le=1)

@@ -15,6 +15,7 @@ OLD_NAMES: Mapping[str, str] = {
     "search.share_positions": "search.share_dimensions",
     "search.position_threshold": "search.dimension_threshold",
     "search.position_mu": "search.dimension_mu",
+    "search.position_gate_learning_rate": "search.dimension_gate_learning_rate",
     "search.position_c": "search.dimension_c",
 }
 """What settings were called before, by section and name: files and commands that say it so are still understood."""

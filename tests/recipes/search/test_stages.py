@@ -104,3 +104,11 @@ def test_the_strongest_functions_of_a_tuple():
     assert [i.gate for i in strongest_functions(kept, 1)] == [-0.5, 0.3]
     assert [i.gate for i in strongest_functions(kept, 2)] == [-0.5, 0.2, 0.3]
     assert sorted(i.gate for i in strongest_functions(kept, None)) == [-0.5, 0.1, 0.2, 0.3]
+
+
+def test_gates_of_dimensions_may_have_a_rate_of_their_own() -> None:
+    same = settings_for(gate_learning_rate=0.2)
+    own = settings_for(gate_learning_rate=0.2, dimension_gate_learning_rate=1.0)
+    assert DimensionsStage(LAYOUT, same).rule.learning_rate == 0.2
+    assert DimensionsStage(LAYOUT, own).rule.learning_rate == 1.0
+    assert OrderStage(2, LAYOUT, own).rule.learning_rate == 0.2

@@ -133,7 +133,8 @@ class StageTraining:
             train = self._affordable(batch_size, seconds)
         training = self._training(len(train), batch_size)
         steps = num_steps(len(train), training)
-        network, rule, rate = self._build(), self.stage.rule, self._search.gate_learning_rate
+        network, rule = self._build(), self.stage.rule
+        rate = rule.learning_rate
         c = choose_c(rule.threshold, mu=rule.mu, rates=[rate] * steps) if rule.c is None else rule.c
         checkpoint = None if self.files is None else self.files.checkpoint
         apply_process_settings(training)
@@ -221,7 +222,7 @@ class StageTraining:
             rows = int(sample.read_text(encoding="utf-8"))
         else:
             network = self._build()
-            gates = GateTraining(network.gates, self._search.gate_learning_rate, 0.0, self.stage.rule.mu)
+            gates = GateTraining(network.gates, self.stage.rule.learning_rate, 0.0, self.stage.rule.mu)
             training = self._training(len(train), batch_size)
             trainer = Trainer(
                 network.network, settings=training, objective=self.objective, seed=self.settings.seed, gates=gates

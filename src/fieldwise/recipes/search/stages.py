@@ -59,11 +59,12 @@ class Reading:
 
 @dataclass(frozen=True)
 class GateRule:
-    """How the threshold of a stage's gates grows (see `SearchSettings`)."""
+    """How a stage's gates are moved, and how their threshold grows (see `SearchSettings`)."""
 
     threshold: float
     mu: float
     c: float | None
+    learning_rate: float
 
 
 class Stage(Protocol):
@@ -151,7 +152,7 @@ class OrderStage:
     @property
     def rule(self) -> GateRule:
         """Of interactions."""
-        return GateRule(self._search.threshold, self._search.mu, self._search.c)
+        return GateRule(self._search.threshold, self._search.mu, self._search.c, self._search.gate_learning_rate)
 
     @property
     def _search(self) -> SearchSettings:
@@ -237,7 +238,12 @@ class DimensionsStage:
     def rule(self) -> GateRule:
         """Of dimensions."""
         search = search_settings(self.settings)
-        return GateRule(search.dimension_threshold, search.dimension_mu, search.dimension_c)
+        return GateRule(
+            search.dimension_threshold,
+            search.dimension_mu,
+            search.dimension_c,
+            search.dimension_gate_learning_rate or search.gate_learning_rate,
+        )
 
     def candidates(self, architecture: Architecture) -> Sequence[Interaction]:
         """The interactions whose vectors are searched: all."""
