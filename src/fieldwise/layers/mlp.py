@@ -73,8 +73,8 @@ class LayerNormLinear(nn.Linear):
     """A linear layer that normalises each row before its bias: (x W^T - mean) / sqrt(variance + eps) + b.
 
     The MLPs of AIM's and AutoFIS's code (Zhu et al.; Liu et al., KDD 2020) have a trained gain too, and no epsilon. A
-    positive gain can be taken over by the next layer's weights, for ReLU(g x) = g ReLU(x); a negative one cannot, and the
-    step of an optimiser is another with it. `gain=True` has it.
+    positive gain can be taken over by the next layer's weights, for ReLU(g x) = g ReLU(x); a negative one cannot, and
+    the step of an optimiser is another with it. `gain=True` has it.
 
     Args:
         in_features, out_features, bias: As for `nn.Linear`.
@@ -116,8 +116,8 @@ class MLP(nn.Module):
         hidden: Widths of the hidden layers; may be empty.
         dropout: Share of hidden units that training drops, in [0, 1).
         norm: Of each hidden layer before its ReLU: `batch`, `layer`, `layer_gain` (see `LayerNormLinear`) or None.
-            Batch normalisation has PyTorch's momentum of 0.1, where the AutoInt authors' TensorFlow decay of 0.995 would
-            leave evaluation on the initial statistics for the first hundreds of steps.
+            Batch normalisation has PyTorch's momentum of 0.1, where the AutoInt authors' TensorFlow decay of 0.995
+            would leave evaluation on the initial statistics for the first hundreds of steps.
         head: Whether the linear layer to one unit ends the network.
 
     Attributes:
