@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -36,6 +37,7 @@ from fieldwise.predictor.files import (
     WEIGHTS,
 )
 from fieldwise.predictor.migrations import FORMAT_VERSION, MIGRATIONS
+from fieldwise.storage import replacing
 from fieldwise.storage import untrusted as strict_files
 from fieldwise.storage.tensors import read_tensors
 from fieldwise.training.evaluation import predict_logits
@@ -262,6 +264,8 @@ def test_a_file_exchanged_while_it_is_opened(saved: Path, monkeypatch: pytest.Mo
     real = os.open
 
     def exchange(path: str, flags: int) -> int:
+        if Path(path).is_dir():
+            return real(path, flags)
         monkeypatch.setattr(os, "open", real)
         new = Path(path).with_name("new")
         if by == "a pipe":
@@ -614,10 +618,11 @@ def test_what_stood_there_comes_back(saved: Path, tmp_path: Path, monkeypatch: p
     real = Path.rename
 
     def rename(self: Path, target: Path) -> Path:
-        if target == saved and not self.name.endswith(".old"):
+        if target == saved and self.name.startswith(".new-"):
             raise OSError(5, "Input/output error")
         return real(self, target)
 
+    monkeypatch.setattr(replacing, "exchange", lambda *_: False)
     monkeypatch.setattr(Path, "rename", rename)
     with pytest.raises(StorageError, match="Input/output error; nothing was written"):
         fw.load(VERSION_1 / "predictor").save(saved, overwrite=True)
@@ -628,6 +633,70 @@ def test_what_stood_there_comes_back(saved: Path, tmp_path: Path, monkeypatch: p
     with pytest.raises(StorageError, match="Input/output error; nothing was written"):
         fw.load(VERSION_1 / "predictor").save(saved)
     assert listing(tmp_path) == ["moved"]
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_predictor_is_read_while_it_is_replaced(
+    predictor: fw.Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: bool
+) -> None:
+    if not exchange:
+        monkeypatch.setattr(replacing, "exchange", lambda *_: False)
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # as quick as can be
+    predictors = [predictor, fw.load(VERSION_1 / "predictor")]
+    names = [one.settings.model for one in predictors]
+    weights = [one.model.network.state_dict() for one in predictors]
+    predictor.save(tmp_path / "model")
+    loaded: list[fw.Predictor] = []
+    failures: list[BaseException] = []
+    ready = threading.Event()
+
+    def load_on() -> None:
+        try:
+            while len(loaded) < 60:
+                loaded.append(fw.load(tmp_path / "model"))
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            ready.set()
+
+    reader = threading.Thread(target=load_on)
+    reader.start()
+    saves = 0
+    while not ready.is_set():
+        saves += 1
+        predictors[saves % 2].save(tmp_path / "model", overwrite=True)
+    reader.join()
+    assert not failures
+    assert saves > 10
+    for one in loaded:
+        expected = weights[names.index(one.settings.model)]
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in one.model.network.state_dict().items())
+    assert listing(tmp_path) == ["model"]
+
+
+def test_a_predictor_replaced_in_the_midst_of_loading_is_read_anew(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = fw.load(VERSION_1 / "predictor")
+    real = predictor_files._read_manifest
+
+    def replaced(path: Path) -> Any:
+        manifest = real(path)
+        monkeypatch.undo()
+        other.save(saved, overwrite=True)
+        return manifest
+
+    monkeypatch.setattr(predictor_files, "_read_manifest", replaced)
+    assert fw.load(saved).settings == other.settings
+
+
+def test_what_a_killed_writer_left_aside_is_loaded_and_not_written_over(saved: Path, predictor: fw.Predictor) -> None:
+    saved.rename(replacing._aside(saved))
+    assert fw.load(saved).settings == predictor.settings
+    with pytest.raises(PredictorFormatError, match="exists already"):
+        predictor.save(saved)
+    fw.load(VERSION_1 / "predictor").save(saved, overwrite=True)
+    assert listing(saved.parent) == ["model"]
 
 
 def test_what_could_not_be_read_back_is_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

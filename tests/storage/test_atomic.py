@@ -298,13 +298,13 @@ def test_a_process_killed_between_write_and_rename(tmp_path: Path, form: str) ->
         "from pathlib import Path\n"
         "from fieldwise.storage import atomic\n"
         "path, form = Path(sys.argv[1]), sys.argv[2]\n"
-        "def kill(*_): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "def kill(*_, **__): os.kill(os.getpid(), signal.SIGKILL)\n"
         "if form == 'file':\n"
         "    Path.replace = kill\n"
         "    atomic.write_text(path, 'new')\n"
         "with atomic.new_directory(path, replace=True) as work:\n"
         "    atomic.write_text(work / 'x', 'new')\n"
-        "    Path.rename = kill\n"
+        "    atomic.put_in_place = kill\n"
     )
     path = tmp_path / "a"
     if form == "file":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,9 +35,11 @@ from fieldwise.recipes.network import FittedNetwork
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
 from fieldwise.storage.atomic import new_directory, open_new, write_bytes, write_tensors
+from fieldwise.storage.replacing import read_standing, standing
 from fieldwise.storage.tensors import read_tensor_order, read_tensors, require_finite
 from fieldwise.storage.untrusted import (
     MOST_JSON,
+    CheckedFile,
     blaming,
     open_regular,
     parse_json,
@@ -123,7 +126,7 @@ def require_free(path: Path, *, overwrite: bool) -> None:
     Raises:
         PredictorFormatError: something is there that may not.
     """
-    if not os.path.lexists(path):
+    if not os.path.lexists(standing(path)):
         return
     if not overwrite:
         raise PredictorFormatError(f"{path} exists already; choose another name, or replace it with --overwrite")
@@ -144,13 +147,14 @@ def is_predictor(path: str | Path) -> bool:
         >>> is_predictor("clicks.csv")
         False
     """
-    return os.path.isfile(Path(path) / MANIFEST)  # noqa: PTH113, of which no name makes an error
+    return os.path.isfile(standing(Path(path)) / MANIFEST)  # noqa: PTH113, of which no name makes an error
 
 
 def read_predictor(path: Path) -> tuple[FittedModel, Settings, ModelCard]:
     """Read the parts of a predictor, of this format version or an older one.
 
-    Nothing in the files is run, and memory is taken for what they hold, not for what they say.
+    Nothing in the files is run, and memory is taken for what they hold, not for what they say. A directory that is
+    replaced meanwhile is read as it was or as it is, as a whole.
 
     Args:
         path: of the predictor's directory.
@@ -162,16 +166,32 @@ def read_predictor(path: Path) -> tuple[FittedModel, Settings, ModelCard]:
         PredictorFormatError: something is not as written; the message names the file. No other error comes out but
         SettingsError: the library that made boosted trees is not installed.
     """
+    return read_standing(path, _read)
+
+
+def _read(path: Path) -> tuple[FittedModel, Settings, ModelCard]:
     with blaming(path):
         if not path.is_dir():
             raise PredictorFormatError("there is no such directory")
     with blaming(path / MANIFEST):
         manifest = _read_manifest(path / MANIFEST)
+    with ExitStack() as opened:
+        files: dict[str, CheckedFile] = {}
+        # All at once: what is open stays readable, also where the directory is replaced by another.
+        for name in manifest.files:
+            with blaming(path / name):
+                files[name] = opened.enter_context(open_regular(path / name, hashed=True))
+        return _read_files(path, manifest, files)
+
+
+def _read_files(
+    path: Path, manifest: _Manifest, files: Mapping[str, CheckedFile]
+) -> tuple[FittedModel, Settings, ModelCard]:
     documents: Documents = {}
     for name in DOCUMENTS[manifest.kind]:
         if name in manifest.files:
             with blaming(path / name):
-                documents[name] = parse_json(_read_whole(path / name, manifest.files[name]))
+                documents[name] = parse_json(_read_whole(files[name], manifest.files[name]))
     with blaming(path):
         migrate(documents, manifest.format_version)
     with blaming(path / SCHEMA):
@@ -184,13 +204,13 @@ def read_predictor(path: Path) -> tuple[FittedModel, Settings, ModelCard]:
     with blaming(path / SETTINGS):
         settings = validate(Settings, documents[SETTINGS])
     with blaming(path / VOCABULARIES):
-        content = _read_whole(path / VOCABULARIES, manifest.files[VOCABULARIES])
+        content = _read_whole(files[VOCABULARIES], manifest.files[VOCABULARIES])
         vocabularies = parse_table(content, VOCABULARY_SCHEMA)
     if manifest.kind == "trees":
         with blaming(path / TREES):
             trees = validate(TreesState, documents[TREES])
         with blaming(path / TREES_DATA):
-            data = _read_whole(path / TREES_DATA, manifest.files[TREES_DATA])
+            data = _read_whole(files[TREES_DATA], manifest.files[TREES_DATA])
         boosting.require(trees.name)
         with blaming(path):
             return FittedTrees.from_state(schema, objective, trees, vocabularies, bytes(data)), settings, card
@@ -201,7 +221,7 @@ def read_predictor(path: Path) -> tuple[FittedModel, Settings, ModelCard]:
     with blaming(path / SETTINGS):
         sketch = registry.sketch(settings.model, encoder.layout, settings.model_settings)
     with blaming(path / WEIGHTS):
-        network = _read_network(path / WEIGHTS, manifest.files[WEIGHTS], settings, sketch)
+        network = _read_network(files[WEIGHTS], manifest.files[WEIGHTS], settings, sketch)
     return FittedNetwork(encoder, network.eval(), objective), settings, card
 
 
@@ -231,12 +251,11 @@ def _read_manifest(path: Path) -> _Manifest:
     return manifest
 
 
-def _read_whole(path: Path, record: _FileRecord) -> bytearray:
+def _read_whole(file: CheckedFile, record: _FileRecord) -> bytearray:
     """The content of a file, once its size and hash are found to be the recorded ones."""
-    with open_regular(path, hashed=True) as file:
-        _require_size(file.size, record)
-        content = file.read(file.size)
-        file.require(record.sha256)
+    _require_size(file.size, record)
+    content = file.read(file.size)
+    file.require(record.sha256)
     return content
 
 
@@ -245,20 +264,19 @@ def _require_size(size: int, record: _FileRecord) -> None:
         raise PredictorFormatError(f"it is not as it was written: {size:,} bytes instead of {record.size:,}")
 
 
-def _read_network(path: Path, record: _FileRecord, settings: Settings, sketch: CTRModel) -> CTRModel:
+def _read_network(file: CheckedFile, record: _FileRecord, settings: Settings, sketch: CTRModel) -> CTRModel:
     """The model with its weights, which are read straight to where they belong.
 
     sketch: the same model without weights, which takes no memory: the real one is built only when the file
         is known to have as many bytes as its tensors.
     """
-    with open_regular(path, hashed=True) as file:
-        _require_size(file.size, record)
-        order = read_tensor_order(file, sketch.state_dict())
-        with torch.device("cpu"), torch.random.fork_rng(devices=[]):
-            model = registry.build(settings.model, sketch.layout, settings.model_settings)
-        weights = model.state_dict()
-        read_tensors(file, weights, order)
-        file.require(record.sha256)
+    _require_size(file.size, record)
+    order = read_tensor_order(file, sketch.state_dict())
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+        model = registry.build(settings.model, sketch.layout, settings.model_settings)
+    weights = model.state_dict()
+    read_tensors(file, weights, order)
+    file.require(record.sha256)
     require_finite(weights)
     return model
 

@@ -12,7 +12,6 @@ import errno
 import os
 import re
 import secrets
-import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from fieldwise.errors import FieldwiseError, StorageError
+from fieldwise.storage.replacing import put_back, put_in_place, remove
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -174,7 +174,8 @@ def new_directory(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
     """An empty directory to fill, which takes its place when the block ends without an error.
 
     Errors of the block pass unchanged, apart from a `StorageError` over something in the directory, which then names
-    `path`. Where another process puts something in the place meanwhile, one of the two wins as a whole.
+    `path`. Where another process puts something in the place meanwhile, one of the two wins as a whole. Whoever reads
+    the directory while it is replaced does so by `fieldwise.storage.replacing.read_standing`.
 
     Args:
         path: the place; missing folders are made.
@@ -196,6 +197,7 @@ def new_directory(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
     path = Path(path)
     with _made_parents(path):
         with _storage_errors(path):
+            put_back(path)
             work = _beside(path)
             work.mkdir()
         try:
@@ -207,11 +209,10 @@ def new_directory(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
                 raise storage_error(path, error) from error
             with _storage_errors(path):
                 _sync_tree(work)
-                _put_in_place(work, path, replace=replace)
+                put_in_place(work, path, replace=replace)
+                _sync_folder(path.parent)
         finally:
-            shutil.rmtree(work, ignore_errors=True)
-        with _storage_errors(path):
-            _sync_folder(path.parent)
+            remove(work)  # or what stood there before, now that the new one is on disk
 
 
 def make_folder(path: str | Path) -> Path:
@@ -276,11 +277,7 @@ def is_leftover(path: Path) -> bool:
 def remove_leftovers(folder: Path) -> None:
     """Remove what writers that were killed have left in a folder and below. Nobody else may be writing there."""
     for left in filter(is_leftover, list(folder.rglob(f"{_PREFIX}*"))):
-        if left.is_dir() and not left.is_symlink():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):
-                left.unlink()
+        remove(left)
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
@@ -353,29 +350,6 @@ def _refuse_devices(path: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(kind):
         raise OSError(errno.EEXIST, "it is a device or a pipe, not a file")
-
-
-def _put_in_place(work: Path, path: Path, *, replace: bool) -> None:
-    """Rename `work` to `path`. A directory cannot be renamed over another, so an old one steps aside first."""
-    if not replace and os.path.lexists(path):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-    old = work.with_name(f"{work.name}.old")
-    if replace:
-        with contextlib.suppress(FileNotFoundError):
-            path.rename(old)
-    try:
-        work.rename(path)
-    except OSError:
-        # Back to where it stood; where another writer's directory stands there by now, that one replaces it.
-        with contextlib.suppress(OSError):
-            old.rename(path)
-        raise
-    finally:
-        if path.exists():
-            if old.is_symlink() or old.is_file():
-                old.unlink()
-            else:
-                shutil.rmtree(old, ignore_errors=True)
 
 
 def _sync_file(path: Path) -> None:
