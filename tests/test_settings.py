@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import Field
 
 from fieldwise.architecture import Architecture
 from fieldwise.errors import SettingsError
 from fieldwise.layout import FieldLayout, Layout
 from fieldwise.models import registry
 from fieldwise.models.logistic_regression import LogisticRegression
-from fieldwise.settings import Settings, parse_override, resolve_settings
+from fieldwise.settings import Settings, parse_override, resolve_settings, trees
+from fieldwise.settings.catalogue import describe_settings, value_text
 
 
 def test_defaults() -> None:
@@ -212,3 +215,89 @@ def test_a_path_in_a_file_is_looked_for_beside_it_first(tmp_path: Path, monkeypa
     shutil.rmtree(tmp_path / "here" / "found")
     with pytest.raises(SettingsError, match=r"there is no architecture .*there.found"):
         resolve_settings(config=path)
+
+
+class TestCatalogue:
+    """`describe_settings`: nothing that may be set lacks a meaning, and what is said is so."""
+
+    @pytest.mark.parametrize("model", [*registry.names(), *trees.NAMES])
+    def test_every_setting_has_a_meaning(self, model: str) -> None:
+        for setting in describe_settings(model):
+            assert len(setting.meaning.split()) > 2, f"{setting.name}: its class's docstring does not say what it means"
+            assert not re.search(r"^See `|; see `|\. ;", setting.meaning), setting
+            assert setting.values
+
+    @pytest.mark.parametrize("model", [*registry.names(), *trees.NAMES])
+    def test_names_and_defaults_are_those_of_a_run(self, model: str) -> None:
+        settings = resolve_settings(model=model)
+        found = {setting.name: setting.default for setting in describe_settings(model)}
+        expected = settings.by_name()
+        del expected["model.name"]
+        if settings.search is None:
+            del expected["search"]
+        if model in trees.NAMES:  # which have no use for these
+            expected = {n: v for n, v in expected.items() if n != "model.preset" and not n.startswith("training.")}
+        assert found == expected
+
+    @pytest.mark.parametrize("model", registry.names())
+    def test_every_choice_and_default_is_accepted(self, model: str) -> None:
+        described = describe_settings(model)
+        assert any(setting.choices for setting in described)
+        for setting in described:
+            for value in {value_text(v) for v in (*setting.choices, setting.default)}:
+                resolve_settings(model=model, overrides=dict([parse_override(f"{setting.name}={value}")]))
+
+    def test_a_layer_explains_what_a_model_hands_to_it(self) -> None:
+        found = {setting.name: setting.meaning for setting in describe_settings("autoint")}
+        assert found["model.residual"] == "Adds the residual branch."
+        assert found["model.dnn_dropout"].startswith("The feed-forward network beside the attention. Share of hidden")
+
+    def test_what_a_value_may_be(self) -> None:
+        found = {setting.name: setting for setting in describe_settings("aim")}
+        assert found["training.micro_batch"].values == "auto or whole number >= 1"
+        assert found["data.valid_fraction"].values == "number >= 0 and < 1"
+        assert found["search.orders"].values == "whole numbers with commas between"
+        assert found["search.orders"].default == [2]
+        assert found["model.architecture"].values == "file or none"
+        assert found["model.embedding_dim"].values == "whole number from 1 to 65,536"
+        assert found["training.clip_norm"].values == "number > 0 or none"
+        assert found["model.gates"].choices == (True, False)
+        assert found["model.preset"].choices == ("aim-avazu", "aim-criteo", None)
+
+    def test_defaults_are_the_models_own(self) -> None:
+        assert {s.name: s.default for s in describe_settings("autofis")}["search.threshold"] == 0.65
+        assert {s.name: s.default for s in describe_settings("autoint+")}["model.dnn_hidden"] == [400, 400]
+
+    def test_a_model_of_ones_own(self) -> None:
+        with registry.temporary():
+
+            @registry.register("mine", summary="of a test")
+            class Mine(LogisticRegression):
+                """A model.
+
+                Args:
+                    layout: The fields of the data.
+                    power: what the logit is
+                        multiplied by
+                """
+
+                def __init__(
+                    self,
+                    layout: Layout,
+                    *,
+                    power: float = 1.0,
+                    told: Annotated[int, Field(ge=1, description="How often it is told.")] = 2,
+                    untold: int = 3,
+                ) -> None:
+                    super().__init__(layout)
+
+            found = {setting.name: setting.meaning for setting in describe_settings("mine")}
+        assert found["model.power"] == "What the logit is multiplied by."
+        assert found["model.told"] == "How often it is told."
+        assert found["model.untold"] == ""
+
+    def test_an_unknown_model(self) -> None:
+        with pytest.raises(SettingsError, match=r"unknown model 'light_gbm'; did you mean 'lightgbm'\?"):
+            describe_settings("light_gbm")
+        with pytest.raises(SettingsError, match=r"unknown model 'cat_boost'; did you mean 'catboost'\?"):
+            resolve_settings(model="cat_boost")

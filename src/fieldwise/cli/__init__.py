@@ -1,5 +1,5 @@
-"""The command line: `fieldwise train`, `search`, `predict`, `evaluate`, `inspect`, `models`, `demo`,
-`bench`, `compare`, `results`, `architecture`, `download`.
+"""The command line: `fieldwise train`, `search`, `predict`, `evaluate`, `inspect`, `models`, `settings`,
+`demo`, `bench`, `compare`, `results`, `architecture`, `download`.
 
 The commands parse words and print; everything else is done by the library.
 """

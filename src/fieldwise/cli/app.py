@@ -19,6 +19,7 @@ from fieldwise.cli.inspection import inspect
 from fieldwise.cli.model_list import models
 from fieldwise.cli.predicting import predict
 from fieldwise.cli.searching import search
+from fieldwise.cli.settings_list import settings
 from fieldwise.cli.training import train
 from fieldwise.cli.words import show
 from fieldwise.errors import SettingsError
@@ -28,7 +29,6 @@ app = typer.Typer(
     name="fieldwise",
     help="Predict clicks from rows of mixed fields; the feature interactions are found by the model.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},  # handed down to every command
@@ -88,6 +88,7 @@ _COMMANDS = (
     (results, "fieldwise results runs/compare --base fm"),
     (inspect, "fieldwise inspect clicks.csv --label click --out schema.json"),
     (models, "fieldwise models --shape criteo"),
+    (settings, "fieldwise settings autoint+"),
     (demo, "fieldwise demo --dataset movielens-1m"),
     (bench, "fieldwise bench --vocabulary 10k,1m,10m --batch 1024,8192 --out runs/bench"),
     (download, "fieldwise download movielens-1m --to data"),

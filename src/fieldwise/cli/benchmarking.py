@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from fieldwise.cli.completion import complete_models, complete_setting
 from fieldwise.cli.options import AsJson, Quiet, out_option
 from fieldwise.cli.words import print_json
 from fieldwise.errors import SettingsError
@@ -18,7 +19,9 @@ _SUFFIXES = {"": 1, "k": 1_000, "m": 1_000_000}
 
 
 def bench(
-    model: Annotated[str, typer.Option(metavar="A,B", help="See [bold]fieldwise models[/].")] = "autoint",
+    model: Annotated[
+        str, typer.Option(metavar="A,B", help="See [bold]fieldwise models[/].", autocompletion=complete_models)
+    ] = "autoint",
     fields: Annotated[str, typer.Option(metavar="N,N", help="Categorical fields.")] = "39",
     vocabulary: Annotated[
         str, typer.Option(metavar="N,N", help="Rows of the embedding table, over all fields: 10k, 1m, ...")
@@ -26,7 +29,12 @@ def bench(
     batch: Annotated[str, typer.Option(metavar="N,N", help="Rows per step.")] = "1024",
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting of model or training. May be given again."),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting of model or training. May be given again.",
+            autocompletion=complete_setting,
+        ),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.0, help="How long each figure is measured.")] = 5.0,
     out: Annotated[

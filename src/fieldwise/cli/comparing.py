@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fieldwise.cli.completion import SHAPES, complete_from, complete_model, complete_models, complete_setting
 from fieldwise.cli.options import AsJson, Objective, Quiet, out_option, takes_data
 from fieldwise.cli.words import print_json, show, split_names
 from fieldwise.errors import SettingsError, suggest
@@ -25,6 +26,7 @@ def compare(
             metavar="A,B",
             help="Models ([bold]fieldwise models[/]), lightgbm, catboost (extra 'gbdt'), or sections of --config.",
             show_default="all sections of --config",
+            autocompletion=complete_models,
         ),
     ] = None,
     out: Annotated[
@@ -35,7 +37,10 @@ def compare(
     base: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="The model that differences are taken to.", show_default="lr, else the first"
+            metavar="NAME",
+            help="The model that differences are taken to.",
+            show_default="lr, else the first",
+            autocompletion=complete_model,
         ),
     ] = None,
     tune: Annotated[
@@ -52,7 +57,12 @@ def compare(
     request: DataRequest,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting of training or data, for all. May be given again."),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting of training or data, for all. May be given again.",
+            autocompletion=complete_setting,
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Decides the split, and is the first of the seeds.", show_default="0")
@@ -61,8 +71,9 @@ def compare(
         str | None,
         typer.Option(
             metavar="DATASET",
-            help="Whose published figures to show beside: criteo, avazu, kdd12, movielens-1m.",
+            help=f"Whose published figures to show beside: {', '.join(SHAPES)}.",
             show_default="a built-in data set's own",
+            autocompletion=complete_from(*SHAPES),
         ),
     ] = None,
     overwrite: Annotated[

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fieldwise.cli.completion import complete_dataset
 from fieldwise.cli.options import AsJson, Seed, out_option
 from fieldwise.cli.words import print_json
 from fieldwise.errors import DataError
@@ -28,7 +29,7 @@ UNSEEN_USERS = 0.2
 
 
 def demo(
-    dataset: Annotated[str, typer.Option(help="A built-in data set.")] = "synthetic",
+    dataset: Annotated[str, typer.Option(help="A built-in data set.", autocompletion=complete_dataset)] = "synthetic",
     out: Annotated[Path, out_option("MODEL", "Directory to save the model in.")] = Path("runs/demo"),
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the training rows at most.", show_default=False)

@@ -7,12 +7,18 @@ from typing import Annotated
 
 import typer
 
+from fieldwise.cli.completion import complete_dataset
 from fieldwise.cli.options import out_option
 from fieldwise.cli.words import show
 
 
 def download(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A built-in data set.", show_default=False)],
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET", help="A built-in data set.", show_default=False, autocompletion=complete_dataset
+        ),
+    ],
     to: Annotated[
         Path | None,
         out_option("DIR", "The folder of raw data sets.", show_default="$FIELDWISE_DATA"),

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 
+from fieldwise.cli.completion import complete_from
 from fieldwise.cli.options import AsJson, Data, Model, Names, Quiet, Separator
 from fieldwise.cli.words import load_model, one_or_list, print_json, show, split_names
 
@@ -18,6 +19,7 @@ def evaluate(
         str,
         typer.Option(
             metavar="[test|all]",
+            autocompletion=complete_from("test", "all"),
             help="Of a table that the model was trained on: its recorded test rows, or all rows. Of any other table "
             "all rows are measured.",
         ),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fieldwise.cli.completion import SHAPES, complete_from
 from fieldwise.cli.options import AsJson
 from fieldwise.cli.words import print_json
 
@@ -16,9 +17,10 @@ def models(
         str | None,
         typer.Option(
             metavar="DATASET",
-            help="Count parameters at a published data set's sizes (criteo, avazu, kdd12, movielens-1m), with the "
-            "settings of the AutoInt paper.",
+            help=f"Count parameters at a published data set's sizes ({', '.join(SHAPES)}), with the settings of the "
+            "AutoInt paper.",
             show_default=False,
+            autocompletion=complete_from(*SHAPES),
         ),
     ] = None,
     as_json: AsJson = False,

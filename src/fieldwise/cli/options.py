@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from fieldwise.cli.completion import complete_data, complete_from, complete_setting
 from fieldwise.cli.words import as_name, one_or_list, parse_fields, split_names
 from fieldwise.storage.places import place
 
@@ -26,7 +27,9 @@ _DATA = (
     "CSV, TSV (also .gz), Parquet or Arrow files, [bold]-[/] for standard input, or the name of a built-in data set "
     "such as movielens-1m."
 )
-Data = Annotated[list[str], typer.Argument(metavar="DATA...", help=_DATA, show_default=False)]
+Data = Annotated[
+    list[str], typer.Argument(metavar="DATA...", help=_DATA, show_default=False, autocompletion=complete_data)
+]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model directory.", show_default=False)]
 Names = Annotated[
     str | None,
@@ -57,7 +60,10 @@ FieldOption = Annotated[
 Objective = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="What the label is: binary (clicks) or regression (numbers).", show_default="binary"
+        metavar="NAME",
+        help="What the label is: binary (clicks) or regression (numbers).",
+        show_default="binary",
+        autocompletion=complete_from("binary", "regression"),
     ),
 ]
 Resume = Annotated[
@@ -73,7 +79,9 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="A setting: epochs=3, model.num_heads=4, preset=reference, data.min_count=5. May be given again.",
+        help="A setting: epochs=3, model.num_heads=4, preset=reference, data.min_count=5; [bold]fieldwise settings[/] "
+        "lists them. May be given again.",
+        autocompletion=complete_setting,
     ),
 ]
 Seed = Annotated[

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fieldwise.cli.completion import complete_searchable
 from fieldwise.cli.options import AsJson, Objective, Overwrite, Quiet, Resume, Seed, Set, out_option, takes_data
 from fieldwise.cli.words import parse_seconds
 
@@ -45,7 +46,12 @@ def search(
             show_default="none",
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="aim, or autofis: inner products only, no embedding sizes.")] = "aim",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="aim, or autofis: inner products only, no embedding sizes.", autocompletion=complete_searchable
+        ),
+    ] = "aim",
     objective: Objective = None,
     request: DataRequest,
     set_: Set = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fieldwise.cli.completion import complete_from, complete_model
 from fieldwise.cli.options import AsJson, Objective, Overwrite, Quiet, Resume, Seed, Set, out_option, takes_data
 from fieldwise.cli.words import print_json, show
 from fieldwise.errors import DataError, SettingsError
@@ -25,7 +26,9 @@ def train(
     model: Annotated[
         str | None,
         typer.Option(
-            help="See [bold]fieldwise models[/]; also lightgbm and catboost (extra 'gbdt').", show_default="autoint"
+            help="See [bold]fieldwise models[/]; also lightgbm and catboost (extra 'gbdt').",
+            show_default="autoint",
+            autocompletion=complete_model,
         ),
     ] = None,
     objective: Objective = None,
@@ -46,6 +49,7 @@ def train(
             help="Of the network's products in training: float32 gives the reference numbers, bfloat16 is faster "
             "where the machine has it in hardware.",
             show_default="auto",
+            autocompletion=complete_from("auto", "float32", "bfloat16"),
         ),
     ] = None,
     set_: Set = None,

@@ -57,8 +57,10 @@ class FieldEmbedding(nn.Module):
         layout: The fields of the data; the table has a row for every id of theirs.
         dim: D, at least 1.
         fields: Positions in the layout of the fields to embed, ascending; default: all. F counts these alone.
-        missing: `learned`, or `zero` as in the AutoInt authors' code, which knows no vector for missing values.
-        pooling: Of multi-valued fields; `mean` is the AutoInt authors' choice.
+        missing: What a missing value has: `learned`, a vector of its field's own, or `zero`, none, as in the AutoInt
+            authors' code.
+        pooling: How the vectors of a multi-valued field's tokens become one: `mean`, the AutoInt authors' choice, or
+            `sum`.
         init_std: The table is drawn from N(0, init_std^2); the authors take 0.01.
 
     Attributes:

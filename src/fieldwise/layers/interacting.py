@@ -37,7 +37,8 @@ class InteractingLayer(nn.Module):
         output_projection: Mixes the heads by a matrix W_O [W, W] before the residual is added.
         scale: Divides the attention logits by sqrt(d_h).
         qkv_bias: Biases, zero at first, on Q, K, V and the residual projection.
-        qkv_activation, residual_activation: `relu`, or None for none.
+        qkv_activation: What Q, K and V pass through: `relu`, or None for nothing.
+        residual_activation: What the residual branch passes through: `relu`, or None for nothing.
         layer_norm: Normalises after the outer ReLU (biased variance, 1e-8 inside the root, learned gain and bias).
         dropout: Share of attention weights that training drops, in [0, 1).
 

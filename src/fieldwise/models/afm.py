@@ -64,8 +64,8 @@ class AFM(CTRModel):
 
     Args:
         layout: The fields of the data.
-        embedding_dim: D.
-        attention_dim: A.
+        embedding_dim: D, how many numbers an embedding has.
+        attention_dim: A, the width of the attention's hidden layer.
         temperature: t, divides the attention's logits.
         attention_dropout: Share of the weights a_ij that training drops.
         pooled_dropout: Share of the coordinates of the weighted sum that training drops.

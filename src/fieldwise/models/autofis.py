@@ -56,7 +56,7 @@ class AutoFIS(CTRModel):
         layout: The fields of the data.
         architecture: What a search has found (an `Architecture`, its file or the directory of a search). Training
             without one searches first; a network built without one has every pair of fields.
-        base: Which of the three.
+        base: The model that the gated inner products stand in.
         embedding_dim: D of the search; an architecture brings its own.
         dnn_hidden: Widths of the MLP's hidden layers; empty for no MLP with base `deepfm`, for a linear read-out with
             `ipnn`; base `fm` has none.

@@ -114,15 +114,16 @@ class AutoInt(CTRModel):
 
     Args:
         layout: The fields of the data.
-        embedding_dim: D.
-        num_layers: L; 0 reads out the embeddings linearly.
-        num_heads: H.
+        embedding_dim: D, how many numbers an embedding has.
+        num_layers: L, interacting layers; 0 reads out the embeddings linearly.
+        num_heads: H, attention heads of a layer.
         attention_dim: W, the total width over the heads of a layer.
         residual, residual_projection, output_projection, scale: See `InteractingLayer`.
         qkv_bias, qkv_activation, residual_activation, layer_norm: See `InteractingLayer`.
         dropout: Share of attention weights dropped in training (the authors write keep probabilities, 1 - dropout).
         embedding_dropout: Share of single embedding coordinates dropped; attention and DNN see the same dropped tensor.
-        dnn_hidden, dnn_dropout, dnn_batch_norm: The feed-forward network beside the attention; see `MLP`.
+        dnn_hidden, dnn_dropout: The feed-forward network beside the attention; see `MLP`.
+        dnn_batch_norm: Normalises each hidden layer of that network over the batch, before its ReLU.
         wide: Adds a first-order term, one weight per token drawn from N(0, 0.001^2), without a bias of its own.
         readout: `last` reads the last layer, `all` the embeddings and every layer.
         missing, pooling: See `FieldEmbedding`.

@@ -56,8 +56,8 @@ class DCN(CTRModel):
 
     Args:
         layout: The fields of the data.
-        embedding_dim: D.
-        num_layers: L; 0 reads out the embeddings linearly.
+        embedding_dim: D, how many numbers an embedding has.
+        num_layers: L, cross layers; 0 reads out the embeddings linearly.
         dnn_hidden, dnn_dropout, dnn_norm: The feed-forward network beside the cross layers; see `MLP`.
         missing, pooling: See `FieldEmbedding`.
     """

@@ -45,11 +45,12 @@ class DCNV2(CTRModel):
 
     Args:
         layout: The fields of the data.
-        embedding_dim: D.
-        num_layers: L; 0 leaves the network alone, in parallel with a linear read-out.
-        rank: None for full matrices, else R of `LowRankCross`.
-        experts, expert_activation: M and g of `LowRankCross`; of no meaning without a rank.
-        structure: Where the network stands.
+        embedding_dim: D, how many numbers an embedding has.
+        num_layers: L, cross layers; 0 leaves the network alone, in parallel with a linear read-out.
+        rank: R of the low-rank matrices (`LowRankCross`); None for full ones.
+        experts: M, low-rank matrices of a layer, which a gate mixes; of no meaning without a rank.
+        expert_activation: Function g within the experts, `tanh`, `relu` or None; of no meaning without a rank.
+        structure: Where the network stands: beside the cross layers (`parallel`) or after them (`stacked`).
         dnn_hidden, dnn_dropout, dnn_norm: See `MLP`; without hidden layers both structures read out x_L linearly.
         missing, pooling: See `FieldEmbedding`.
 

@@ -52,7 +52,7 @@ class DeepCrossing(CTRModel):
 
     Args:
         layout: The fields of the data.
-        embedding_dim: D.
+        embedding_dim: D, how many numbers an embedding has.
         variant: `width100`, layers of one width, or `classic`, units that return to the width N.
         num_layers: L, layers or units; 0 reads out the embeddings linearly.
         width: W, of the layers or within the units.

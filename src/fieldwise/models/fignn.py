@@ -52,7 +52,7 @@ class FiGNN(CTRModel):
 
     Args:
         layout: The fields of the data.
-        embedding_dim: D.
+        embedding_dim: D, how many numbers an embedding has.
         num_steps: T, rounds of messages.
         shared_steps: See `FieldGraph`.
         attention_heads: Heads of an AutoInt layer (as its authors code it) between embeddings and graph; 0 for none.

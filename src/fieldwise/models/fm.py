@@ -56,7 +56,7 @@ class FM(CTRModel):
 
     Args:
         layout: The fields of the data.
-        embedding_dim: D.
+        embedding_dim: D, how many numbers an embedding has.
         architecture: What a search has found, in place of all pairs; it brings its own D.
         missing, pooling: See `FieldEmbedding`.
 

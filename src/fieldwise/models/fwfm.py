@@ -55,9 +55,9 @@ class FwFM(CTRModel):
 
     Args:
         layout: The fields of the data.
-        embedding_dim: D.
+        embedding_dim: D, how many numbers an embedding has.
         linear: `LW` has a number per token, `FeLV` a second vector per token, `FiLV` a vector per field.
-        initial_weight: What every r_ij starts at.
+        initial_weight: What the weight of every pair, r_ij, starts at.
         missing, pooling: See `FieldEmbedding`.
 
     Raises:

@@ -53,7 +53,7 @@ class HOFM(CTRModel):
     Args:
         layout: The fields of the data.
         embedding_dim: D, of each order.
-        order: M; 2 is FM.
+        order: M, up to how many fields an interaction has; 2 is FM.
         missing, pooling: See `FieldEmbedding`.
     """
 

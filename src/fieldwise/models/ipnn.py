@@ -54,7 +54,7 @@ class IPNN(CTRModel):
 
     Args:
         layout: The fields of the data.
-        embedding_dim: D.
+        embedding_dim: D, how many numbers an embedding has.
         architecture: What a search has found, in place of all pairs; it brings its own D.
         dnn_hidden: Widths of the MLP's hidden layers; empty for a linear read-out.
         dnn_dropout, dnn_norm: See `MLP`.

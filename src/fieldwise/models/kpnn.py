@@ -41,7 +41,7 @@ class KPNN(CTRModel):
 
     Args:
         layout: The fields of the data.
-        embedding_dim: D.
+        embedding_dim: D, how many numbers an embedding has.
         dnn_hidden: Widths of the MLP's hidden layers; empty for a linear read-out.
         dnn_dropout, dnn_norm: See `MLP`.
         missing, pooling: See `FieldEmbedding`.

@@ -32,7 +32,7 @@ class LogisticRegression(CTRModel):
     Args:
         layout: The fields of the data.
         missing: `learned` gives a field's missing values a weight of their own, `zero` lets them add nothing.
-        pooling: Of multi-valued fields.
+        pooling: How the weights of a multi-valued field's tokens become one: `mean` or `sum`.
     """
 
     def __init__(

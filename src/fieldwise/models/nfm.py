@@ -46,7 +46,7 @@ class NFM(CTRModel):
 
     Args:
         layout: The fields of the data.
-        embedding_dim: D.
+        embedding_dim: D, how many numbers an embedding has.
         pooled_norm, pooled_dropout: Batch normalisation and dropout of the pooled products.
         dnn_hidden, dnn_dropout, dnn_norm: The network; see `MLP`.
         missing, pooling: See `FieldEmbedding`.

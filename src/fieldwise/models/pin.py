@@ -48,7 +48,7 @@ class PIN(CTRModel):
 
     Args:
         layout: The fields of the data.
-        embedding_dim: D.
+        embedding_dim: D, how many numbers an embedding has.
         sub_widths: Widths of the layers of the sub-networks, at least one; the last is O.
         sub_layer_norm: Fused layer normalisation in the sub-networks.
         raw_embeddings: The MLP reads the embeddings beside the sub-networks' outputs.

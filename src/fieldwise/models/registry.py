@@ -151,6 +151,22 @@ def settings_model(name: str) -> type[BaseModel]:
     return _entry(name).settings
 
 
+def model_class(name: str) -> type[CTRModel]:
+    """The class of a model.
+
+    Args:
+        name: A registered model.
+
+    Raises:
+        SettingsError: For an unknown name.
+
+    Example:
+        >>> model_class("autoint+").__name__
+        'AutoInt'
+    """
+    return _entry(name).build
+
+
 def search_defaults(name: str) -> dict[str, Any] | None:
     """The search settings that differ from the usual ones for a model; None for one that does not search.
 

@@ -45,7 +45,7 @@ class WideDeep(CTRModel):
 
     Args:
         layout: The fields of the data.
-        embedding_dim: D.
+        embedding_dim: D, how many numbers an embedding has.
         dnn_hidden, dnn_dropout, dnn_norm: See `MLP`; without hidden layers it is linear.
         missing, pooling: See `FieldEmbedding`.
     """

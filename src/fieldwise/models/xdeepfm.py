@@ -70,8 +70,8 @@ class XDeepFM(CTRModel):
 
     Args:
         layout: The fields of the data.
-        embedding_dim: D.
-        cin_widths: H_1 .. H_L.
+        embedding_dim: D, how many numbers an embedding has.
+        cin_widths: H_1 .. H_L, how many vectors each layer of the CIN has.
         split_half: See `CompressedInteraction`.
         first_order: Adds first-order terms, whose weights stand in the embedding table.
         dnn_hidden, dnn_dropout, dnn_norm: The feed-forward network beside the interactions; see `MLP`.

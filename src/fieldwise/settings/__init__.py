@@ -4,6 +4,7 @@ documents   what there is to choose
 trees       the settings of LightGBM and CatBoost
 resolve     from a model's name, a TOML file and single overrides to complete settings
 names       old names, which are still understood
+catalogue   every setting with its meaning, default and values
 """
 
 from fieldwise.settings.documents import DataSettings, SearchSettings, Settings, TrainingSettings

@@ -17,10 +17,10 @@ class DataSettings(Document):
     Attributes:
         min_count: tokens seen less often in training share their field's OOV id with tokens never seen. At the
             default 2 these are the tokens seen once, which are the best evidence there is of what a new one does.
-        split: `stratified` and `random` by the run's seed, `time` by the time column; the default is `time` where
-            the schema has a time column, else `stratified`.
-        valid_fraction: share of the rows, where no validation file is given.
-        test_fraction: share of the rows, where no test file is given.
+        split: how rows are divided, `stratified` and `random` by the run's seed, `time` by the time column; the default
+            is `time` where the schema has a time column, else `stratified`.
+        valid_fraction: share of the rows that validate, where no validation file is given.
+        test_fraction: share of the rows that test, where no test file is given.
 
     Example:
         >>> DataSettings(min_count=1).valid_fraction
@@ -45,17 +45,18 @@ class TrainingSettings(Document):
     Attributes:
         epochs: passes over the training rows at most; early stopping usually ends sooner.
         batch_size: rows per step.
-        learning_rate: Adam's, at its highest.
+        learning_rate: of Adam, at its highest.
         schedule: `constant`, or a fall to zero over all epochs, `linear` or `cosine`.
         warmup_steps: steps over which the learning rate rises to its full value first.
         clip_norm: the gradient is scaled down to this norm where it is larger; None does not clip.
         embedding_optimizer: what moves the embedding tables: `adam` over whole tables, `row_adam` and `row_adagrad`
             over the rows that a batch has read.
-        embedding_learning_rate: theirs, where it is not to be the network's; `row_adagrad` wants about ten times that.
-        embedding_l2: penalty on rows that were read, on the gradient.
-        embedding_weight_decay: penalty on rows that were read, beside the gradient.
-        precision: of the network's products in training, `float32` or `bfloat16`. Weights, optimiser, loss, evaluation
-            and prediction are float32 in any case.
+        embedding_learning_rate: of the embedding tables, where it is not to be the network's; `row_adagrad` wants about
+            ten times that.
+        embedding_l2: penalty on the squares of embeddings that were read, added to the gradient.
+        embedding_weight_decay: penalty on embeddings that were read, which shrinks them beside the gradient.
+        precision: in which the network multiplies in training, `float32` or `bfloat16`. Weights, optimiser, loss,
+            evaluation and prediction are float32 in any case.
         kernels: what computes in training on a CPU: `fused` runs AutoInt's layers (in bfloat16, with AVX512-BF16), the
             interactions of an architecture, and `row_adam` in kernels that are compiled on first use, `torch` runs
             everything in torch.
@@ -66,7 +67,7 @@ class TrainingSettings(Document):
             clicks, RMSE of numbers.
         patience: epochs without a better one before training stops.
         checkpoint_minutes: a checkpoint is written after each epoch and after so many minutes within one.
-        device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a CUDA device where there is one.
+        device: what computes, `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a CUDA device where there is one.
 
     Example:
         >>> TrainingSettings(epochs=3, schedule="cosine").batch_size
@@ -107,24 +108,24 @@ class SearchSettings(Document):
         share_dimensions: one gate per field and dimension for all functions, as in the paper; else one for each
             function, as in the authors' code.
         shared_embedding: one embedding per order for all functions instead of one for each.
-        epochs: over the training rows, in each stage; `auto` takes one, or as many (up to 10) as give 400 steps.
+        epochs: passes over the training rows in each stage; `auto` takes one, or as many (up to 10) as give 400 steps.
         batch_size: rows per step; None for that of training, or fewer where data are small: a hundredth of the rows,
             but 128 at least.
-        learning_rate: Adam's; `auto` is 2 / steps, between 1e-3 and 5e-3.
-        gate_learning_rate: GRDA's.
-        dimension_gate_learning_rate: GRDA's for the gates of embedding dimensions; None takes `gate_learning_rate`.
+        learning_rate: of Adam; `auto` is 2 / steps, between 1e-3 and 5e-3.
+        gate_learning_rate: of GRDA, the optimiser of the gates.
+        dimension_gate_learning_rate: of GRDA for the gates of embedding dimensions; None takes `gate_learning_rate`.
         threshold: what the gates' threshold grows to in a stage. Gates begin at 0.6: one that the data do not move
             ends at zero where the threshold is larger. A higher one keeps fewer.
-        dimension_threshold: the same, of embedding dimensions.
+        dimension_threshold: `threshold` of embedding dimensions.
         mu: how the threshold grows, as steps^mu.
-        dimension_mu: the same, of embedding dimensions.
+        dimension_mu: `mu` of embedding dimensions.
         c: GRDA's constant as the papers tell it; None chooses it by the threshold.
-        dimension_c: the same, of embedding dimensions.
+        dimension_c: `c` of embedding dimensions.
         top: how many interactions of order p - 1 of each function the candidates of order p come from; None takes
             half as many as there are fields.
         max_tuples: up to so many field tuples of an order are all candidates instead.
         functions_per_tuple: of the functions that a field tuple keeps, so many of the strongest stay; None for all.
-        max_interactions: keep the strongest of them only.
+        max_interactions: of all interactions found, so many of the strongest stay; None for all.
         time_budget: seconds for search and training together.
 
     Example:
@@ -179,7 +180,7 @@ class Settings(Document):
 
     Attributes:
         model: a registered network, or `lightgbm` or `catboost`, for which `training` plays no part.
-        preset: a named set of model settings, or None.
+        preset: a named set of model settings, such as a paper's; None for the defaults.
         model_settings: every setting of the model.
         training: of a network.
         data: how rows are split and tokens become ids.

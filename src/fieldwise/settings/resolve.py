@@ -70,6 +70,7 @@ def resolve_settings(
     named = overrides.pop("model", None) or overrides.pop("model.name", None) or model
     model = str(named or sections["model"].get("name") or "autoint")
     sections["model"].pop("name", None)
+    require_model(model)
     is_trees = model in trees.NAMES
     search_defaults = None if is_trees else registry.search_defaults(model)
     names = {"data": set(DataSettings.model_fields)}
@@ -113,6 +114,27 @@ def resolve_settings(
         search=None if search_defaults is None else SearchSettings(**{**search_defaults, **sections["search"]}),
         **top,
     )
+
+
+def require_model(name: str) -> None:
+    """Make sure that there is a model of this name: a registered network, or boosted trees.
+
+    Args:
+        name: what was asked for.
+
+    Raises:
+        SettingsError: there is none.
+
+    Example:
+        >>> require_model("lightgb")
+        Traceback (most recent call last):
+        fieldwise.errors.SettingsError: unknown model 'lightgb'; did you mean 'lightgbm'?
+    """
+    from fieldwise.models import registry
+
+    known = [*registry.names(), *trees.NAMES]
+    if name not in known:
+        raise SettingsError(f"unknown model '{name}'; {suggest(name, known)}")
 
 
 def parse_override(text: str) -> tuple[str, Any]:

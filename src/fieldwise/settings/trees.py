@@ -35,8 +35,8 @@ class LightGBMSettings(BoostingSettings):
 
     Attributes:
         learning_rate: what a tree's leaves are multiplied by.
-        num_leaves: of a tree.
-        min_data_in_leaf: rows of a leaf.
+        num_leaves: leaves of a tree at most.
+        min_data_in_leaf: rows of a leaf at least.
         feature_fraction: share of the columns that a tree may use.
         bagging_fraction: share of the rows that a tree may use.
         lambda_l1: penalty on the leaves' values.
@@ -45,8 +45,8 @@ class LightGBMSettings(BoostingSettings):
         bin_construct_sample_cnt: rows that they are laid out by.
         max_cat_to_onehot: up to so many tokens a split puts a single one aside.
         max_cat_threshold: tokens that a split puts aside at most.
-        cat_smooth: weakens tokens with few rows.
-        cat_l2: weakens tokens with few rows.
+        cat_smooth: weakens tokens with few rows, by so many rows of the average.
+        cat_l2: penalty on the values of leaves that a set of tokens leads to.
         min_data_per_group: rows behind each step of the search for such a split.
 
     Example:
@@ -75,11 +75,11 @@ class CatBoostSettings(BoostingSettings):
 
     Attributes:
         learning_rate: what a tree's leaves are multiplied by.
-        depth: of a tree, whose levels each ask one question.
+        depth: levels of a tree, each of which asks one question.
         l2_leaf_reg: penalty on the leaves' values.
         random_strength: noise in the choice of questions.
         bagging_temperature: how unequal the random weights of rows are, 0 for equal ones.
-        border_count: of a column.
+        border_count: into so many intervals the numbers of a column are cut, less one.
         one_hot_max_size: up to so many tokens a column is asked for single tokens.
         max_ctr_complexity: fields in a combination of tokens at most.
         model_size_reg: penalty on fields and combinations of many tokens.
