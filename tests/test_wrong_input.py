@@ -390,6 +390,57 @@ def _(place: Workplace) -> Result:
     return place.train(table, *_schema(place, 'seen = { kind = "categorical", part = "hour" }'))
 
 
+@case("words among numbers, in training")
+def _(place: Workplace) -> Result:
+    return place.train(place.with_column("price", ["unknown", "unknown", *(f"{x}.5" for x in range(ROWS - 2))]))
+
+
+@case("a column said to be a calendar that is none")
+def _(place: Workplace) -> Result:
+    return place.train(place.with_column("seen", ["soon", "later"] * (ROWS // 2)), "--field", "seen=calendar")
+
+
+@case("a form of dates that there is not")
+def _(place: Workplace) -> Result:
+    return place.train(place.with_column("seen", ["2026-01-31"] * ROWS), "--field", "seen=calendar:dayfirst")
+
+
+@case("a time zone that there is not")
+def _(place: Workplace) -> Result:
+    table = place.with_column("seen", ["2026-01-31"] * ROWS)
+    fields = 'seen = { kind = "categorical", part = "hour", zone = "Berlin" }'
+    return place.train(table, *_schema(place, fields))
+
+
+@case("dates of which day and month cannot be told apart")
+def _(place: Workplace) -> Result:
+    return place.train(place.with_column("seen", [f"01/{1 + i % 12:02}/2026" for i in range(ROWS)]))
+
+
+@case("text that looks like numbers with a unit")
+def _(place: Workplace) -> Result:
+    return place.train(place.with_column("weight", [f"{i % 90}.5 kg" for i in range(ROWS)]))
+
+
+@case("vectors of numbers")
+def _(place: Workplace) -> Result:
+    return place.train(place.with_column("vector", [f"[0.{i % 90 + 1}, 1.5]" for i in range(ROWS)]))
+
+
+@case("numbers far outside the range of training")
+def _(place: Workplace) -> Result:
+    return place.predict("user,device,price,tags\n1,phone,2,red\n1,phone,1e9,red\n")
+
+
+@case("times without a zone, where training had one")
+def _(place: Workplace) -> Result:
+    hours = [f"2026-01-{1 + i // 24 % 28:02} {i % 24:02}:00:00" for i in range(ROWS)]
+    trained = place.train(place.with_column("when", [f"{hour} UTC" for hour in hours]), "--field", "when=calendar")
+    assert trained.code == 0, trained.err
+    path = place.write(place.with_column("when", hours), "naive.csv")
+    return run("predict", place.folder / "new", path, "--out", place.folder / "naive_scores.csv")
+
+
 @case("an empty cell, NA or NaN in a number")
 def _(place: Workplace) -> Result:
     cells = ["", "NA", "NaN", " ", "1.5"]

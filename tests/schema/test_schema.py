@@ -294,3 +294,32 @@ def test_a_missing_file(tmp_path: Path) -> None:
 def test_a_specification_that_is_none_is_named(spec: Any, message: str) -> None:
     with pytest.raises(SchemaError, match=message):
         parse_spec("price", spec)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"kind": "categorical", "part": "hour", "zone": "Berlin"}, "there is no time zone 'Berlin'"),
+        ({"kind": "categorical", "zone": "UTC"}, "date and zone go with a part of the calendar"),
+        ({"kind": "categorical", "date": "day_first"}, "date and zone go with a part of the calendar"),
+        ({"kind": "categorical", "part": "hour", "date": "dayfirst"}, "date"),
+        ({"kind": "numeric", "decimal": ";"}, "decimal"),
+        ({"kind": "numeric", "unreadable": "drop"}, "unreadable"),
+        ("categorical:x", "says nothing behind the colon that goes with categorical"),
+        ("multi_valued:", "says nothing behind the colon that goes with multi_valued"),
+    ],
+)
+def test_a_reading_that_there_is_not_is_named_with_its_field(entry: Any, message: str) -> None:
+    with pytest.raises(SchemaError, match=f"seen.*{message}"):
+        Schema(label="y", fields={"seen": entry})
+
+
+def test_a_calendar_takes_the_place_of_the_fields_that_read_its_column() -> None:
+    schema = Schema(
+        label="y", fields={"seen": "categorical", "hour": Categorical(column="seen", part="hour"), "a": "numeric"}
+    )
+    changed = schema.with_fields({"seen": "calendar:day_first"}, columns=["seen", "a", "y"])
+    assert list(changed.fields) == ["a", "seen.hour", "seen.weekday", "seen.day", "seen.month"]
+    assert changed.fields["seen.day"] == Categorical(column="seen", part="day", date="day_first")
+    with pytest.raises(SchemaError, match=r"field 'sen': there is no such column; did you mean 'seen'\?"):
+        schema.with_fields({"sen": "calendar"}, columns=["seen", "a", "y"])

@@ -66,11 +66,11 @@ class Categorical(_FieldSpec):
     @model_validator(mode="after")
     def _check_date(self) -> Self:
         if self.part is None and (self.date is not None or self.zone is not None):
-            raise SchemaError(
+            raise ValueError(
                 "date and zone go with a part of the calendar: name it (part: hour, weekday, day or month)"
             )
         if self.zone is not None and not is_zone(self.zone):
-            raise SchemaError(
+            raise ValueError(
                 f"there is no time zone '{self.zone}'; expected a name such as Europe/Berlin, UTC or +02:00"
             )
         return self
