@@ -94,6 +94,8 @@ def predict(
                 "unseen": report.unseen,
                 "missing": report.missing,
                 "infinite": report.infinite,
+                "unreadable": report.unreadable,
+                "outside": report.outside,
             }
         )
 

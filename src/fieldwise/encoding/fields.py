@@ -7,6 +7,7 @@ Every class offers the same four things: `fit` (from the profile of the training
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -497,11 +498,13 @@ def read_column(
 def _read_value(
     value: Any, name: str, reading: numbers.NumberReading, known: Range | None, report: EncodingReport
 ) -> numbers.Numbers:
-    read = np.array([numbers.number(value, reading)])
-    if np.isnan(read[0]) and _is_odd(value):
+    read = numbers.number(value, reading)
+    if math.isnan(read) and _is_odd(value):
         _add_unreadable(report, name, pa.chunked_array([[str(value)]]), np.array([0]))
-    _count_outside(report, name, read, known)
-    return read
+    # A single number is compared without arrays, which would take longer than all the rest.
+    if known is not None and math.isfinite(read) and not known[0] <= read <= known[1]:
+        _count_outside(report, name, np.array([read]), known)
+    return np.array([read])
 
 
 def _count_outside(report: EncodingReport, name: str, x: numbers.Numbers, known: Range | None) -> None:
