@@ -4,6 +4,7 @@
     empty lines           are skipped, at the beginning, in between and at the end, in a file of one column too
     encoding              UTF-8, with or without a byte order mark; line ends of any system
     zero bytes            are refused: a file that holds them is not text
+    other forms           JSON, libsvm and libffm are told by their first lines
 
 What a column means is the schema's business; guessing types here would lose leading zeros and large integers.
 """
@@ -31,6 +32,8 @@ from fieldwise.columns.dialects import (
     separator_of,
     whole_rows,
 )
+from fieldwise.columns.json_lines import begins_like_json, json_tables
+from fieldwise.columns.sparse_text import sparse_form, sparse_tables
 from fieldwise.errors import DataError
 
 SEGMENT_BYTES = 1 << 22
@@ -73,6 +76,14 @@ def text_tables(
         >>> [piece.to_pydict() for piece in text_tables(io.BytesIO(b"user,price\nann,1.50\n"), None)]
         [{'user': ['ann'], 'price': ['1.50']}]
     """
+    if names is None and separator is None:
+        start = decompressed(file).read(_SNIFF_BYTES)
+        if begins_like_json(start):
+            yield from json_tables(file)
+            return
+        if (form := sparse_form(start)) is not None:
+            yield from sparse_tables(file, form, text_lines)
+            return
     dialect = _sniff(file, names, separator)
     columns = _columns(dialect, names)
     text = decompressed(file)
