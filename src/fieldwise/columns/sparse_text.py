@@ -119,8 +119,8 @@ def _rows(file: io.BufferedReader, form: str, lines: Callable[[Any], Iterator[by
                 _append(row, "features", parts[0])
             elif float(parts[1]) != 0:
                 raise DataError(
-                    f"line {number} has the value {parts[1]} at index {parts[0]}; of a libsvm file only values of 0 and "
-                    "1 are read: write numbers as columns of their own, or with their fields as libffm does"
+                    f"line {number} has the value {parts[1]} at index {parts[0]}; of a libsvm file only values of 0 "
+                    "and 1 are read: write numbers as columns of their own, or with their fields as libffm does"
                 )
         yield row
 
