@@ -301,3 +301,15 @@ class TestCatalogue:
             describe_settings("light_gbm")
         with pytest.raises(SettingsError, match=r"unknown model 'cat_boost'; did you mean 'catboost'\?"):
             resolve_settings(model="cat_boost")
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("lightgbm", "training.epochs"), ("lightgbm", "batch_size"), ("catboost", "search.top"), ("lr", "max_tuples")],
+)
+def test_a_setting_that_other_models_have_is_not_called_unknown(model: str, name: str) -> None:
+    with pytest.raises(
+        SettingsError, match=f"^model '{model}' has no setting '{name}'; those of \\[model\\] are "
+    ) as error:
+        resolve_settings(model=model, overrides={name: 3})
+    assert ("num_leaves" in str(error.value)) == (model == "lightgbm")

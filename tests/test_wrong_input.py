@@ -568,6 +568,24 @@ def _(place: Workplace) -> Result:
     return run("train", place.write(place.clicks), "--label", "click", "--out", "")
 
 
+@case("rows to evaluate that there are not")
+def _(place: Workplace) -> Result:
+    return run("evaluate", place.model, place.write(place.clicks), "--rows", "tset")
+
+
+@case("a setting that other models have")
+def _(place: Workplace) -> Result:
+    data = place.write(place.clicks)
+    return run("train", data, "--label", "click", "--model", "lr", "--set", "search.top=3", "--out", place.folder / "m")
+
+
+@case("threads that are no number")
+def _(place: Workplace) -> Result:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FIELDWISE_THREADS", "many")
+        return run("inspect", place.model)
+
+
 @case("an output under a file")
 def _(place: Workplace) -> Result:
     data = place.write(place.clicks)

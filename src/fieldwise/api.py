@@ -121,6 +121,12 @@ def _recorded(
     """Write down what is asked for, or hold it against what the run that goes on was asked for."""
     then = run.read() if resume else None
     if then is not None:
+        # Said before anything that follows from the objective, such as the metric that decides on the best epoch.
+        if then.settings.objective != settings.objective:
+            raise TrainingError(
+                f"cannot resume: the objective was {then.settings.objective} and is {settings.objective}; "
+                "say it as before, or start anew with --overwrite"
+            )
         prepared = replace(prepared, columns=tuple(then.columns))
         settings = settings.with_training(reuse(settings.training, then.settings.training))
     if settings.model in registry.names():

@@ -220,3 +220,13 @@ def test_initial_weights_are_those_of_the_authors_but_for_zero_output_biases():
     assert float(model.wide.table.weight.std()) == pytest.approx(0.001, rel=0.05)
     assert not model.readout.bias.any()
     assert not model.dnn.head.bias.any()
+
+
+@pytest.mark.parametrize("settings", [{}, {"dnn_hidden": (400, 400), "readout": "all"}])
+def test_near_zero_at_first_where_that_is_asked_for(settings: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    model = build("autoint", CRITEO, resolve("autoint", settings=settings)).eval()
+    batch = Batch(torch.randint(2, 5, (64, 26)), torch.randn(64, 13))
+    assert model(batch).std() > 0.5
+    model.begin_near_zero()
+    assert model(batch).abs().max() < 0.5

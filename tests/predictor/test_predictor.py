@@ -57,7 +57,7 @@ def test_an_evaluation_says_which_rows_it_measured(predictor: fw.Predictor, clic
     assert (everything.part, everything.rows) == ("all", len(clicks))
     assert str(everything).startswith(f"{len(clicks):,} rows, ")
     assert (other.part, other.rows) == ("all", 50)
-    with pytest.raises(ArgumentError, match=r"evaluate\(\) has no rows='tset'; did you mean 'test'\?"):
+    with pytest.raises(ArgumentError, match=r"there are no rows 'tset'; did you mean 'test'\?"):
         predictor.evaluate(clicks, rows="tset")  # type: ignore[arg-type]
 
 

@@ -203,6 +203,7 @@ def unfinished(csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         ({"settings": {**SETTINGS, "epochs": 9}}, "setting 'training.epochs' was 4 and is 9"),
         ({"settings": {**SETTINGS, "num_heads": 4}}, "setting 'model.num_heads' was 2 and is 4"),
         ({"seed": 3}, "setting 'seed' was 0 and is 3"),
+        ({"objective": "regression"}, "the objective was binary and is regression"),
         ({"fields": {"price": "ignore"}}, "'field price' was {'kind': 'numeric', 'transform': 'log'} and is None"),
         ({"group": "user"}, "the schema's 'group' was None and is user"),
     ],

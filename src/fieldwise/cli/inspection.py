@@ -77,14 +77,16 @@ def _show_model(predictor: Predictor, *, as_json: bool) -> None:
     from fieldwise.predictor.model_card import summary_rows
     from fieldwise.recipes.network import FittedNetwork
     from fieldwise.reporting import Section
+    from fieldwise.settings import trees
 
     card, model = predictor.card, predictor.model
     sizes = {f.name: f.size for f in model.encoder.layout} if isinstance(model, FittedNetwork) else {}
     if as_json:
+        without = {"training"} if predictor.settings.model in trees.NAMES else None  # it plays no part there
         print_json(
             {
                 "model": predictor.settings.model,
-                "settings": predictor.settings.model_dump(mode="json"),
+                "settings": predictor.settings.model_dump(mode="json", exclude=without),
                 "objective": predictor.objective.model_dump(mode="json"),
                 "fields": [
                     {"name": name, "kind": spec.kind, "rows": sizes.get(name)}

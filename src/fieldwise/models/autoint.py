@@ -32,6 +32,8 @@ Further departures from the authors' code, which are not settings:
     first-order weights       are trained by plain SGD there; here by Adam like all others
     batch norm's epsilon      1e-3 there, 1e-5 here
     `l2_reg`                  penalises the weights of the DNN there; here `training.embedding_l2` the embeddings alone
+    read-out of a regression  begins at zero here; drawn as theirs it begins further from the labels than their mean is,
+                              and ended with an RMSE of 0.80 where it ends with 0.60 (4,000 rows, three seeds)
     widths                    may differ from layer to layer there; here all layers have `attention_dim`
 
 `reference` sets the model alone; for float32 and Adam over whole tables say `training.precision=float32` and
@@ -202,6 +204,10 @@ class AutoInt(CTRModel):
         self.wide: FieldEmbedding | None = None
         if wide:
             self.wide = FieldEmbedding(layout, 1, missing=missing, pooling=pooling, init_std=0.001)
+
+    def begin_near_zero(self) -> None:
+        """Begin the read-out at zero. As drawn, it turns normalised layers into outputs of a deviation above 1."""
+        nn.init.zeros_(self.readout.weight)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B]: attention, plus the DNN's, plus the first-order term, where there are any."""

@@ -68,6 +68,9 @@ class CTRModel(nn.Module, ABC):
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B], B may be 0; the objective says what they mean."""
 
+    def begin_near_zero(self) -> None:
+        """Change freshly drawn weights so that the first outputs are small beside 1; those of most models are."""
+
 
 @runtime_checkable
 class ExplainsByAttention(Protocol):

@@ -34,6 +34,7 @@ class Objective(BaseModel, ABC):
             direction, the most important first.
         separation_name: what `separation` measures.
         rows_per_bucket: of how many rows a bucket of numbers should have its mean label, so that this tells something.
+        begins_near_zero: whether a network's first outputs must be small beside 1 (`CTRModel.begin_near_zero`).
         metrics_class: of what `evaluate` gives.
     """
 
@@ -43,6 +44,7 @@ class Objective(BaseModel, ABC):
     monitors: ClassVar[Mapping[str, Direction]]
     separation_name: ClassVar[str]
     rows_per_bucket: ClassVar[int]
+    begins_near_zero: ClassVar[bool] = False
     metrics_class: ClassVar[type[Metrics]]
 
     name: str

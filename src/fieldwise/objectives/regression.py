@@ -45,6 +45,7 @@ class Regression(Objective):
     monitors: ClassVar[Mapping[str, Direction]] = {"rmse": "min", "mae": "min"}
     separation_name: ClassVar[str] = "R²"
     rows_per_bucket: ClassVar[int] = 40
+    begins_near_zero: ClassVar[bool] = True
     metrics_class: ClassVar[type[metrics.Metrics]] = metrics.RegressionMetrics
 
     name: Literal["regression"] = "regression"

@@ -197,7 +197,7 @@ class Predictor:
         from fieldwise import datasets
 
         if rows not in ("test", "all"):
-            raise ArgumentError(f"evaluate() has no rows={rows!r}; {suggest(str(rows), ('test', 'all'))}")
+            raise ArgumentError(f"there are no rows '{rows}'; {suggest(str(rows), ('test', 'all'))}")
         reporter = reporter or Reporter(enabled=False)
         own_split = None
         if datasets.is_built_in(source):

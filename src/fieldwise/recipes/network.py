@@ -229,7 +229,10 @@ def build(layout: Layout, settings: Settings) -> CTRModel:
     """
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        return registry.build(settings.model, layout, settings.model_settings)
+        network = registry.build(settings.model, layout, settings.model_settings)
+    if objective_class(settings.objective).begins_near_zero:
+        network.begin_near_zero()
+    return network
 
 
 def settle_training(layout: Layout, settings: Settings) -> Settings:

@@ -18,6 +18,8 @@ from fieldwise.settings.documents import DataSettings, SearchSettings, Settings,
 from fieldwise.settings.names import OLD_NAMES, new_name
 from fieldwise.storage.places import expanded
 
+_OF_NETWORKS = {"training": set(TrainingSettings.model_fields), "search": set(SearchSettings.model_fields)}
+"""Sections that some models lack, and their settings."""
 _TOP = ("seed", "objective")
 """Settings that belong to no section."""
 
@@ -90,7 +92,7 @@ def resolve_settings(
         if name in _TOP:
             top[name] = value
             continue
-        section, setting = _locate(name, names)
+        section, setting = _locate(name, names, model)
         sections[section][setting] = value
     if seed is not None:
         top["seed"] = seed
@@ -180,9 +182,15 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path} is not valid TOML: {error}") from error
 
 
-def _locate(name: str, names: Mapping[str, set[str]]) -> tuple[str, str]:
+def _locate(name: str, names: Mapping[str, set[str]], model: str) -> tuple[str, str]:
     """The section and the setting that a dotted or bare name means."""
     section, dot, setting = name.partition(".")
+    if _is_of_other_models(name, names):
+        *most, last = sorted(names)
+        raise SettingsError(
+            f"model '{model}' has no setting '{name}'; those of [model] are {', '.join(sorted(names['model']))}, and "
+            f"its sections are {', '.join(most)} and {last}"
+        )
     if dot:
         if section not in names:
             raise SettingsError(f"unknown setting '{name}'; {suggest(section, names)}")
@@ -200,6 +208,14 @@ def _locate(name: str, names: Mapping[str, set[str]]) -> tuple[str, str]:
         if f"{section}.{name}" in OLD_NAMES:
             return section, new_name(f"{section}.{name}").partition(".")[2]
     raise SettingsError(f"unknown setting '{name}'; {suggest(name, {*_TOP}.union(*names.values()))}")
+
+
+def _is_of_other_models(name: str, names: Mapping[str, set[str]]) -> bool:
+    """Whether a dotted or bare name is known, but only in sections that this model lacks."""
+    section, dot, setting = name.rpartition(".")
+    if any((section == of or not dot) and setting in known for of, known in names.items()):
+        return False
+    return any((section == of or not dot) and setting in known for of, known in _OF_NETWORKS.items() if of not in names)
 
 
 def _with_new_names(section: str, settings: Mapping[str, Any], config: str | Path | None) -> dict[str, Any]:
