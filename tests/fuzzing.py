@@ -368,8 +368,13 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if event in _FORBIDDEN:
         _seen.append(f"{event} {arguments!r:.100}")
-    elif event == "open" and isinstance(arguments[0], str) and Path(arguments[0]).parent != _watching[0]:
+    elif event == "open" and isinstance(arguments[0], str) and _watching[0] not in _self_and_parent(arguments[0]):
         _seen.append(f"open {arguments[0]}")
+
+
+def _self_and_parent(path: str) -> tuple[Path, Path]:
+    """The directory may be opened itself: a reader holds it, to see whether it is replaced meanwhile."""
+    return Path(path), Path(path).parent
 
 
 @contextmanager
