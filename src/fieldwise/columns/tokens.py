@@ -9,6 +9,7 @@
                         text with a signed exponent ("1e-05", "1.5E+22") is such a number, since that is how
                         floats are written; other text stays as it is ("7.10", "1e5"), and so do decimals
     booleans            "true" and "false", also from the texts True, TRUE, False, FALSE
+    other objects       their text: paths, UUIDs, addresses, intervals; an enum's value
     dates and times     "2026-01-31", "2026-01-31 08:00:00", "2026-01-31 08:00:00.5"; midnight is the date alone;
                         with a time zone the moment in UTC, "2026-01-31 07:00:00+00:00"; also from text in ISO form
 
@@ -21,9 +22,11 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import enum
 import math
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +35,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fieldwise.columns.extension import is_extension, stored
 from fieldwise.errors import DataError
 
 BLANKS = " \t\r\n\v\f"
@@ -111,11 +115,16 @@ def token(value: Any) -> str | None:
             return _text_token(value.decode())
         except UnicodeDecodeError:
             raise DataError(f"bytes that are not UTF-8 text: {value[:40]!r}") from None
+    if isinstance(value, enum.Enum):
+        return token(value.value)
+    if _has_a_text(value):  # such as a path, a UUID, an address or an interval
+        return _text_token(str(value))
     raise DataError(f"expected one text, number, boolean or date, got {type(value).__name__}: {value!r:.60}")
 
 
 def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The same values in an ordinary form of storage: no dictionaries, runs or views, and bytes that are text as text.
+    """The same values in an ordinary form of storage: no dictionaries, runs, views or extension types, and bytes that
+    are text as text.
 
     (Parquet files of some writers do not say which bytes are text.)
 
@@ -126,14 +135,19 @@ def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
         The N values.
     """
     kind = column.type
+    if is_extension(kind):
+        chunks = [stored(chunk) for chunk in (column.chunks or [pa.array([], kind)])]
+        return plain_column(pa.chunked_array(chunks))
     if pa.types.is_dictionary(kind):
-        # Arrow cannot decode a dictionary of views.
-        empty = _without_views(pa.array([], kind.value_type))
-        decoded = [_without_views(chunk.dictionary).take(chunk.indices) for chunk in column.chunks]
+        # Arrow cannot decode a dictionary of views, or of an extension type.
+        empty = _without_views(stored(pa.array([], kind.value_type)))
+        decoded = [_without_views(stored(chunk.dictionary)).take(chunk.indices) for chunk in column.chunks]
         return plain_column(pa.chunked_array(decoded, type=empty.type))
     if pa.types.is_run_end_encoded(kind):
         return plain_column(pc.run_end_decode(column))
     column = _without_views(column)
+    if pa.types.is_decimal(kind) and kind.bit_width < 128:  # Arrow computes with the wide ones only
+        return column.cast(pa.decimal128(kind.precision, kind.scale))
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         try:
             return column.cast(pa.large_string())
@@ -172,6 +186,15 @@ def token_column(column: pa.ChunkedArray) -> Tokens:
     numbered = pc.dictionary_encode(canonical)
     code_of_raw = np.append(_codes(numbered.indices), np.int32(-1))
     return Tokens(code_of_raw[raw], numbered.dictionary)
+
+
+_CONTAINERS = (Mapping, Set, Sequence, np.ndarray, memoryview)
+
+
+def _has_a_text(value: Any) -> bool:
+    """Whether an object has a text of its own, not only that of a container or of its place in memory."""
+    written: Any = type(value).__str__
+    return written is not object.__str__ and not isinstance(value, _CONTAINERS)
 
 
 def _without_views(values: Any) -> Any:
