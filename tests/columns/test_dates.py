@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldwise.columns.dates import moment, part_column, part_of, time_keys
+from fieldwise.columns.dates import DateReading, moment, moments, part_column, part_of, time_keys
 from fieldwise.errors import DataError
 
 
@@ -89,3 +89,12 @@ def test_durations_sort_and_times_of_day_do_not() -> None:
     assert np.argsort(time_keys(pa.chunked_array([pa.array(seconds)]))).tolist() == [1, 2, 0]
     with pytest.raises(DataError, match="row 1: expected a date"):
         time_keys(pa.chunked_array([pa.array([datetime.time(8)])]))
+
+
+@pytest.mark.parametrize("zone", ["0", "", "../UTC", "Europe/Atlantis", "+99:99"])
+def test_a_zone_that_this_machine_does_not_know_is_named(zone: str) -> None:
+    reading = DateReading(zone=zone)
+    with pytest.raises(DataError, match="there is no time zone"):
+        moment("2026-01-31 17:05", reading)
+    with pytest.raises(DataError, match="there is no time zone"):
+        moments(pa.chunked_array([["2026-01-31 17:05"]]), reading)

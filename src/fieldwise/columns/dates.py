@@ -155,7 +155,7 @@ def is_zone(name: str) -> bool:
     """
     try:
         return _zone_info(name) is not None
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+    except ValueError:
         return False
 
 
@@ -182,6 +182,7 @@ def moments(
         >>> moments(pa.chunked_array([["31/01/2026 8:00", None]]), DateReading("day_first")).local.to_pylist()
         [datetime.datetime(2026, 1, 31, 8, 0), None]
     """
+    _zone_info(reading.zone)  # a zone that is not known is said before anything is read
     column = plain_column(column)
     kind = column.type
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
@@ -634,9 +635,12 @@ def _to_zone(clock: Clock, zone: str | None) -> npt.NDArray[np.int64]:
 def _zone_info(name: str | None) -> datetime.tzinfo | None:
     if name is None or name in (NAIVE, MIXED):
         return None
-    if re.fullmatch(r"[+-][0-9]{2}:[0-9]{2}", name):
-        return datetime.timezone(datetime.timedelta(seconds=_offset_of(name)))
-    return datetime.UTC if name == "UTC" else zoneinfo.ZoneInfo(name)
+    try:
+        if re.fullmatch(r"[+-][0-9]{2}:[0-9]{2}", name):
+            return datetime.timezone(datetime.timedelta(seconds=_offset_of(name)))
+        return datetime.UTC if name == "UTC" else zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise DataError(f"there is no time zone '{name:.60}' on this machine") from None
 
 
 # ---- one value
