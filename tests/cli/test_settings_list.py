@@ -38,7 +38,8 @@ def test_lines_are_as_wide_as_the_terminal(run: Run, monkeypatch: pytest.MonkeyP
     assert "Passes over the training rows at most; early stopping usually ends sooner. whole number >= 1" in said
 
 
-def test_sections(run: Run) -> None:
+def test_sections(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")  # so that no other line begins in lower case
     titles = [[line for line in run(*words)[1].splitlines() if line and line[0].islower()] for words in ([], ["aim"])]
     assert titles == [
         ["run", "data", "training", "model of autoint"],
