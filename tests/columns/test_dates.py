@@ -98,3 +98,18 @@ def test_a_zone_that_this_machine_does_not_know_is_named(zone: str) -> None:
         moment("2026-01-31 17:05", reading)
     with pytest.raises(DataError, match="there is no time zone"):
         moments(pa.chunked_array([["2026-01-31 17:05"]]), reading)
+
+
+def test_the_same_instants_have_one_clock() -> None:
+    utc = pa.array(
+        [datetime.datetime(2026, 1, 31, 7), datetime.datetime(2026, 7, 1, 7), None], pa.timestamp("us", "UTC")
+    )
+    for zone, hours in {"Europe/Berlin": [8, 9, None], "+05:00": [12, 12, None], "UTC": [7, 7, None]}.items():
+        reading = DateReading(zone=zone)
+        for other in ("UTC", "America/New_York", "-03:00"):
+            column = pa.chunked_array([utc.cast(pa.timestamp("ns", other))])
+            assert part_column(column, "hour", reading).to_pylist() == hours
+        texts = ["2026-01-31 07:00 UTC", "2026-07-01T09:00:00+02:00", None]
+        assert part_column(pa.chunked_array([texts]), "hour", reading).to_pylist() == hours
+        assert [part_of(text, "hour", reading) for text in texts] == [None if h is None else str(h) for h in hours]
+        assert part_column(pa.chunked_array([["2026-01-31 07:00"]]), "hour", reading).to_pylist() == [7]

@@ -47,6 +47,7 @@ NAIVE, MIXED = "none", "mixed"
 
 _PARTS = {"hour": pc.hour, "weekday": pc.day_of_week, "day": pc.day, "month": pc.month}
 _SECOND = 1_000_000
+_FIXED_ZONE = re.compile(r"[+-][0-9]{2}:[0-9]{2}")
 _NO_OFFSET = np.iinfo(np.int64).min
 _EPOCH = datetime.datetime(1970, 1, 1)
 _LAST_CENTURY = 69  # as POSIX has it, years of two digits from here on are of the last century
@@ -613,10 +614,8 @@ def _of_digits(whole: npt.NDArray[np.int64], form: DateForm) -> tuple[npt.NDArra
 def _typed(column: pa.Array, reading: DateReading) -> Moments:
     zone = getattr(column.type, "tz", None)
     wanted = reading.zone if reading.zone not in (None, NAIVE, MIXED) else None
-    if zone and wanted:
-        column = pc.cast(column, pa.timestamp(column.type.unit, wanted))
     if zone:
-        column = pc.local_timestamp(column)
+        column = local_times(column, wanted or zone)
     # A plain cast cuts fractions towards 1970, which is upwards before it.
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
         column = pc.floor_temporal(column, unit="microsecond")
@@ -627,16 +626,38 @@ def _to_zone(clock: Clock, zone: str | None) -> npt.NDArray[np.int64]:
     """What the clock of a zone shows at the moments whose own zone is told, in microseconds since 1970."""
     if zone in (None, NAIVE, MIXED) or (clock.offsets == _NO_OFFSET).all():
         return clock.micros
-    utc = pa.array(clock.instants, pa.timestamp("us", "UTC"))
-    local = pc.local_timestamp(utc.cast(pa.timestamp("us", zone))).cast(pa.int64())
+    local = local_times(pa.array(clock.instants, pa.timestamp("us", "UTC")), str(zone)).cast(pa.int64())
     return np.where(clock.offsets == _NO_OFFSET, clock.micros, local.to_numpy(zero_copy_only=False))
+
+
+def local_times(times: pa.Array, zone: str | None = None) -> pa.Array:
+    """What the clock of a zone shows.
+
+    Args:
+        times: N timestamps with a zone.
+        zone: whose clock; None: of their own.
+
+    Returns:
+        N timestamps without a zone, in the same unit.
+
+    Example:
+        >>> noon = pa.array([datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.UTC)], pa.timestamp("us", "UTC"))
+        >>> local_times(noon, "+02:00")[0].as_py()
+        datetime.datetime(2026, 1, 31, 14, 0)
+    """
+    unit, name = times.type.unit, zone or times.type.tz
+    if not _FIXED_ZONE.fullmatch(name):
+        return pc.local_timestamp(times.cast(pa.timestamp(unit, name)))
+    # Older versions of Arrow look for fixed offsets in the database of zones.
+    ahead = _offset_of(name) * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    return pc.add(times.cast(pa.int64()), ahead).cast(pa.timestamp(unit))
 
 
 def _zone_info(name: str | None) -> datetime.tzinfo | None:
     if name is None or name in (NAIVE, MIXED):
         return None
     try:
-        if re.fullmatch(r"[+-][0-9]{2}:[0-9]{2}", name):
+        if _FIXED_ZONE.fullmatch(name):
             return datetime.timezone(datetime.timedelta(seconds=_offset_of(name)))
         return datetime.UTC if name == "UTC" else zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fieldwise.columns.date_forms import FoundForm, find_number_form, find_text_form
-from fieldwise.columns.dates import DIGIT_FORMS, NAIVE, UNIX_UNITS, DateForm, read_texts
+from fieldwise.columns.dates import DIGIT_FORMS, NAIVE, UNIX_UNITS, DateForm, local_times, read_texts
 from fieldwise.columns.dates import read_numbers as read_numbers_as_dates
 from fieldwise.columns.lists import BRACKETS, IN_BRACKETS, split_text
 from fieldwise.columns.missing import missing_words
@@ -170,7 +170,7 @@ def read_moments(column: Tally) -> FoundMoments | None:
     """
     values = column.values
     if pa.types.is_timestamp(values.type):
-        local = pc.local_timestamp(values) if values.type.tz else values
+        local = local_times(values) if values.type.tz else values
         # A plain cast cuts fractions towards 1970, which is upwards before it.
         whole = pc.floor_temporal(local, unit="second").cast(pa.timestamp("s"))
         return FoundMoments(whole, None, values.type.tz or NAIVE)
