@@ -89,3 +89,9 @@ def movielens(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     base = tmp_path_factory.mktemp("data")
     monkeypatch.setenv("FIELDWISE_DATA", str(base))
     return _write_movielens(base / "movielens-1m")
+
+
+@pytest.fixture
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables with all their columns, whatever the terminal that the tests run in."""
+    monkeypatch.setenv("COLUMNS", "140")

@@ -23,6 +23,8 @@ import fieldwise as fw
 from fieldwise import cli
 from fieldwise.columns.writing import TableWriter
 
+pytestmark = pytest.mark.usefixtures("wide")
+
 ROWS = 200
 DOCUMENT = Path(__file__).parent.parent / "docs" / "wrong-input.md"
 
@@ -173,7 +175,7 @@ def _(place: Workplace) -> Result:
     return place.train(None, place.folder / "none.csv")
 
 
-@case("a directory in place of a file")
+@case("a directory without data files")
 def _(place: Workplace) -> Result:
     return place.train(None, place.folder)
 

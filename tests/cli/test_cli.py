@@ -26,6 +26,8 @@ from fieldwise.columns.tables import read_table
 from fieldwise.datasets import synthetic
 from fieldwise.datasets.synthetic import make_click_log
 
+pytestmark = pytest.mark.usefixtures("wide")
+
 QUICK = [f"--set={s}" for s in ("epochs=2", "batch_size=128", "num_layers=1", "attention_dim=8", "embedding_dim=4")]
 
 

@@ -16,7 +16,7 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from fieldwise.columns import tables
+from fieldwise.columns import files, tables
 from fieldwise.columns.tables import iter_tables, read_table
 from fieldwise.errors import DataError
 
@@ -130,7 +130,7 @@ def test_bad_files_are_named(tmp_path: Path, content: bytes, message: str) -> No
 def test_what_is_not_there_or_no_table(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no such file"):
         read_table(tmp_path / "none.csv")
-    with pytest.raises(DataError, match="it is a directory"):
+    with pytest.raises(DataError, match="there is no data file in this directory"):
         read_table(tmp_path)
     with pytest.raises(DataError, match=r"a\.csv/b: Not a directory$"):
         read_table(write(tmp_path / "a.csv", CSV) / "b")
@@ -226,14 +226,14 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
 
     # A reader that takes the file in whole: it changes once the file is open and its form is known.
     path.write_bytes(whole)
-    form_of = tables._form
+    form_of = files.form_of
 
     def changing(file: io.BufferedReader) -> str:
         form = form_of(file)
         path.write_bytes(whole[: len(whole) // 2])
         return form
 
-    monkeypatch.setattr(tables, "_form", changing)
+    monkeypatch.setattr(tables, "form_of", changing)
     with pytest.raises(DataError, match=rf"{name}: it changed while it was being read"):
         read_table(path)
 
@@ -243,7 +243,7 @@ def test_a_disk_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     path = write(tmp_path / "a.csv", CSV)
-    monkeypatch.setattr(tables, "_form", failing)
+    monkeypatch.setattr(tables, "form_of", failing)
     with pytest.raises(DataError, match=r"a\.csv: Input/output error$"):
         read_table(path)
 

@@ -12,7 +12,7 @@ import torch
 
 from fieldwise.native import build
 from fieldwise.native import interacting as native
-from fieldwise.native.build import BuildError, load_library
+from fieldwise.native.build import BuildError, library_or_reason, load_library
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kernels are for Linux")
 PLAIN = native.Options(num_heads=1, residual=None, relu_heads=False, relu_residual=False, dropout=0.0, epsilon=1e-8)
@@ -91,6 +91,36 @@ def test_no_compiler(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("CXX", "nowhere++")
     with pytest.raises(BuildError, match="'nowhere\\+\\+' that CXX names is not there"):
         load_library(source)
+
+
+def test_what_was_compiled_is_used_without_a_compiler(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_library(source)
+    (library,) = libraries(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    assert answer(load_library(source)) == 42
+    library.parent.chmod(0o500)  # as in a home that can only be read
+    assert answer(load_library(source)) == 42
+    library.parent.chmod(0o700)
+    with pytest.raises(BuildError, match=r"no C\+\+ compiler found"):
+        load_library(source, ("-g0",))
+    library.write_bytes(library.read_bytes()[:-1])
+    with pytest.raises(BuildError, match=r"no C\+\+ compiler found"):
+        load_library(source)
+
+
+def test_why_there_are_no_kernels_is_said_once(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    build._say_why_not.cache_clear()
+    for _ in range(2):
+        assert str(library_or_reason(source)).startswith("no C++ compiler found")
+    assert [record.getMessage()[:80] for record in caplog.records] == [
+        "kernels are not used, torch computes in their place: no C++ compiler found; inst"
+    ]
+    assert caplog.records[0].levelname == "WARNING"
 
 
 def test_a_compiler_may_come_with_arguments(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,8 @@ from fieldwise.training.optimizers import GateTraining
 from fieldwise.training.step import Step
 from fieldwise.training.trainer import Trainer, fill_oov
 
+pytestmark = pytest.mark.usefixtures("wide")
+
 
 @pytest.fixture(scope="module")
 def parts(clicks: pa.Table) -> tuple[Dataset, Dataset]:

@@ -29,6 +29,8 @@ HEADER = (
     "peak MB",
     "table MB",
 )
+OPTIONAL = ("of the matrix rate", "GFLOP/s", "table MB", "fields")
+"""Of these, what a narrow table leaves out, the first of them first."""
 _AXES = {"vocabulary": "rows of the embedding table", "fields": "fields", "batch_size": "batch size"}
 
 

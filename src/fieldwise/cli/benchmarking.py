@@ -50,7 +50,7 @@ def bench(
     own, beside what the machine itself can do: its rate of matrix products and of copying memory.
     """
     from fieldwise.bench.measure import measure, measure_machine
-    from fieldwise.bench.report import HEADER, describe_machine, table_rows, write_report
+    from fieldwise.bench.report import HEADER, OPTIONAL, describe_machine, table_rows, write_report
     from fieldwise.bench.workload import Case
     from fieldwise.reporting import Reporter, Section
     from fieldwise.settings import parse_override, resolve_settings
@@ -90,7 +90,7 @@ def bench(
     if as_json:
         print_json({"machine": asdict(machine), "cases": [{**asdict(c), **asdict(r)} for c, r in results]})
     else:
-        Section("", HEADER, table_rows(results, machine)).print()
+        Section("", HEADER, table_rows(results, machine), OPTIONAL).print()
     if out is not None:
         reporter.say(f"written to {out}")
 

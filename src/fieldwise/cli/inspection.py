@@ -65,7 +65,7 @@ def inspect(
             }
         )
     else:
-        Section(f"{table.num_rows:,} rows", Inference.COLUMNS, inference.rows()).print()
+        Section(f"{table.num_rows:,} rows", Inference.COLUMNS, inference.rows(), Inference.OPTIONAL).print()
         for doubt in inference.doubts:
             show(doubt)
     if out is not None:
@@ -110,6 +110,7 @@ def _show_model(predictor: Predictor, *, as_json: bool) -> None:
             )
             for name, spec in predictor.schema.fields.items()
         ],
+        optional=("why",),
     ).print()
     if card.history.records:
         show(str(card.history))

@@ -45,7 +45,7 @@ def _list(*, as_json: bool) -> None:
         )
         return
     rows = [(n, registry.summary(n), ", ".join(registry.presets(n))) for n in registry.names()]
-    Section("Models", ("name", "what it is", "presets"), rows).print()
+    Section("Models", ("name", "what it is", "presets"), rows, optional=("presets",)).print()
 
 
 def _count_at(shape: str, *, as_json: bool) -> None:
@@ -61,4 +61,4 @@ def _count_at(shape: str, *, as_json: bool) -> None:
         (s.model, s.preset or "defaults", f"{s.without_embeddings:,}", s.printed, f"{s.all:,}")
         for s in sorted(sizes, key=lambda size: size.without_embeddings)
     ]
-    Section(f"Parameters at the sizes of {shape}", header, rows).print()
+    Section(f"Parameters at the sizes of {shape}", header, rows, optional=("settings", "printed in the paper")).print()

@@ -6,7 +6,7 @@ import datetime
 import time as clock
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Unpack
@@ -117,7 +117,7 @@ def compare(
         base=entries.base,
         ours=entries.ours,
         order=[contender.name for contender in entries.contenders],
-        metrics=_metric_specs(prepared.objective),
+        metrics=_metric_specs(prepared.objective, grouped=prepared.schema.group is not None),
         monitor=prepared.objective.default_monitor,
     )
     with ExitStack() as stack:
@@ -269,9 +269,11 @@ class _Grid:
         return f"validation {', '.join(shown)}; best of {run.epochs} epochs: {run.best_epoch}; {run.seconds:,.0f} s"
 
 
-def _metric_specs(objective: Objective) -> tuple[MetricSpec, ...]:
-    """The metrics of the table. AUC stands before log loss, as in the papers' tables."""
+def _metric_specs(objective: Objective, *, grouped: bool) -> tuple[MetricSpec, ...]:
+    """The metrics of the table, with groups GAUC too. AUC stands before log loss, as in the papers' tables."""
     specs = [MetricSpec(name=name, label=LABELS[name], better=better) for name, better in objective.monitors.items()]
+    if grouped and any(figure.name == "gauc" for figure in fields(objective.metrics_class)):
+        specs.append(MetricSpec(name="gauc", label=LABELS["gauc"], better="max"))
     return tuple(sorted(specs, key=lambda spec: spec.better == "min"))
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from fieldwise.comparison.results import Results, Statistic, Summary
 from fieldwise.reporting.tables import Section, markdown_table
 
+_OPTIONAL = ("prediction rows/s", "epochs", "seeds", "parameters", "relative", "training rows/s", "without embeddings")
+"""What a narrow table leaves out, the first of them first."""
 _PARTS = {"train": "rows to train", "valid": "to validate", "test": "to test"}
 
 
@@ -28,7 +30,7 @@ def to_section(results: Results, *, short: bool = False) -> Section:
     if short:
         last = 2 + 2 * len(results.metrics)
         names, cells = names[:last], [row[:last] for row in cells]
-    return Section(f"{results.source}, test rows", names, cells)
+    return Section(f"{results.source}, test rows", names, cells, _OPTIONAL)
 
 
 def header(results: Results) -> list[str]:

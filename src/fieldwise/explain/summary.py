@@ -254,7 +254,7 @@ class ArchitectureSummary:
             (field.name, field.kind, f"{field.rows:,}", f"{field.size:,}", f"{field.full:,}", f"{field.parameters:,}")
             for field in self.fields
         ]
-        return Section(title, ("field", "kind", "rows", "size", "of", "parameters"), rows)
+        return Section(title, ("field", "kind", "rows", "size", "of", "parameters"), rows, ("kind", "of"))
 
 
 def summarise(

@@ -1,14 +1,19 @@
 """Compiling a C++ source of this package with the system's compiler, and keeping the result for later processes.
 
-The library lies in `$XDG_CACHE_HOME/fieldwise/kernels` (or `~/.cache/...`) under a name made from the source, the
-flags and the compiler, so a change of any of them compiles anew. A library is code: it is loaded only from a folder and
-a file that belong to the user and that nobody else can write, and only if it is whole.
+The library lies in `$XDG_CACHE_HOME/fieldwise/kernels` (or `~/.cache/...`) under a name made from the source and the
+flags, and from the compiler, so a change of any of them compiles anew. Where there is no compiler any more, a library
+that another compiler has made of the same source and flags is used, also from a folder that can only be read. A library
+is code: it is loaded only from a folder and a file that belong to the user and that nobody else can write, and only if
+it is whole.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import functools
 import hashlib
+import logging
 import os
 import shlex
 import shutil
@@ -40,11 +45,17 @@ def load_library(source: Path, flags: tuple[str, ...] = ()) -> ctypes.CDLL:
     Raises:
         BuildError: Where there is no compiler, it fails, or the cache folder cannot be used.
     """
-    compiler = find_compiler()
     try:
-        text = source.read_bytes()
         folder = _cache_folder()
-        library = folder / f"{source.stem}-{_name(text, compiler, flags)}.so"
+        name = f"{source.stem}-{_digest(source.read_bytes(), ' '.join((*FLAGS, *flags)).encode())}"
+        try:
+            compiler = find_compiler()
+        except BuildError:
+            if made := _made_before(folder, name):
+                return made
+            raise
+        command = " ".join(compiler).encode()
+        library = folder / f"{name}-{_digest(command, _run([*compiler, '--version']).encode())}.so"
         for fresh in (False, True):
             if fresh or not _is_whole(library):
                 _compile(source, library, compiler, flags)
@@ -66,7 +77,14 @@ def library_or_reason(source: Path, flags: tuple[str, ...] = ()) -> ctypes.CDLL 
     try:
         return load_library(source, flags)
     except BuildError as error:
+        _say_why_not(str(error))
         return str(error)
+
+
+@functools.cache
+def _say_why_not(reason: str) -> None:
+    """Once for each reason, whatever the number of kernels: it can be mended, and until then training is slower."""
+    logging.getLogger(__name__).warning("kernels are not used, torch computes in their place: %s", reason)
 
 
 def find_compiler() -> list[str]:
@@ -105,12 +123,20 @@ def _require_own(path: Path) -> None:
         raise BuildError(f"{path} is a link, belongs to somebody else or can be written by others")
 
 
-def _name(text: bytes, compiler: list[str], flags: tuple[str, ...]) -> str:
-    version = _run([*compiler, "--version"])
+def _digest(*parts: bytes) -> str:
     digest = hashlib.sha256()
-    for part in (text, " ".join([*compiler, *FLAGS, *flags]).encode(), version.encode()):
+    for part in parts:
         digest.update(len(part).to_bytes(8) + part)
     return digest.hexdigest()[:32]
+
+
+def _made_before(folder: Path, name: str) -> ctypes.CDLL | None:
+    """The newest library of a source and flags, whatever compiler made it; None where none can be loaded."""
+    for library in sorted(folder.glob(f"{name}-*.so"), key=lambda path: path.stat().st_mtime, reverse=True):
+        with contextlib.suppress(OSError):
+            if _is_whole(library):
+                return ctypes.CDLL(str(library))
+    return None
 
 
 def _is_whole(library: Path) -> bool:

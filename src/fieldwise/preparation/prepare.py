@@ -132,7 +132,7 @@ def settle_schema(request: DataRequest, tables: Tables, *, reporter: Reporter) -
             f"are {', '.join(tables.table.column_names)}"
         )
     inference = infer(tables.profiles, **roles, fields=fields)
-    reporter.table("Columns", inference.COLUMNS, inference.rows())
+    reporter.table("Columns", inference.COLUMNS, inference.rows(), inference.OPTIONAL)
     for doubt in inference.doubts:
         reporter.say(doubt)
     columns = [ColumnRecord(column=d.column, decision=d.decision, reason=d.reason) for d in inference.decisions]

@@ -9,7 +9,9 @@ See `fieldwise.reporting.console` for what happens where handlers of one's own a
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from typing import Self, TextIO
 
 from fieldwise.reporting.console import LOGGER, SAID_ON, ConsoleHandler, close_console, open_console
 from fieldwise.reporting.progress import NoProgress, Progress, has_bars, is_notebook
-from fieldwise.reporting.tables import Section
+from fieldwise.reporting.tables import Section, text_width
 
 
 class Reporter:
@@ -88,15 +90,27 @@ class Reporter:
         """Log a line at WARNING: something that may not be what the user wants."""
         self._log(logging.WARNING, text)
 
-    def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def table(
+        self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]], optional: Sequence[str] = ()
+    ) -> None:
         """Log a table at INFO, without a header line where all its names are empty.
 
         Args:
             title: above it.
             header: the names of its columns.
             rows: its cells.
+            optional: as in `Section`.
         """
-        self._log(logging.INFO, Section(title, tuple(header), [tuple(row) for row in rows]))
+        self._log(logging.INFO, Section(title, tuple(header), [tuple(row) for row in rows], tuple(optional)))
+
+    @property
+    def width(self) -> int:
+        """How many characters of a line are seen whole."""
+        if not self.stream.isatty():
+            return text_width()
+        with contextlib.suppress(OSError, ValueError):
+            return os.get_terminal_size(self.stream.fileno()).columns or text_width()
+        return text_width()
 
     @contextmanager
     def rows(self, total: int | None, what: str, *, done: int = 0) -> Iterator[Progress]:

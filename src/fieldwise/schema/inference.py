@@ -85,6 +85,8 @@ class Inference:
         return [f"column '{d.column}': {d.doubt}" for d in self.decisions if d.doubt]
 
     COLUMNS: ClassVar = ("column", "kind", "distinct", "missing", "examples", "why")
+    OPTIONAL: ClassVar = ("examples", "missing", "distinct", "why")
+    """Of these, what a narrow table leaves out, the first of them first."""
 
     def rows(self) -> list[tuple[str, str, str, str, str, str]]:
         """The decisions as texts, for a printed table under `COLUMNS`."""

@@ -33,23 +33,24 @@ class EpochRecord(BaseModel):
     rows_per_s: float
     seconds: float
 
-    def line(self, monitors: Sequence[str], *, best: bool) -> str:
+    def line(self, monitors: Sequence[str], *, best: bool, room: int | None = None) -> str:
         """The record as a row under `header`.
 
         Args:
             monitors: Names of the validation metrics to show.
             best: Marks it as the best so far.
+            room: As in `header`.
         """
-        cells = (
-            str(self.epoch),
-            f"{self.train_loss:.5f}",
-            *(_figure(self.valid.get(name)) for name in monitors),
-            f"{self.learning_rate:.2e}",
-            f"{self.rows_per_s:,.0f}",
-            f"{self.seconds:.1f}",
-        )
-        padded = (f"{cell:>{width}}" for cell, (_, width) in zip(cells, _columns(monitors), strict=True))
-        return "  ".join(padded) + ("  best" if best and self.valid else "")
+        cells = {
+            "epoch": str(self.epoch),
+            "train loss": f"{self.train_loss:.5f}",
+            **{_title(name): _figure(self.valid.get(name)) for name in monitors},
+            "learning rate": f"{self.learning_rate:.2e}",
+            "rows/s": f"{self.rows_per_s:,.0f}",
+            "seconds": f"{self.seconds:.1f}",
+        }
+        padded = (f"{cells[name]:>{width}}" for name, width in _columns(monitors, room).items())
+        return "  ".join(padded) + (_BEST if best and self.valid else "")
 
 
 class History(BaseModel):
@@ -93,26 +94,40 @@ class History(BaseModel):
         return "\n".join([header(self.monitors), *lines])
 
 
-def header(monitors: Sequence[str]) -> str:
+_BEST = "  best"
+_OPTIONAL = ("learning rate", "seconds", "rows/s")
+"""What narrow lines leave out, the first of them first."""
+
+
+def header(monitors: Sequence[str], *, room: int | None = None) -> str:
     """The column names above the lines of the records.
 
     Args:
         monitors: Names of the validation metrics.
+        room: Characters of a line; where they do not suffice, learning rate, seconds and speed are left out in this
+            order. None shows all.
     """
-    return "  ".join(f"{name:>{width}}" for name, width in _columns(monitors))
+    return "  ".join(f"{name:>{width}}" for name, width in _columns(monitors, room).items())
 
 
-def _columns(monitors: Sequence[str]) -> list[tuple[str, int]]:
+def _columns(monitors: Sequence[str], room: int | None) -> dict[str, int]:
     """Names and widths."""
-    titles = [f"valid {LABELS.get(name, name)}" for name in monitors]
-    return [
-        ("epoch", 5),
-        ("train loss", 10),
-        *((name, max(9, len(name))) for name in titles),
-        ("learning rate", 13),
-        ("rows/s", 9),
-        ("seconds", 7),
-    ]
+    columns = {
+        "epoch": 5,
+        "train loss": 10,
+        **{title: max(9, len(title)) for title in map(_title, monitors)},
+        "learning rate": 13,
+        "rows/s": 9,
+        "seconds": 7,
+    }
+    for name in _OPTIONAL:
+        if room is not None and sum(columns.values()) + 2 * (len(columns) - 1) + len(_BEST) > room:
+            del columns[name]
+    return columns
+
+
+def _title(monitor: str) -> str:
+    return f"valid {LABELS.get(monitor, monitor)}"
 
 
 def _figure(value: float | None) -> str:

@@ -120,9 +120,10 @@ class Trainer:
             raise TrainingError("there are no rows to train on")
         self.reporter.say(describe(self.settings, threads=torch.get_num_threads()))
         monitors = [*self.objective.monitors]
-        self.reporter.say(header(monitors))
+        self.reporter.say(header(monitors, room=self.reporter.width))
         for record in self.state.history.records:
-            self.reporter.say(record.line(monitors, best=record.epoch == self.state.history.best_epoch))
+            best = record.epoch == self.state.history.best_epoch
+            self.reporter.say(record.line(monitors, best=best, room=self.reporter.width))
         devices = [self.device] if self.device.type == "cuda" else []
         try:
             with torch.random.fork_rng(devices=devices), stopping_between_steps() as request:
@@ -268,7 +269,7 @@ class Trainer:
                 self._best.keep(state.epoch, self.model.state_dict())
         state.waited = 0 if best else state.waited + 1
         state.epoch, state.rows, state.loss_sum, state.seconds = state.epoch + 1, 0, 0.0, 0.0
-        self.reporter.say(record.line([*self.objective.monitors], best=best))
+        self.reporter.say(record.line([*self.objective.monitors], best=best, room=self.reporter.width))
 
     def _total_steps(self, num_rows: int) -> int:
         return math.ceil(num_rows / self.settings.batch_size) * self.settings.epochs
