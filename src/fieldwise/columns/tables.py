@@ -96,6 +96,8 @@ def iter_tables(
     if not _is_path(source) and not _is_path_list(source):
         yield from _slices(_checked(table_in_memory(source)), chunk_rows)
         return
+    if isinstance(source, list | tuple) and not source:  # no rows are no pieces
+        return
     files = find_files(source)
     first: pa.Table | None = None
     for file in files:
