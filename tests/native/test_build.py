@@ -105,7 +105,10 @@ def test_what_was_compiled_is_used_without_a_compiler(
     library.parent.chmod(0o700)
     with pytest.raises(BuildError, match=r"no C\+\+ compiler found"):
         load_library(source, ("-g0",))
-    library.write_bytes(library.read_bytes()[:-1])
+    damaged = library.read_bytes()[:-1]
+    library.unlink()  # the file itself is loaded: writing into it would end this process
+    library.write_bytes(damaged)
+    library.chmod(0o700)
     with pytest.raises(BuildError, match=r"no C\+\+ compiler found"):
         load_library(source)
 
