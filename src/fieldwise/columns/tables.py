@@ -168,9 +168,9 @@ def _checked(table: pa.Table) -> pa.Table:
 
 
 def _require_same_columns(first: DataFile, expected: pa.Table, file: DataFile, table: pa.Table) -> None:
-    missing = [c for c in expected.column_names if c not in table.column_names]
-    added = [c for c in table.column_names if c not in expected.column_names]
-    if missing or added:
+    ours, theirs = dict.fromkeys(expected.column_names), dict.fromkeys(table.column_names)
+    if ours.keys() != theirs.keys():
+        missing, added = ([name for name in a if name not in b] for a, b in ((ours, theirs), (theirs, ours)))
         what = f"lacks column '{missing[0]}' of" if missing else f"has column '{added[0]}', which is not in"
         raise DataError(f"{file.path} {what} {first.path}; files that are read together need the same columns")
 

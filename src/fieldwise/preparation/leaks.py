@@ -182,7 +182,11 @@ def _mean_labels(ids: Ids | Ragged, known: _Rows, size: int) -> Floats:
 
 def _separation(objective: Objective, means: Floats, ids: Ids | Ragged, groups: _Rows) -> float:
     if isinstance(ids, Ragged):
-        score = np.add.reduceat(means[ids.values], ids.offsets[:-1]) / np.diff(ids.offsets)
+        lengths = np.diff(ids.offsets)
+        of_values = means[ids.values]
+        # Added in the order of size: lists of the same tokens in another order must not differ in a last digit.
+        order = np.lexsort((of_values, np.repeat(np.arange(len(lengths)), lengths)))
+        score = np.add.reduceat(of_values[order], ids.offsets[:-1]) / lengths
     else:
         score, groups = means, groups.by(ids, len(means))
     value = objective.separation(score, groups.rows, groups.labels, groups.squares)
