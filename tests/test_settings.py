@@ -23,7 +23,7 @@ def test_defaults() -> None:
     settings = resolve_settings()
     assert settings.model == "autoint"
     assert settings.model_settings["attention_dim"] == 64
-    assert (settings.training.batch_size, settings.data.min_count, settings.seed) == (1024, 2, 0)
+    assert (settings.training.batch_size, settings.data.min_count, settings.seed) == ("auto", 2, 0)
     assert Settings.model_validate_json(settings.model_dump_json()) == settings
 
 

@@ -130,7 +130,7 @@ def _recorded(
         prepared = replace(prepared, columns=tuple(then.columns))
         settings = settings.with_training(reuse(settings.training, then.settings.training))
     if settings.model in registry.names():
-        settings = settle_training(prepared.encoder.layout, settings)
+        settings = settle_training(prepared.encoder.layout, settings, rows=len(prepared.parts["train"]))
     names = request.arguments.get("names")
     now = RunRecord(
         **request.sources(),

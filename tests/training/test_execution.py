@@ -170,6 +170,13 @@ def test_fused_kernels_compute_training_and_not_prediction(monkeypatch: pytest.M
         assert calls == expected
 
 
+@pytest.mark.parametrize(("rows", "batch"), [(None, 1024), (12_288, 1024), (12_000, 512), (1_600, 128), (1, 128)])
+def test_few_rows_make_small_batches(rows: int | None, batch: int) -> None:
+    settled = settle(TrainingSettings(device="cpu"), model_of(), rows=rows)
+    assert (settled.batch_size, settled.micro_batch) == (batch, batch)
+    assert settle(TrainingSettings(batch_size=512), model_of(), rows=rows).batch_size == 512
+
+
 def test_what_is_said_stands() -> None:
     said = TrainingSettings(
         device="cpu",
@@ -183,11 +190,11 @@ def test_what_is_said_stands() -> None:
     )
     assert settle(said, model_of()) == said
     assert describe(said) == (
-        "training on cpu, bfloat16 products, torch kernels, row_adagrad for the embeddings, "
-        "batches of 100 in parts of 30"
+        "training on cpu, batches of 100 in parts of 30, bfloat16 products, torch kernels, "
+        "row_adagrad for the embeddings"
     )
-    assert describe(said, threads=1).startswith("training on cpu with 1 thread, bfloat16 products, ")
-    assert describe(said, threads=2).startswith("training on cpu with 2 threads, bfloat16 products, ")
+    assert describe(said, threads=1).startswith("training on cpu with 1 thread, batches of 100 in parts of 30, ")
+    assert describe(said, threads=2).startswith("training on cpu with 2 threads, batches of 100 in parts of 30, ")
     assert settle(settle(TrainingSettings(), model_of()), model_of()) == settle(TrainingSettings(), model_of())
 
 

@@ -174,7 +174,7 @@ def train_network(
         TrainingError: as in `train`.
     """
     layout = parts["train"].layout
-    settings, seconds = settle_training(layout, settings), 0.0
+    settings, seconds = settle_training(layout, settings, rows=len(parts["train"])), 0.0
     apply_process_settings(settings.training)
     if settings.wants_search:
         place = None if run_directory is None else run_directory.search
@@ -235,7 +235,7 @@ def build(layout: Layout, settings: Settings) -> CTRModel:
     return network
 
 
-def settle_training(layout: Layout, settings: Settings) -> Settings:
+def settle_training(layout: Layout, settings: Settings, *, rows: int | None = None) -> Settings:
     """The settings with every `auto` of training replaced, for this machine and the model.
 
     A model that searches first is taken without interactions: what they will be makes no difference to the choices.
@@ -244,6 +244,7 @@ def settle_training(layout: Layout, settings: Settings) -> Settings:
     Args:
         layout: the fields.
         settings: of the run.
+        rows: to train on; None stands for many.
 
     Returns:
         New settings.
@@ -256,7 +257,7 @@ def settle_training(layout: Layout, settings: Settings) -> Settings:
         nothing = Architecture(fields=summarise_fields(layout), embedding_dim=1)
         model_settings = {**model_settings, "architecture": nothing}
     network = registry.sketch(settings.model, layout, model_settings)
-    return settings.with_training(settle(settings.training, network, objective_class(settings.objective)))
+    return settings.with_training(settle(settings.training, network, objective_class(settings.objective), rows=rows))
 
 
 def count(network: CTRModel) -> dict[str, int]:

@@ -44,7 +44,7 @@ class TrainingSettings(Document):
 
     Attributes:
         epochs: passes over the training rows at most; early stopping usually ends sooner.
-        batch_size: rows per step.
+        batch_size: rows per step; `auto` takes 1024, or fewer where there are fewer than 12,000 training rows.
         learning_rate: of Adam, at its highest.
         schedule: `constant`, or a fall to zero over all epochs, `linear` or `cosine`.
         warmup_steps: steps over which the learning rate rises to its full value first.
@@ -70,8 +70,8 @@ class TrainingSettings(Document):
         device: what computes, `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a CUDA device where there is one.
 
     Example:
-        >>> TrainingSettings(epochs=3, schedule="cosine").batch_size
-        1024
+        >>> TrainingSettings(epochs=3, schedule="cosine").patience
+        2
     """
 
     entries: ClassVar[str] = "setting"
@@ -79,7 +79,7 @@ class TrainingSettings(Document):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: int = Field(default=20, ge=1)
-    batch_size: int = Field(default=1024, ge=1)
+    batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warmup_steps: int = Field(default=0, ge=0)
@@ -96,6 +96,12 @@ class TrainingSettings(Document):
     patience: int = Field(default=2, ge=1)
     checkpoint_minutes: float = Field(default=10.0, ge=0)
     device: str = "auto"
+
+    @property
+    def rows_per_step(self) -> int:
+        """`batch_size` once it is settled."""
+        assert isinstance(self.batch_size, int), "batch_size is not settled"
+        return self.batch_size
 
 
 class SearchSettings(Document):

@@ -3,6 +3,7 @@
 Some of these choices change the last digits of the numbers, so they follow a rule over the model and the machine, never
 a timing; the same machine always decides alike. What was decided is said once and kept with the run and the predictor.
 
+    batch_size           the largest power of two that makes 12 steps of an epoch, but 128 at least and 1024 at most
     device               a CUDA device where there is one, else the CPU
     precision            bfloat16 where the device multiplies it in hardware (AMX or AVX512-BF16 on the CPU, compute
                          capability 8 on CUDA), else float32
@@ -20,6 +21,8 @@ a timing; the same machine always decides alike. What was decided is said once a
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -35,6 +38,9 @@ from fieldwise.native.memory import has_glibc, keep_freed_memory
 from fieldwise.objectives import Binary, Objective
 from fieldwise.settings import TrainingSettings
 
+LEAST_BATCH, MOST_BATCH, LEAST_STEPS = 128, 1024, 12
+"""An epoch of one or two steps hardly moves the weights, and patience counts epochs; measured in docs/training.md."""
+
 ROWS_PER_ID = 8
 """Table rows per id of a batch beyond which `row_adam` is chosen; measured in docs/results/speed.md."""
 
@@ -42,13 +48,16 @@ FUSED_ROWS = 8192
 """Rows that pass through fused kernels at once: more would save nothing and take more memory."""
 
 
-def settle(settings: TrainingSettings, model: CTRModel, objective: type[Objective] = Binary) -> TrainingSettings:
-    """The same settings with every `auto` replaced, for this model, this objective and this machine.
+def settle(
+    settings: TrainingSettings, model: CTRModel, objective: type[Objective] = Binary, *, rows: int | None = None
+) -> TrainingSettings:
+    """The same settings with every `auto` replaced, for this model, this objective, these rows and this machine.
 
     Args:
         settings: As a user gives them.
         model: What will be trained; a sketch will do.
         objective: Of the run.
+        rows: To train on; None stands for many.
 
     Raises:
         TrainingError: Where the device is not there, or fused kernels are asked for that cannot be had.
@@ -63,7 +72,8 @@ def settle(settings: TrainingSettings, model: CTRModel, objective: type[Objectiv
         ('row_adam', 'log_loss', 512)
     """
     device = resolve_device(settings.device)
-    choices = {"device": str(device)}
+    choices: dict[str, Any] = {"device": str(device)}
+    batch = choices["batch_size"] = _batch_size(rows) if settings.batch_size == "auto" else settings.rows_per_step
     if settings.monitor == "auto":
         choices["monitor"] = next(iter(objective.monitors))
     elif settings.monitor not in objective.monitors:
@@ -75,7 +85,7 @@ def settle(settings: TrainingSettings, model: CTRModel, objective: type[Objectiv
         choices["precision"] = "bfloat16" if multiplies_bfloat16(device) else "float32"
     if settings.embedding_optimizer == "auto":
         tables = [module.table.num_embeddings for module in model.modules() if isinstance(module, FieldEmbedding)]
-        ids = settings.batch_size * max(1, len(model.layout.categorical) + len(model.layout.multi_valued))
+        ids = batch * max(1, len(model.layout.categorical) + len(model.layout.multi_valued))
         choices["embedding_optimizer"] = "row_adam" if max(tables, default=0) > ROWS_PER_ID * ids else "adam"
     no_layers: str | None = "torch was asked for"
     if settings.kernels != "torch":
@@ -89,7 +99,7 @@ def settle(settings: TrainingSettings, model: CTRModel, objective: type[Objectiv
         choices["kernels"] = "fused" if None in reasons else "torch"
     if settings.allocator == "auto":
         choices["allocator"] = "keep" if device.type == "cpu" and has_glibc() else "system"
-    part = settings.batch_size
+    part = batch
     if settings.micro_batch != "auto":
         part = min(part, settings.micro_batch)
     elif model.rows_in_cache is not None and device.type == "cpu" and not _normalises_over_batch(model):
@@ -121,6 +131,17 @@ def reuse(settings: TrainingSettings, before: TrainingSettings) -> TrainingSetti
     return settings.model_copy(update=choices)
 
 
+def _batch_size(rows: int | None) -> int:
+    """
+    >>> [_batch_size(rows) for rows in (None, 20_000, 12_288, 12_287, 2_000, 10)]
+    [1024, 1024, 1024, 512, 128, 128]
+    """
+    if rows is None:
+        return MOST_BATCH
+    power = 1 << max(0, (rows // LEAST_STEPS).bit_length() - 1)
+    return min(MOST_BATCH, max(LEAST_BATCH, power))
+
+
 def describe(settings: TrainingSettings, *, threads: int | None = None) -> str:
     """The settled choices in one line.
 
@@ -134,16 +155,16 @@ def describe(settings: TrainingSettings, *, threads: int | None = None) -> str:
     Example:
         >>> choices = {"device": "cpu", "precision": "float32", "kernels": "torch", "embedding_optimizer": "adam"}
         >>> describe(TrainingSettings(**choices, batch_size=512, micro_batch=512), threads=2)
-        'training on cpu with 2 threads, float32 products, torch kernels, adam for the embeddings'
+        'training on cpu with 2 threads, batches of 512, float32 products, torch kernels, adam for the embeddings'
     """
     device = settings.device
     if threads is not None and device.startswith("cpu"):
         device += f" with {threads} thread{'s' if threads > 1 else ''}"
-    parts = [device, f"{settings.precision} products", f"{settings.kernels} kernels"]
-    parts.append(f"{settings.embedding_optimizer} for the embeddings")
+    batches = f"batches of {settings.batch_size}"
     if settings.micro_batch != settings.batch_size:
-        parts.append(f"batches of {settings.batch_size} in parts of {settings.micro_batch}")
-    return f"training on {', '.join(parts)}"
+        batches += f" in parts of {settings.micro_batch}"
+    parts = [device, batches, f"{settings.precision} products", f"{settings.kernels} kernels"]
+    return f"training on {', '.join(parts)}, {settings.embedding_optimizer} for the embeddings"
 
 
 def resolve_device(name: str) -> torch.device:

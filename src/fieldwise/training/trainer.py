@@ -209,7 +209,7 @@ class Trainer:
         return "all epochs" if len(self.state.history.records) >= self.settings.epochs else ""
 
     def _train_epoch(self, train: Dataset, loader: Loader, progress: Progress, request: StopRequest) -> None:
-        state, size = self.state, self.settings.batch_size
+        state, size = self.state, self.settings.rows_per_step
         # An order that follows from seed and epoch alone can be picked up again in the middle.
         order = np.random.default_rng([self.seed, state.epoch]).permutation(len(train))
         total_steps = self._total_steps(len(train))
@@ -272,7 +272,7 @@ class Trainer:
         self.reporter.say(record.line([*self.objective.monitors], best=best, room=self.reporter.width))
 
     def _total_steps(self, num_rows: int) -> int:
-        return math.ceil(num_rows / self.settings.batch_size) * self.settings.epochs
+        return math.ceil(num_rows / self.settings.rows_per_step) * self.settings.epochs
 
     def _is_best(self, record: EpochRecord) -> bool:
         history = self.state.history

@@ -161,7 +161,7 @@ _NETWORK: dict[str, Choice | Range] = {
 
 _TRAINING: dict[str, Choice | Range] = {
     "learning_rate": Range(low=1e-4, high=1e-2, log=True),
-    "batch_size": Choice(choices=[512, 1024, 2048, 4096]),
+    "batch_size": Choice(choices=["auto", 512, 2048, 4096]),
     "embedding_l2": Choice(choices=[0.0, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3]),
 }
 """How networks are trained."""

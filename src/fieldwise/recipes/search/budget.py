@@ -57,7 +57,7 @@ def seconds_per_row(trainer: Trainer, train: Dataset, *, most: float) -> float:
 
     The trainer's network is trained by it; take one that is thrown away afterwards.
     """
-    size, times = trainer.settings.batch_size, []
+    size, times = trainer.settings.rows_per_step, []
     order = np.random.default_rng(0).permutation(len(train))
     trainer.model.train()
     for start in range(0, min(len(order), 12 * size), size):

@@ -185,7 +185,7 @@ class StageTraining:
         self.reporter.say(f"{self.title}: {text}")
 
     def _batch_size(self, rows: int) -> int:
-        default = min(self.settings.training.batch_size, max(LEAST_BATCH, rows // 100))
+        default = min(self.settings.training.rows_per_step, max(LEAST_BATCH, rows // 100))
         return max(2, min(self._search.batch_size or default, rows))
 
     def _training(self, rows: int, batch_size: int) -> TrainingSettings:
@@ -243,4 +243,4 @@ def num_steps(rows: int, training: TrainingSettings) -> int:
     >>> num_steps(1_000, TrainingSettings(epochs=2, batch_size=300))
     8
     """
-    return math.ceil(rows / training.batch_size) * training.epochs
+    return math.ceil(rows / training.rows_per_step) * training.epochs
