@@ -17,6 +17,7 @@ import pyarrow.parquet
 import pytest
 
 from fieldwise.columns import files, tables
+from fieldwise.columns.access import get_column
 from fieldwise.columns.tables import iter_tables, read_table
 from fieldwise.errors import DataError
 
@@ -77,8 +78,11 @@ def test_several_files_in_their_order(tmp_path: Path) -> None:
     first, second = write(tmp_path / "a.csv", CSV), write(tmp_path / "b.csv", CSV)
     assert read_table([first, second]).num_rows == 6
     other = write(tmp_path / "c.csv", b"user,m\n1,2\n")
-    with pytest.raises(DataError, match=r"c\.csv lacks column 'n' of .*a\.csv"):
-        read_table([first, other])
+    table = read_table([first, other])
+    assert table["user"].to_pylist() == [*TABLE["user"].to_pylist(), "1"]
+    for name, message in (("n", r"c\.csv lacks column 'n' of .*a\.csv"), ("m", r"a\.csv lacks column 'm' of .*c\.csv")):
+        with pytest.raises(DataError, match=message):
+            get_column(table, name)
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,8 +108,6 @@ def test_pieces_add_up_to_the_whole(tmp_path: Path) -> None:
         (b"", "the file is empty"),
         (b"\n \n", "the file is empty"),
         (b"a,b\n1,2\n1,2,3\n", "line 3 has 3 columns where 2 were expected"),
-        (b"a,a\n1,2\n", "two columns are called 'a'"),
-        (b"a,\n1,2\n", "column 2 has no name"),
         (b"a,b\n1,\xff\xfe\n", "line 2 is not UTF-8 text; convert the file first"),
         (b"caf\xe9,b\n1,2\n", "the first line is not UTF-8 text"),
         ("a,b\n1,2\n".encode("utf-16"), "it is UTF-16 text; convert the file first"),
@@ -156,16 +158,49 @@ def test_a_parquet_file_without_rows_is_one_piece(tmp_path: Path) -> None:
     assert [piece.schema for piece in iter_tables(tmp_path / "a.parquet")] == [TABLE.schema]
 
 
-def test_pieces_of_several_files_have_the_same_columns(tmp_path: Path) -> None:
-    first, other = write(tmp_path / "a.csv", CSV), write(tmp_path / "b.csv", b"user,m\n1,2\n")
+def test_pieces_of_several_files_have_the_columns_of_the_first(tmp_path: Path) -> None:
+    first, other = write(tmp_path / "a.csv", CSV), write(tmp_path / "b.csv", b"m,user\n1,2\n")
+    *_, last = iter_tables([first, other])
+    assert last.column_names == ["user", "n"]
+    assert last["user"].to_pylist() == ["2"]
     with pytest.raises(DataError, match=r"b\.csv lacks column 'n' of .*a\.csv"):
-        list(iter_tables([first, other]))
+        get_column(last, "n")
+
+
+@pytest.mark.parametrize(
+    ("content", "column", "message"),
+    [
+        (b"a,a,b\n1,2,3\n", "a", "two columns are called 'a'; rename one, or give all names (--names)"),
+        (b"b,\n3,2\n", "", "the column after 'b' has no name; the first line must hold the column names"),
+        (b"b, \n3,2\n", " ", "the column after 'b' has no name"),
+    ],
+)
+def test_columns_without_a_name_of_their_own_are_in_nobodys_way(
+    tmp_path: Path, content: bytes, column: str, message: str
+) -> None:
+    path = write(tmp_path / "a.csv", content)
+    for table in (read_table(path), *iter_tables(path)):
+        assert get_column(table, "b").to_pylist() == ["3"]
+        with pytest.raises(DataError) as error:
+            get_column(table, column)
+        assert str(error.value).startswith(f"{path}: {message}")
+
+
+def test_columns_of_one_name_in_parquet(tmp_path: Path) -> None:
+    columns = [pa.array([1, 2]), pa.array([3, 4]), pa.array(["u", "v"])]
+    pa.parquet.write_table(pa.Table.from_arrays(columns, names=["a", "a", "b"]), tmp_path / "a.parquet")
+    for table in (read_table(tmp_path / "a.parquet"), *iter_tables(tmp_path / "a.parquet")):
+        assert get_column(table, "b").to_pylist() == ["u", "v"]
+        with pytest.raises(DataError, match=r"a\.parquet: two columns are called 'a'"):
+            get_column(table, "a")
 
 
 def test_files_whose_types_do_not_fit_are_named(tmp_path: Path) -> None:
     pa.parquet.write_table(pa.table({"user": ["a"], "n": [1]}), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match=r"a\.parquet, .*b\.csv cannot be read together"):
-        read_table([tmp_path / "a.parquet", write(tmp_path / "b.csv", CSV)])
+    table = read_table([tmp_path / "a.parquet", write(tmp_path / "b.csv", CSV)])
+    assert get_column(table, "user").to_pylist() == ["a", *TABLE["user"].to_pylist()]
+    with pytest.raises(DataError, match="column 'n' is of types that cannot be read together: int64 and string"):
+        get_column(table, "n")
 
 
 def test_a_pipe_is_taken_in_whole(tmp_path: Path) -> None:

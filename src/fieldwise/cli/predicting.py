@@ -14,6 +14,7 @@ import typer
 
 from fieldwise.cli.options import Data, Model, Names, OverwriteFile, Quiet, Separator, out_option
 from fieldwise.cli.words import load_model, one_or_list, print_json, split_names
+from fieldwise.columns.access import get_column
 from fieldwise.columns.writing import FORMS, Form, TableWriter, form_of
 from fieldwise.errors import DataError, suggest
 from fieldwise.storage.atomic import open_new
@@ -79,6 +80,7 @@ def predict(
             for name in kept:
                 if name not in table.column_names:
                     raise DataError(f"--keep {name}: there is no such column; {suggest(name, table.column_names)}")
+                get_column(table, name)
             write(table.select(kept).append_column(column, pa.array(prediction)))
             rows += len(prediction)
     seconds = time.perf_counter() - started

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fieldwise.columns.access import get_column
 from fieldwise.columns.profile import ColumnProfile, Counts, Floats, LabelSums, PartCounts, Rows, is_list
 from fieldwise.columns.tokens import plain_column
 from fieldwise.errors import DataError
@@ -186,7 +187,7 @@ class TableProfile(Mapping[str, ColumnProfile]):
         if name not in self._counted:
             if name not in self._table.column_names:
                 raise KeyError(name)
-            self._counted[name] = _number(self._table[name])
+            self._counted[name] = _number(get_column(self._table, name))
         numbered = self._counted[name]
         return (numbered.whole() if self._whole else numbered).profile(self._parts)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from fieldwise.columns.text_files import require_distinct
+from fieldwise.columns.access import with_unreadable
 from fieldwise.columns.tokens import is_missing, token
 from fieldwise.errors import DataError, suggest
 
@@ -38,7 +38,7 @@ def table_in_memory(source: Any) -> pa.Table:
         if isinstance(source, pa.Table):
             table = source
         elif isinstance(source, Mapping):
-            table = _of_columns(source)
+            table = _of_columns(source.items())
         elif hasattr(source, "__arrow_c_stream__"):
             table = _of_frame(source)
         elif isinstance(source, Sequence) and all(isinstance(row, Mapping) for row in source):
@@ -55,16 +55,23 @@ def table_in_memory(source: Any) -> pa.Table:
     return table
 
 
+_BEYOND_ARROW = ("Object", "Int128", "UInt128")
+"""Types of Polars that Arrow has none for; of objects it would be handed their places in memory."""
+
+
 def _of_frame(frame: Any) -> pa.Table:
+    if hasattr(frame, "get_columns") and any(str(series.dtype) in _BEYOND_ARROW for series in frame.get_columns()):
+        return _of_columns(
+            (series.name, series.to_list() if str(series.dtype) in _BEYOND_ARROW else series.to_arrow())
+            for series in frame.get_columns()
+        )
     try:
         table = pa.RecordBatchReader.from_stream(frame).read_all()
     except _NOT_A_TABLE:
         if not (hasattr(frame, "items") and hasattr(frame, "columns")):
             raise
-        # A pandas column of Python objects may mix types, which Arrow refuses as a whole.
-        columns = list(frame.items())
-        require_distinct([str(name) for name, _ in columns])
-        return _of_columns({str(name): column for name, column in columns})
+        # A pandas column of Python objects may mix types, or two have one name, which Arrow refuses as a whole.
+        return _of_columns((str(name), column) for name, column in frame.items())
     # pandas sends an index along that is not simply 0, 1, 2, …; it is no column of the user's.
     index = [n for n in table.column_names if re.fullmatch(r"__index_level_\d+__", n)]
     return table.drop_columns(index) if index else table
@@ -73,32 +80,45 @@ def _of_frame(frame: Any) -> pa.Table:
 def _of_rows(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     names = dict.fromkeys(name for row in rows for name in row)
     columns: dict[str, list[Any]] = {}
+    reasons: dict[str, str] = {}
     for name in names:
         try:
             columns[name] = [row[name] for row in rows]
         except KeyError:
             number, row = next((i, row) for i, row in enumerate(rows, start=1) if name not in row)
-            raise DataError(
+            reasons[str(name)] = (
                 f"row {number} has no '{name}'; give None for a missing value ({suggest(str(name), map(str, row))})"
-            ) from None
-    return _of_columns(columns)
+            )
+    if not columns and reasons:
+        raise DataError(next(iter(reasons.values())))
+    return with_unreadable(_of_columns(columns.items()), reasons)
 
 
-def _of_columns(columns: Mapping[str, Any]) -> pa.Table:
-    for name, values in columns.items():
+def _of_columns(columns: Iterable[tuple[str, Any]]) -> pa.Table:
+    names: list[str] = []
+    arrays: list[pa.Array | pa.ChunkedArray] = []
+    reasons: dict[str, str] = {}
+    for name, values in columns:
         if not isinstance(name, str):
             raise DataError(f"column names must be text, got {name!r}")
-        if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
-            raise DataError(
-                f"column '{name}': expected a list of values, got {values!r:.60}; a dict holds whole columns, "
-                "and a single row is given as a list of one dict"
-            )
-    return pa.table({name: _column(name, values) for name, values in columns.items()})
+        try:
+            arrays.append(_column(name, values))
+            names.append(name)
+        except DataError as error:
+            reasons[name] = str(error)
+    if not names and reasons:
+        raise DataError(next(iter(reasons.values())))
+    return with_unreadable(pa.Table.from_arrays(arrays, names=names), reasons)
 
 
 def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return values
+    if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
+        raise DataError(
+            f"column '{name}': expected a list of values, got {values!r:.60}; a dict holds whole columns, "
+            "and a single row is given as a list of one dict"
+        )
     try:
         return pa.array(values, from_pandas=True)
     except _NOT_A_TABLE:

@@ -5,6 +5,7 @@ Text files (`fieldwise.columns.text_files`) are read with every column as text, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
+from fieldwise.columns.access import why_unreadable, with_unreadable
 from fieldwise.columns.directories import DataFile, find_files
 from fieldwise.columns.files import form_of, native_file, opened_file
 from fieldwise.columns.in_memory import table_in_memory
-from fieldwise.columns.text_files import require_distinct, text_tables
+from fieldwise.columns.text_files import text_tables
 from fieldwise.columns.tokens import plain_column
-from fieldwise.errors import DataError
 
 Source = Any
 """A path, a directory, a pattern such as "clicks/*.csv", "-" for standard input, a sequence of these, a data frame
@@ -57,13 +58,7 @@ def read_table(
     if not _is_path(source) and not _is_path_list(source):
         return _checked(table_in_memory(source))
     files = find_files(source)
-    tables = [_read_file(file, names, separator, notes) for file in files]
-    for file, table in zip(files, tables, strict=True):
-        _require_same_columns(files[0], tables[0], file, table)
-    try:
-        return pa.concat_tables(tables, promote_options="permissive") if len(tables) > 1 else tables[0]
-    except pa.ArrowException as error:
-        raise DataError(f"{', '.join(str(f.path) for f in files)} cannot be read together: {error}") from error
+    return _concatenated(files, [_read_file(file, names, separator, notes) for file in files])
 
 
 def iter_tables(
@@ -103,8 +98,7 @@ def iter_tables(
     for file in files:
         for table in _iter_file(file, names, separator, notes, chunk_rows):
             first = table.slice(0, 0) if first is None else first
-            _require_same_columns(files[0], first, file, table)
-            yield table
+            yield table if file is files[0] else _with_columns_of(files[0], first, file, table)
 
 
 def _is_path(source: Source) -> bool:
@@ -124,8 +118,11 @@ def _read_file(
             table = pa.concat_tables(text_tables(file, names, separator=separator, notes=notes))
         else:
             with native_file(file) as native:
-                table = pa.parquet.read_table(native) if form == "parquet" else _opened_arrow(native, form).read_all()
-        return source.with_partitions(_checked(table))
+                if form == "parquet":  # Arrow's own `read_table` refuses columns of one name, wanted or not
+                    table = pa.parquet.ParquetFile(native).read()
+                else:
+                    table = _opened_arrow(native, form).read_all()
+        return source.with_partitions(_checked(table, source))
 
 
 def _iter_file(
@@ -139,40 +136,86 @@ def _iter_file(
         form = form_of(file)
         if form == "text":
             for table in text_tables(file, names, separator=separator, notes=notes):
-                yield from _slices(source.with_partitions(_checked(table)), chunk_rows)
+                yield from _slices(source.with_partitions(_checked(table, source)), chunk_rows)
                 require_unchanged()  # a log that grows as fast as it is read would have no end
         elif form == "parquet":
             with native_file(file) as native:
                 parquet = pa.parquet.ParquetFile(native)
                 if not parquet.metadata.num_rows:
-                    yield source.with_partitions(_checked(parquet.read()))
+                    yield source.with_partitions(_checked(parquet.read(), source))
                 for batch in parquet.iter_batches(batch_size=chunk_rows):
-                    yield source.with_partitions(_checked(pa.Table.from_batches([batch])))
+                    yield source.with_partitions(_checked(pa.Table.from_batches([batch]), source))
         else:
             with native_file(file) as native:
                 table = _opened_arrow(native, form).read_all()
-            yield from _slices(source.with_partitions(_checked(table)), chunk_rows)
+            yield from _slices(source.with_partitions(_checked(table, source)), chunk_rows)
 
 
 def _opened_arrow(native: pa.NativeFile, form: str) -> Any:
     return pa.ipc.open_file(native) if form == "arrow" else pa.ipc.open_stream(native)
 
 
-def _checked(table: pa.Table) -> pa.Table:
-    require_distinct(table.column_names)
-    for i, column in enumerate(table.columns):
-        plain = plain_column(column)
+def _checked(table: pa.Table, source: DataFile | None = None) -> pa.Table:
+    """The table with ordinary columns, of which each has a name of its own or cannot be read."""
+    where = "" if source is None else f"{source.path}: "
+    reasons: dict[str, str] = {}
+    before = ""
+    for i, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
+        if not name.strip():
+            place = f"the column after '{before}'" if i else "the first column"
+            reasons[name] = f"{where}{place} has no name; the first line must hold the column names (or give --names)"
+        try:
+            plain = plain_column(column)
+        except pa.ArrowException as error:
+            reasons[name] = f"{where}column '{name}' of type {column.type} cannot be read: {str(error).splitlines()[0]}"
+            continue
         if plain is not column:
-            table = table.set_column(i, table.column_names[i], plain)
-    return table
+            table = table.set_column(i, pa.field(name, plain.type), plain)
+        before = name
+    twice = [name for name, count in Counter(table.column_names).items() if count > 1 and name not in reasons]
+    reasons |= {n: f"{where}two columns are called '{n}'; rename one, or give all names (--names)" for n in twice}
+    return with_unreadable(table, reasons)
 
 
-def _require_same_columns(first: DataFile, expected: pa.Table, file: DataFile, table: pa.Table) -> None:
-    ours, theirs = dict.fromkeys(expected.column_names), dict.fromkeys(table.column_names)
-    if ours.keys() != theirs.keys():
-        missing, added = ([name for name in a if name not in b] for a, b in ((ours, theirs), (theirs, ours)))
-        what = f"lacks column '{missing[0]}' of" if missing else f"has column '{added[0]}', which is not in"
-        raise DataError(f"{file.path} {what} {first.path}; files that are read together need the same columns")
+def _with_columns_of(first: DataFile, expected: pa.Table, file: DataFile, table: pa.Table) -> pa.Table:
+    """A table of a further file with the columns of the first: others are left out, those that it lacks have no
+    values.
+    """
+    names = dict.fromkeys(expected.column_names)
+    if list(names) == table.column_names:
+        return table
+    there = set(table.column_names)
+    lacking = {name: _lacks(file, name, first) for name in names if name not in there}
+    return with_unreadable(table.select([name for name in names if name in there]), lacking).select(list(names))
+
+
+def _concatenated(files: Sequence[DataFile], tables: Sequence[pa.Table]) -> pa.Table:
+    """The tables of several files as one; a column that they do not share cannot be read."""
+    if len(tables) == 1:
+        return tables[0]
+    names = [dict.fromkeys(table.column_names) for table in tables]
+    reasons: dict[str, str] = {}
+    for name in dict.fromkeys(name for own in names for name in own):
+        there = next(file for file, own in zip(files, names, strict=True) if name in own)
+        lacking = next((file for file, own in zip(files, names, strict=True) if name not in own), None)
+        if lacking is not None:
+            reasons[name] = _lacks(lacking, name, there)
+            continue
+        kinds = dict.fromkeys(table.schema.field(name) for table in tables)
+        if unreadable := [reason for field in kinds if (reason := why_unreadable(field)) is not None]:
+            reasons[name] = unreadable[0]
+            continue
+        try:
+            pa.unify_schemas([pa.schema([field]) for field in kinds], promote_options="permissive")
+        except pa.ArrowException:
+            types = " and ".join(dict.fromkeys(str(field.type) for field in kinds))
+            reasons[name] = f"column '{name}' is of types that cannot be read together: {types}"
+    whole = [table.select([name for name in table.column_names if name not in reasons]) for table in tables]
+    return with_unreadable(pa.concat_tables(whole, promote_options="permissive"), reasons)
+
+
+def _lacks(file: DataFile, name: str, other: DataFile) -> str:
+    return f"{file.path} lacks column '{name}' of {other.path}; files that are read together need the same columns"
 
 
 def _slices(table: pa.Table, rows: int) -> Iterator[pa.Table]:

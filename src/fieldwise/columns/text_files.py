@@ -88,9 +88,7 @@ def text_tables(
     columns = _columns(dialect, names)
     text = decompressed(file)
     text.read(dialect.end if names is None else dialect.begin)
-    index = dialect.index and names is None
-    if index and notes is not None:
-        notes.append(_INDEX_LEFT_OUT)
+    index: bool | None = None if dialect.index and names is None else False
     empty = True
     for segment, known in _segments(file, text, dialect):
         if segment.strip(b"\r\n"):
@@ -99,23 +97,22 @@ def text_tables(
                 table = _parse(segment, columns, known)
             except pa.ArrowInvalid as error:
                 raise DataError(_bad_line(file, known) or str(error).splitlines()[0]) from error
-            yield _only_named(table, index=index, trailing=dialect.trailing)
+            if index is None:  # by the first piece alone: a whole column of numbers would have to be remembered
+                index = _is_index(table[0])
+                if index and notes is not None:
+                    notes.append(_INDEX_LEFT_OUT)
+            yield _only_wanted(table, index=index, trailing=dialect.trailing)
     if empty:
-        nothing = pa.table({name: pa.array([], pa.string()) for name in columns})
-        yield _only_named(nothing, index=index, trailing=dialect.trailing)
+        nothing = pa.Table.from_arrays([pa.array([], pa.string())] * len(columns), names=columns)
+        yield _only_wanted(nothing, index=dialect.index and names is None, trailing=dialect.trailing)
 
 
 def _columns(dialect: Dialect, names: Sequence[str] | None) -> list[str]:
-    """The names of all columns; what has none, an index or what is behind the last separator, gets a number."""
+    """The names of all columns; what is behind the last separator gets a number."""
     named = dialect.cells[: len(dialect.cells) - dialect.trailing]
     if names is not None and len(names) != len(named):
         raise DataError(f"{len(names)} names are given, but the first line has {len(named)} columns")
     columns = list(named if names is None else names)
-    if dialect.index and names is None:
-        require_distinct(columns[1:], first=2)
-        columns[0] = _free_name(columns)
-    else:
-        require_distinct(columns)
     return [*columns, _free_name(columns)] if dialect.trailing else columns
 
 
@@ -123,21 +120,19 @@ def _free_name(names: Sequence[str]) -> str:
     return next(name for name in map(str, range(len(names) + 1)) if name not in names)
 
 
-def _only_named(table: pa.Table, *, index: bool, trailing: bool) -> pa.Table:
-    """The table without columns that have no name; an error where one of them holds something after all."""
+def _is_index(cells: pa.ChunkedArray) -> bool:
+    numbers: bool = pc.all(pc.match_substring_regex(cells, r"^[0-9]+$")).as_py()
+    return numbers and len(pc.unique(cells)) == len(cells)
+
+
+def _only_wanted(table: pa.Table, *, index: bool, trailing: bool) -> pa.Table:
+    """The table without an index, and without what is behind a last separator; an error where that is not empty."""
     if trailing:
         if pc.any(pc.not_equal(table[-1], "")).as_py():
-            raise _no_name(table.num_columns)
+            last = table.column_names[-2]
+            raise DataError(f"the column after '{last}' has no name; the first line must hold the column names")
         table = table.remove_column(table.num_columns - 1)
-    if index:
-        # Looked at piece by piece: a whole column of numbers would have to be remembered.
-        numbers = table[0]
-        if not pc.all(pc.match_substring_regex(numbers, r"^[0-9]+$")).as_py() and len(numbers):
-            raise _no_name(1)
-        if len(pc.unique(numbers)) < len(numbers):
-            raise _no_name(1)
-        table = table.remove_column(0)
-    return table
+    return table.remove_column(0) if index else table
 
 
 def arrow_owned(data: bytes | memoryview) -> pa.Buffer:
@@ -205,29 +200,6 @@ def text_lines(text: Any) -> Iterator[bytes]:
         yield from lines
     if rest:
         yield rest
-
-
-def require_distinct(columns: Sequence[str], *, first: int = 1) -> None:
-    """Refuse columns that cannot be told apart.
-
-    Args:
-        columns: their names.
-        first: the number of the first of them, for the message.
-
-    Raises:
-        DataError: a column has no name, or two have the same.
-    """
-    seen = set()
-    for i, column in enumerate(columns, start=first):
-        if column in seen:
-            raise DataError(f"two columns are called '{column}'; rename one, or give all names (--names)")
-        if not column.strip():
-            raise _no_name(i)
-        seen.add(column)
-
-
-def _no_name(number: int) -> DataError:
-    return DataError(f"column {number} has no name; the first line must hold the column names (or give --names)")
 
 
 def _segments(file: io.BufferedReader, text: Any, dialect: Dialect) -> Iterator[tuple[bytes, Dialect]]:

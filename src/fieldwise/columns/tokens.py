@@ -145,6 +145,9 @@ def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return plain_column(pa.chunked_array(decoded, type=empty.type))
     if pa.types.is_run_end_encoded(kind):
         return plain_column(pc.run_end_decode(column))
+    if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
+        # By Python: Arrow's own cast makes lists of negative length where one is missing.
+        return pa.chunked_array([pa.array(column.to_pylist(), pa.large_list(kind.value_type))])
     column = _without_views(column)
     if pa.types.is_decimal(kind) and kind.bit_width < 128:  # Arrow computes with the wide ones only
         return column.cast(pa.decimal128(kind.precision, kind.scale))

@@ -26,11 +26,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from fieldwise.architecture import Architecture
+from fieldwise.columns.access import get_column
 from fieldwise.columns.dates import time_keys
 from fieldwise.columns.tables import Source, iter_tables, read_table
 from fieldwise.data.splits import split_rows
 from fieldwise.encoding.encoded import EncodingReport
-from fieldwise.errors import ArgumentError, DataError, suggest
+from fieldwise.errors import ArgumentError, suggest
 from fieldwise.metrics import Metrics
 from fieldwise.objectives import Objective
 from fieldwise.predictor.files import read_predictor, write_predictor
@@ -264,9 +265,8 @@ class Predictor:
         if test is None and split.method is not None:
             time = None
             if split.method == "time":
-                if self.schema.time not in table.column_names:
-                    raise DataError(f"the time column '{self.schema.time}' is missing")
-                time = time_keys(table.column(self.schema.time))
+                assert self.schema.time is not None
+                time = time_keys(get_column(table, self.schema.time, role="time"))
             test = split_rows(
                 table.num_rows,
                 method=split.method,

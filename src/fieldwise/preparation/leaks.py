@@ -182,13 +182,11 @@ def _mean_labels(ids: Ids | Ragged, known: _Rows, size: int) -> Floats:
 
 def _separation(objective: Objective, means: Floats, ids: Ids | Ragged, groups: _Rows) -> float:
     if isinstance(ids, Ragged):
-        lengths = np.diff(ids.offsets)
-        of_values = means[ids.values]
-        # Added in the order of size: lists of the same tokens in another order must not differ in a last digit.
-        order = np.lexsort((of_values, np.repeat(np.arange(len(lengths)), lengths)))
-        score = np.add.reduceat(of_values[order], ids.offsets[:-1]) / lengths
+        score = np.add.reduceat(means[ids.values], ids.offsets[:-1]) / np.diff(ids.offsets)
     else:
         score, groups = means, groups.by(ids, len(means))
+    # Rounded: scores that are equal must not be told apart by the order in which they were added up.
+    score = score.astype(np.float32).astype(np.float64)
     value = objective.separation(score, groups.rows, groups.labels, groups.squares)
     assert value is not None
     return value

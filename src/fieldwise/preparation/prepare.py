@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from fieldwise import datasets
+from fieldwise.columns.access import get_column
 from fieldwise.columns.counting import TableProfile
 from fieldwise.columns.dates import time_keys
 from fieldwise.columns.tables import Source, read_table
@@ -345,7 +346,7 @@ def _settle_split(
         if schema.time is None:
             raise SchemaError("a time-ordered split needs a time column; name it (--time COLUMN)")
         try:
-            time = time_keys(tables.table.column(schema.time))
+            time = time_keys(get_column(tables.table, schema.time, role="time"))
         except KeyError:
             raise DataError(f"the time column '{schema.time}' is missing") from None
         except FieldwiseError as error:

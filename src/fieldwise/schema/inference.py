@@ -133,7 +133,7 @@ def infer_schema(
         The schema, and the decision on each column.
 
     Raises:
-        DataError: the table has no rows.
+        DataError: the table has no rows, or a column cannot be read.
         SchemaError: a column is not in the table or is there twice, a decision is on the label or weight, or no field
             is left.
 
@@ -188,11 +188,11 @@ def infer(
         The schema, and the decision on each column.
 
     Raises:
-        DataError: there are no rows.
+        DataError: there are no rows, or a column cannot be read.
         SchemaError: as `infer_schema` does.
     """
     names = list(profiles)
-    if not names or not profiles[names[0]].rows:
+    if not names or not profiles[label if label in names else names[0]].rows:
         raise DataError("the table has no rows; kinds of fields can only be inferred from values")
     asked = {"label": label, "weight": weight, "group": group, "time": time}
     roles = {role: column for role, column in asked.items() if column is not None}
@@ -203,9 +203,17 @@ def infer(
     schema_fields: dict[str, FieldSpec] = {}
     for name in names:
         role = next((role for role, column in roles.items() if column == name), None)
+        try:
+            profile = profiles[name]
+        except DataError as error:
+            if name not in dropped:
+                hint = f". If it is not needed: --field {name}=ignore" if name.strip() else ""
+                raise DataError(f"{error}{hint}") from error
+            decisions.append(ColumnDecision(name, "ignored", {}, "given", 0, 0, ()))
+            continue
         decision = _decide_column(
             name,
-            profiles[name],
+            profile,
             role=role,
             given=given.get(name),
             dropped=name in dropped,
