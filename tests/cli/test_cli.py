@@ -383,7 +383,7 @@ def test_ctrl_c_while_predicting_leaves_nothing(folder: Path, tmp_path: Path) ->
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         printed = process.communicate()
-    assert (process.returncode, *printed) == (130, b"", b"")
+    assert (process.returncode, *printed) == (130, b"", b"interrupted; nothing was written\n")
     assert list(tmp_path.iterdir()) == []
 
 

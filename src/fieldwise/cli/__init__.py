@@ -10,12 +10,38 @@ import io
 import os
 import sys
 
+from fieldwise.cli.interruption import EXIT_CODE, NOTHING, Interrupted, noticing
+from fieldwise.cli.memory import memory_message
+from fieldwise.errors import FieldwiseError
+
 
 def main() -> None:
-    """Run the command line; a wrong input ends in one line on standard error and exit code 1."""
+    """Run the command line; a wrong input ends in one line on standard error and exit code 1.
+
+    Ctrl-C ends in one line on what was kept and exit code 130.
+    """
+    with noticing() as interrupted:
+        try:
+            _run()
+        except (KeyboardInterrupt, Interrupted) as interrupt:
+            kept = str(interrupt) or NOTHING
+        except SystemExit as stop:
+            if stop.code != EXIT_CODE:  # typer's, mute, for a Ctrl-C outside of any command
+                raise
+            kept = NOTHING
+        except Exception:
+            if not interrupted:
+                raise
+            kept = NOTHING
+        else:
+            return
+    exec("")  # noqa: S102 (Python ends by the signal, whatever the exit code, after one within exec(), unless another follows)
+    print(f"interrupted; {kept}", file=sys.stderr)
+    sys.exit(EXIT_CODE)
+
+
+def _run() -> None:
     from fieldwise.cli.app import app
-    from fieldwise.cli.memory import memory_message
-    from fieldwise.errors import FieldwiseError
 
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal cannot show is no reason to fail; predictions are bytes and do not pass here.
@@ -32,9 +58,6 @@ def main() -> None:
             raise
         print(f"error: {message}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:
         # The reader of a pipe has left; what Python still holds for it must not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

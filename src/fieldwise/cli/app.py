@@ -11,6 +11,7 @@ import typer
 from fieldwise._version import __version__
 from fieldwise.cli.architectures import app as architecture
 from fieldwise.cli.benchmarking import bench
+from fieldwise.cli.command import Command
 from fieldwise.cli.comparing import compare, results
 from fieldwise.cli.demonstration import demo
 from fieldwise.cli.downloading import download
@@ -94,5 +95,5 @@ _COMMANDS = (
     (download, "fieldwise download movielens-1m --to data"),
 )
 for _command, _example in _COMMANDS:
-    app.command(epilog=f"Example: {_example}")(_command)
+    app.command(cls=Command, epilog=f"Example: {_example}")(_command)
 app.add_typer(architecture, name="architecture")

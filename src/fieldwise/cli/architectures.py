@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fieldwise.cli.command import Command
 from fieldwise.cli.options import AsJson, OverwriteFile, out_option
 from fieldwise.cli.words import parse_seconds, print_json
 from fieldwise.errors import SettingsError
@@ -32,7 +33,7 @@ _File = Annotated[
 ]
 
 
-@app.command(epilog="Example: fieldwise architecture show runs/search --pictures pictures")
+@app.command(cls=Command, epilog="Example: fieldwise architecture show runs/search --pictures pictures")
 def show(
     file: _File,
     pictures: Annotated[
@@ -63,7 +64,7 @@ def show(
         _draw(architecture, pictures)
 
 
-@app.command(epilog="Example: fieldwise architecture diff runs/seed-0 runs/seed-1")
+@app.command(cls=Command, epilog="Example: fieldwise architecture diff runs/seed-0 runs/seed-1")
 def diff(
     a: Annotated[Path, typer.Argument(metavar="A", help="An architecture file, or the directory of a search.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="The one to hold against it.")],
@@ -84,7 +85,7 @@ def diff(
         _show(difference.sections())
 
 
-@app.command(epilog="Example: fieldwise architecture trim runs/search --out small.json --latency 5ms")
+@app.command(cls=Command, epilog="Example: fieldwise architecture trim runs/search --out small.json --latency 5ms")
 def trim(
     file: _File,
     out: Annotated[

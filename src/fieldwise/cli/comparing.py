@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -93,26 +92,22 @@ def compare(
     from fieldwise.settings import parse_override
 
     reporter = Reporter(enabled=not quiet)
-    try:
-        comparison = compare_models(
-            request.source,
-            models=split_names(models),
-            seeds=seeds,
-            objective=objective,
-            config=config,
-            settings=dict(map(parse_override, set_ or [])),
-            base=base,
-            tune=tune,
-            seed=seed or 0,
-            published=published,
-            out=out,
-            overwrite=overwrite,
-            progress=reporter,
-            **request.arguments,
-        )
-    except KeyboardInterrupt:
-        reporter.say(f"interrupted: what is done lies in {out}; repeat the command to go on")
-        sys.exit(130)
+    comparison = compare_models(
+        request.source,
+        models=split_names(models),
+        seeds=seeds,
+        objective=objective,
+        config=config,
+        settings=dict(map(parse_override, set_ or [])),
+        base=base,
+        tune=tune,
+        seed=seed or 0,
+        published=published,
+        out=out,
+        overwrite=overwrite,
+        progress=reporter,
+        **request.arguments,
+    )
     if as_json:
         print_json(comparison.to_dict())
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -105,12 +104,12 @@ def run(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Train and save; after Ctrl-C the best model so far is saved and the exit code is 130.
+    """Train and save.
 
-    In the midst of a search there is no model to save yet; what was found and a checkpoint are kept.
+    Raises:
+        KeyboardInterrupt: Ctrl-C; what is kept of the run lies beside `out`, the best model so far, if any, at `out`.
     """
     from fieldwise import api
-    from fieldwise.recipes import RunDirectory
     from fieldwise.reporting import Reporter
     from fieldwise.settings import parse_override
 
@@ -118,38 +117,31 @@ def run(
     if resume is not None and out not in (None, resume):
         raise SettingsError(f"--resume {resume} goes on in its own place; leave --out away")
     place = resume or out
-    try:
-        if resume is not None and request.source is None:
-            if request.arguments or any(v not in (None, []) for v in [model, objective, overrides, config, seed]):
-                raise SettingsError(
-                    "--resume needs nothing else; to have other words checked against the unfinished run, repeat the "
-                    "whole command, DATA included"
-                )
-            predictor = api.resume(resume, progress=reporter)
-        elif request.source is None:
-            raise DataError(
-                "name the DATA to train on, for example: fieldwise train clicks.csv --label click --out model"
+    if resume is not None and request.source is None:
+        if request.arguments or any(v not in (None, []) for v in [model, objective, overrides, config, seed]):
+            raise SettingsError(
+                "--resume needs nothing else; to have other words checked against the unfinished run, repeat the "
+                "whole command, DATA included"
             )
-        elif place is None:
-            raise SettingsError("name the place to save the model in: --out MODEL")
-        else:
-            predictor = api.train(
-                request.source,
-                model=model,
-                objective=objective,
-                settings=dict(map(parse_override, overrides)),
-                config=config,
-                seed=seed,
-                out=place,
-                overwrite=overwrite,
-                resume=resume is not None,
-                progress=reporter,
-                **request.arguments,
-            )
-    except KeyboardInterrupt:
-        if place is not None and RunDirectory.beside(place).path.exists():
-            reporter.say(f"interrupted; to go on: fieldwise train --resume {place}")
-        raise
+        predictor = api.resume(resume, progress=reporter)
+    elif request.source is None:
+        raise DataError("name the DATA to train on, for example: fieldwise train clicks.csv --label click --out model")
+    elif place is None:
+        raise SettingsError("name the place to save the model in: --out MODEL")
+    else:
+        predictor = api.train(
+            request.source,
+            model=model,
+            objective=objective,
+            settings=dict(map(parse_override, overrides)),
+            config=config,
+            seed=seed,
+            out=place,
+            overwrite=overwrite,
+            resume=resume is not None,
+            progress=reporter,
+            **request.arguments,
+        )
     assert place is not None
     if as_json:
         print_json(figures(predictor, place))
@@ -158,8 +150,7 @@ def run(
             show(f"{part:<6} {metrics}")
         show(f"saved to {place}")
     if predictor.history.ended == "interrupted":
-        reporter.say(f"to go on: fieldwise train --resume {place}")
-        sys.exit(130)
+        raise KeyboardInterrupt
     reporter.say(f"next: fieldwise predict {place} NEW.csv --out predictions.csv")
 
 

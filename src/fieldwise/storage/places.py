@@ -61,6 +61,22 @@ def place(path: str | Path) -> Path:
     return expanded(path)
 
 
+def unfinished(model: Path) -> Path:
+    """Where a training run lies while it lasts.
+
+    Args:
+        model: the place of the predictor to be.
+
+    Returns:
+        The path of a directory beside it.
+
+    Example:
+        >>> unfinished(Path("runs/model"))
+        PosixPath('runs/model.unfinished')
+    """
+    return model.with_name(f"{model.name}.unfinished")
+
+
 def require_new_file(path: Path, *, overwrite: bool, inputs: Iterable[Any] = ()) -> None:
     """Refuse, before any work is done, to write a file that cannot be written or would replace what is still needed.
 

@@ -1,0 +1,30 @@
+"""What all commands have in common: at Ctrl-C they say what they have kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from fieldwise.cli.interruption import telling
+
+
+class Command(TyperCommand):
+    """A command of the application."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run it.
+
+        Raises:
+            Interrupted: at Ctrl-C, with what was kept.
+        """
+        with telling(_words(ctx), ctx.params):
+            return super().invoke(ctx)
+
+
+def _words(context: typer.Context) -> list[str]:
+    """How the command is called, with the options before it on which its meaning depends."""
+    program, *names = context.command_path.split()
+    imported = context.find_root().params.get("import_") or ()
+    return [program, *(word for module in imported for word in ("--import", module)), *names]
