@@ -82,7 +82,7 @@ def assert_same_outcome(left: fw.Predictor, right: fw.Predictor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("minutes", "steps"), [(0, 0), (0, 1), (0, 25), (0, 26), (0, 60), (0, 99), (1000, 10), (1000, 60)]
+    ("minutes", "steps"), [(0, 0), (0, 1), (0, 25), (0, 26), (0, 60), (0, 99), (1000, 30), (1000, 60)]
 )
 def test_killed_anywhere_and_resumed_is_bit_equal(
     csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, minutes: int
@@ -98,6 +98,28 @@ def test_killed_anywhere_and_resumed_is_bit_equal(
     assert_same_outcome(whole, resumed)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clicks.csv", "m", "whole"]
     assert_same_outcome(fw.load(tmp_path / "m"), whole)
+
+
+def test_a_run_without_a_checkpoint_is_nothing_to_lose(
+    csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, run = {**SETTINGS, "checkpoint_minutes": 1000}, RunDirectory.beside(tmp_path / "m")
+    with monkeypatch.context() as context:
+        killing(context, after_steps=3)
+        context.setattr(RunDirectory, "remove", lambda self: None)  # as where the whole process is killed
+        with pytest.raises(Killed):
+            fw.train(csv, label="click", settings=settings, out=tmp_path / "m", progress=False)
+    assert (run.path / "run.json").exists()
+    record = run.read()
+    anew = fw.train(csv, label="click", settings=settings, out=tmp_path / "m", progress=False)
+    run.path.mkdir()
+    run.write(record)
+    assert_same_outcome(fw.resume(tmp_path / "m", progress=False), anew)
+    with monkeypatch.context() as context:
+        killing(context, after_steps=3)
+        with pytest.raises(Killed):
+            fw.train(csv, label="click", settings=settings, out=tmp_path / "n", progress=False)
+    assert not RunDirectory.beside(tmp_path / "n").path.exists()
 
 
 @pytest.mark.parametrize("way", ["float32", "bfloat16", "fused"])

@@ -127,7 +127,7 @@ class RunDirectory:
         existed = self._record.exists()
         if resume and not existed:
             raise TrainingError(f"{self._nothing_to_resume()}; train without --resume")
-        if existed and not resume and not overwrite and not lock.is_held(self.path):
+        if self._has_begun() and not resume and not overwrite and not lock.is_held(self.path):
             raise TrainingError(
                 f"an unfinished run lies in {self.path}: go on with it (fieldwise train --resume {self.model}), "
                 "or start anew with --overwrite"
@@ -141,8 +141,8 @@ class RunDirectory:
                     self._clear()
                 yield
         finally:
-            # A run that never came to its first record has nothing to go on from.
-            if began and not self._record.exists():
+            # A run that never came to its first checkpoint has nothing to go on from.
+            if began and not self._has_begun():
                 self.remove()
 
     def begin_or_go_on(self, record: RunRecord) -> None:
@@ -190,6 +190,10 @@ class RunDirectory:
     def remove(self) -> None:
         """Remove the directory: the run is done."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def _has_begun(self) -> bool:
+        """Whether there is something that another run would lose."""
+        return self._record.exists() and (self.checkpoint.exists() or any(self.search.glob("**/*")))
 
     def _nothing_to_resume(self) -> str:
         why = "holds none: it was stopped too early" if self.path.exists() else "is missing"
