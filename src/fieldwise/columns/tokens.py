@@ -149,6 +149,8 @@ def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
         # By Python: Arrow's own cast makes lists of negative length where one is missing.
         return pa.chunked_array([pa.array(column.to_pylist(), pa.large_list(kind.value_type))])
     column = _without_views(column)
+    if pa.types.is_float16(kind):  # older versions of Arrow can do little with it
+        return column.cast(pa.float32())
     if pa.types.is_decimal(kind) and kind.bit_width < 128:  # Arrow computes with the wide ones only
         return column.cast(pa.decimal128(kind.precision, kind.scale))
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
