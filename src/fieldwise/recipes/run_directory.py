@@ -26,6 +26,7 @@ from fieldwise.schema import Schema
 from fieldwise.settings import Settings
 from fieldwise.storage import lock
 from fieldwise.storage.atomic import require_writable, write_text
+from fieldwise.storage.places import unfinished
 from fieldwise.validation import describe_any
 
 
@@ -107,7 +108,7 @@ class RunDirectory:
         """
         if not model.name:
             raise StorageError(f"cannot write {model}: name a directory that is to be", errno.EEXIST, str(model))
-        return cls(model.with_name(f"{model.name}.unfinished"), model=model)
+        return cls(unfinished(model), model=model)
 
     @contextmanager
     def held(self, *, resume: bool, overwrite: bool) -> Iterator[None]:
