@@ -12,6 +12,7 @@ import fieldwise as fw
 from fieldwise.encoding.encoded import EncodingReport
 from fieldwise.errors import ArgumentError, DataError
 from fieldwise.metrics import evaluate_binary
+from fieldwise.preparation.records import fingerprint
 
 
 @pytest.fixture(scope="module", params=["lr", "autoint", "lightgbm", "catboost"])
@@ -59,6 +60,25 @@ def test_an_evaluation_says_which_rows_it_measured(predictor: fw.Predictor, clic
     assert (other.part, other.rows) == ("all", 50)
     with pytest.raises(ArgumentError, match=r"there are no rows 'tset'; did you mean 'test'\?"):
         predictor.evaluate(clicks, rows="tset")  # type: ignore[arg-type]
+
+
+def test_a_table_that_was_trained_on_is_known_by_its_rows(
+    predictor: fw.Predictor, clicks: pa.Table, caplog: pytest.LogCaptureFixture
+) -> None:
+    more = clicks.select(clicks.column_names[::-1]).add_column(0, "more", pa.array(range(len(clicks))))
+    assert predictor.evaluate(more) == predictor.evaluate(clicks)
+    earlier = predictor.card.data.model_copy(
+        update={"fingerprint": fingerprint(clicks["click"].to_numpy(), clicks.column_names)}
+    )
+    assert earlier.is_of(clicks.column_names, clicks["click"].to_numpy())
+    assert not earlier.is_of(more.column_names, clicks["click"].to_numpy())
+
+    shuffled = clicks.take(np.random.default_rng(0).permutation(len(clicks)))
+    for table, told in ((shuffled, True), (clicks.slice(1), False)):
+        caplog.clear()
+        with caplog.at_level("INFO", "fieldwise"):
+            assert predictor.evaluate(table).part == "all"
+        assert any("whether they are the same cannot be told" in message for message in caplog.messages) == told
 
 
 @pytest.mark.parametrize("model", ["lr", "lightgbm"])

@@ -36,7 +36,7 @@ from fieldwise.metrics import Metrics
 from fieldwise.objectives import Objective
 from fieldwise.predictor.files import read_predictor, write_predictor
 from fieldwise.predictor.model_card import ModelCard, summary_rows
-from fieldwise.preparation.records import fingerprint, rows_fingerprint
+from fieldwise.preparation.records import rows_fingerprint
 from fieldwise.recipes.fitted import FittedModel, Predictions
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
@@ -181,8 +181,8 @@ class Predictor:
         Args:
             source: as in `predict`, or the name of a built-in data set. Where it lacks the weight column, every row
                 counts 1.
-            rows: `test`: a table that the predictor was trained on is recognised, and only its recorded test rows are
-                measured; of any other table all rows are. `all`: all rows in any case.
+            rows: `test`: a table that the predictor was trained on is recognised by the order of its labels, whatever
+                its columns, and only its recorded test rows are measured; of any other table all rows are. `all`: all rows in any case.
             names: as in `predict`.
             separator: as in `predict`.
             report: as in `predict`.
@@ -216,6 +216,11 @@ class Predictor:
                     f"this is the table that the model was trained on: evaluating its {len(test):,} test rows only"
                 )
                 table = table.take(pa.array(test))
+            elif self.card.data.may_be_of(label) and not self.card.data.is_of(table.column_names, label):
+                reporter.say(
+                    "as many rows and labels as the table that the model was trained on, but in another order: whether "
+                    "they are the same cannot be told. If so, most of them were trained on, and the figures are too good"
+                )
         if self.schema.weight not in (None, *table.column_names):
             reporter.say(f"the weight column '{self.schema.weight}' is missing: every row counts the same")
         with reporter.rows(table.num_rows, "evaluating") as progress:
@@ -260,7 +265,7 @@ class Predictor:
         test: those of a built-in data set, which need not be found again.
         """
         data, split = self.card.data, self.card.data.split
-        if fingerprint(table.column_names, label) != data.fingerprint or not split.test_rows:
+        if not data.is_of(table.column_names, label) or not split.test_rows:
             return None
         if test is None and split.method is not None:
             time = None

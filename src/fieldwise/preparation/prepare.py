@@ -278,7 +278,7 @@ def prepare(
     parts = {part: everything.take(getattr(split, part)) for part in ("train", "valid", "test")} | own
     data = DataRecord(
         source=tables.source,
-        fingerprint=fingerprint(tables.table.column_names, label),
+        fingerprint=fingerprint(label),
         rows=len(label),
         mean_label=float(label.mean(dtype=np.float64)),
         split=split_record(

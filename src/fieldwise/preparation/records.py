@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,7 +47,7 @@ class DataRecord(_Record):
 
     Attributes:
         source: a data set's name or a description.
-        fingerprint: a mark of the table.
+        fingerprint: a mark of the rows and their order.
         rows: how many.
         mean_label: over all rows; of clicks the click rate.
         split: how they were split.
@@ -57,6 +58,23 @@ class DataRecord(_Record):
     rows: int
     mean_label: float
     split: SplitRecord
+
+    def is_of(self, columns: Sequence[str], label: npt.NDArray[np.floating[Any]]) -> bool:
+        """Whether this is the record of a table, whose columns may have been reordered or be other ones.
+
+        Args:
+            columns: the table's. Marks of earlier versions were of these too, in their order.
+            label: of each row, [N].
+        """
+        return self.fingerprint in (fingerprint(label), fingerprint(label, columns))
+
+    def may_be_of(self, label: npt.NDArray[np.floating[Any]]) -> bool:
+        """Whether a table could have the same rows in another order: it has as many, and labels of the same sum.
+
+        Args:
+            label: of each row, [N].
+        """
+        return len(label) == self.rows and math.isclose(label.mean(dtype=np.float64), self.mean_label, rel_tol=1e-12)
 
 
 class ColumnRecord(_Record):
@@ -73,20 +91,20 @@ class ColumnRecord(_Record):
     reason: str
 
 
-def fingerprint(columns: Sequence[str], label: npt.NDArray[np.floating[Any]]) -> str:
-    """A short mark of a table, from its column names and the order of its labels.
+def fingerprint(label: npt.NDArray[np.floating[Any]], columns: Sequence[str] | None = None) -> str:
+    """A short mark of a table, from the order of its labels.
 
     Args:
-        columns: the names.
         label: of each row, [N].
+        columns: their names as well, as earlier versions had it.
 
     Returns:
-        16 hexadecimal digits.
+        `labels:` and 16 hexadecimal digits; with columns only the digits.
     """
-    digest = hashlib.sha256("\0".join(columns).encode())
+    digest = hashlib.sha256("\0".join(columns or ()).encode())
     bits = np.packbits(label > 0) if np.isin(label, (0.0, 1.0)).all() else label.astype(label.dtype.newbyteorder("<"))
     digest.update(bits.tobytes() + str(len(label)).encode())
-    return digest.hexdigest()[:16]
+    return ("" if columns else "labels:") + digest.hexdigest()[:16]
 
 
 def split_record(
