@@ -89,7 +89,7 @@ def test_rows_without_the_weight_column_count_the_same(
     settings = {"epochs": 1} if model == "lr" else {"max_rounds": 5}
     predictor = fw.train(weighted, label="click", weight="shown", model=model, settings=settings, progress=False)
     with caplog.at_level("INFO", "fieldwise"):
-        bare = predictor.evaluate(clicks)
+        bare = predictor.evaluate(clicks, rows="all")
     assert "the weight column 'shown' is missing: every row counts the same" in caplog.messages
     probability = predictor.predict(clicks)
     assert bare.to_dict() == evaluate_binary(clicks["click"], probability).to_dict()

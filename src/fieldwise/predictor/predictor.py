@@ -182,7 +182,8 @@ class Predictor:
             source: as in `predict`, or the name of a built-in data set. Where it lacks the weight column, every row
                 counts 1.
             rows: `test`: a table that the predictor was trained on is recognised by the order of its labels, whatever
-                its columns, and only its recorded test rows are measured; of any other table all rows are. `all`: all rows in any case.
+                its columns, and only its recorded test rows are measured; of any other table all rows are.
+                `all`: all rows in any case.
             names: as in `predict`.
             separator: as in `predict`.
             report: as in `predict`.
@@ -218,8 +219,8 @@ class Predictor:
                 table = table.take(pa.array(test))
             elif self.card.data.may_be_of(label) and not self.card.data.is_of(table.column_names, label):
                 reporter.say(
-                    "as many rows and labels as the table that the model was trained on, but in another order: whether "
-                    "they are the same cannot be told. If so, most of them were trained on, and the figures are too good"
+                    "these are as many rows, and the same labels, as in the table that the model was trained on, but in "
+                    "another order: whether they are the same cannot be told. If so, the figures are too good"
                 )
         if self.schema.weight not in (None, *table.column_names):
             reporter.say(f"the weight column '{self.schema.weight}' is missing: every row counts the same")
