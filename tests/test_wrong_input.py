@@ -175,6 +175,16 @@ def _(place: Workplace) -> Result:
     return place.train(None, place.folder / "none.csv")
 
 
+@case("a saved model in place of data")
+def _(place: Workplace) -> Result:
+    return run("train", place.model, "--label", "click", "--out", place.folder / "new")
+
+
+@case("data in place of a saved model")
+def _(place: Workplace) -> Result:
+    return run("predict", place.write(place.clicks), place.folder / "clicks.csv")
+
+
 @case("a directory without data files")
 def _(place: Workplace) -> Result:
     return place.train(None, place.folder)

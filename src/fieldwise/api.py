@@ -21,9 +21,10 @@ from fieldwise.preparation import DataArguments, DataRequest, Prepared, prepare_
 from fieldwise.recipes.network import settle_training
 from fieldwise.recipes.run_directory import RunDirectory, RunRecord, require_same
 from fieldwise.reporting import Reporter
-from fieldwise.settings import Settings, resolve_settings
+from fieldwise.settings import Settings, resolve_settings, trees
 from fieldwise.storage.places import expanded, place
 from fieldwise.training.execution import reuse
+from fieldwise.wording import argument, either
 
 __all__ = ["compare", "load", "resume", "search", "train"]
 
@@ -125,7 +126,7 @@ def _recorded(
         if then.settings.objective != settings.objective:
             raise TrainingError(
                 f"cannot resume: the objective was {then.settings.objective} and is {settings.objective}; "
-                "say it as before, or start anew with --overwrite"
+                f"say it as before, or start anew with {argument('overwrite', True)}"
             )
         prepared = replace(prepared, columns=tuple(then.columns))
         settings = settings.with_training(reuse(settings.training, then.settings.training))
@@ -247,8 +248,10 @@ def resume(path: str | Path, *, progress: bool | Reporter = True) -> Predictor:
     if record.source is None:
         raise TrainingError(
             f"the rows of {path} came from memory or standard input and cannot be read again; repeat the whole "
-            "call or command with resume=True (--resume)"
+            f"{either(python='call with resume=True', command=f'command with --resume {path} for --out')}"
         )
+    if record.settings.model not in trees.NAMES:
+        registry.require_registered(record.settings.model)
     return train(
         record.source,
         settings=record.settings,

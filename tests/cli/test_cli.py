@@ -283,6 +283,15 @@ def test_inspect_a_model(run: Any, folder: Path) -> None:
     assert [field["name"] for field in shown["fields"]] == ["user", "device", "price", "tags"]
 
 
+def test_a_directory_of_data_is_no_model(run: Any, folder: Path, tmp_path: Path) -> None:
+    for part in ("a.csv", "b.csv"):
+        shutil.copy(folder / "clicks.csv", tmp_path / part)
+    done = run("inspect", tmp_path, "--label", "click", "--json")
+    assert json.loads(done.out)["rows"] == 4000
+    assert "is no saved model; name a directory" in run("evaluate", tmp_path, folder / "clicks.csv").err
+    assert "this is a saved model, where rows are expected" in run("predict", folder / "model", folder / "model").err
+
+
 def test_models(run: Any) -> None:
     assert "AutoInt" in run("models").out or "self-attention" in run("models").out
     assert {"lr", "autoint", "autoint+"} <= {entry["name"] for entry in json.loads(run("models", "--json").out)}
@@ -451,7 +460,7 @@ def test_download(
 
     monkeypatch.setattr(movielens, "fetch", lambda base, **options: write_movielens(base / "ml-1m"))
     monkeypatch.delenv("FIELDWISE_DATA", raising=False)
-    assert "give one (--to DIR)" in run("download", "movielens-1m").err
+    assert "give --to DIR, or set FIELDWISE_DATA" in run("download", "movielens-1m").err
     done = run("download", "movielens-1m", "--to", tmp_path / "data")
     assert done.out == f"movielens-1m: 400 rows, 6 fields; use it with FIELDWISE_DATA={tmp_path / 'data'}\n"
     assert "has no option" in run("download", "synthetic").err
@@ -471,6 +480,11 @@ def test_help_has_a_short_name(run: Any, command: list[str]) -> None:
     assert short.code == 0
     assert short.out == run(*command, "--help").out
     assert "Usage: fieldwise" in short.out
+
+
+def test_paragraphs_of_help_flow(run: Any) -> None:
+    lines = run("train", "--help").out.splitlines()
+    assert any("test rows; the epoch with the best" in line for line in lines)
 
 
 def test_version(run: Any) -> None:

@@ -148,7 +148,9 @@ def test_a_given_separator_wins(tmp_path: Path) -> None:
 
 def test_a_line_that_fits_a_found_separator_no_longer_says_how_to_name_it(tmp_path: Path) -> None:
     content = b"a|b\n" + b"1|2\n" * 30 + b"3\n"
-    with pytest.raises(DataError, match=r"line 32 has 1 columns where 2 .*separated by '\|'; if not, give --separator"):
+    with pytest.raises(
+        DataError, match=r"line 32 has 1 columns where 2 .*separated by '\|'; if not, give separator=.CHAR"
+    ):
         read(tmp_path / "a.txt", content)
 
 

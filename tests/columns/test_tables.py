@@ -170,7 +170,11 @@ def test_pieces_of_several_files_have_the_columns_of_the_first(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("content", "column", "message"),
     [
-        (b"a,a,b\n1,2,3\n", "a", "two columns are called 'a'; rename one, or give all names (--names)"),
+        (
+            b"a,a,b\n1,2,3\n",
+            "a",
+            'two columns are called \'a\'; rename one, or give all names: names=["A", "B", "..."]',
+        ),
         (b"b,\n3,2\n", "", "the column after 'b' has no name; the first line must hold the column names"),
         (b"b, \n3,2\n", " ", "the column after 'b' has no name"),
     ],

@@ -127,7 +127,7 @@ def test_a_field_that_cannot_be_read_is_named(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["a key that some rows have", "mixed objects", "one value"])
 def test_a_column_that_cannot_be_read_is_named_unless_it_is_ignored(name: str) -> None:
-    with pytest.raises(DataError, match=r"'extra'.*If it is not needed: --field extra=ignore"):
+    with pytest.raises(DataError, match=r"'extra'.*If it is not needed: fields=\{.extra.: .ignore.\}"):
         fw.train(KINDS[name](), label="click", model="lr", settings={"epochs": 1}, progress=False)
     fw.train(
         KINDS[name](), label="click", fields={"extra": "ignore"}, model="lr", settings={"epochs": 1}, progress=False

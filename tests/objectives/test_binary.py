@@ -35,7 +35,7 @@ def test_two_other_values_with_positive() -> None:
     ("values", "roles", "message"),
     [
         ([0, 1, 2], {}, "row 3 holds '2'; expected 0 or 1"),
-        (["yes", "no"], {}, "say which value is the click: --positive VALUE"),
+        (["yes", "no"], {}, 'say which value is the click: positive="VALUE"'),
         ([1, None], {}, "row 2 is empty; every row needs a label"),
         ([0.5, 1.0], {}, "row 1 holds '0.5'"),
         (["a", "b", "c"], {"positive": "a"}, "holds 3 values"),

@@ -162,7 +162,7 @@ def test_a_lucky_field_on_few_held_out_rows_is_not_named() -> None:
 def test_the_sentence() -> None:
     assert str(Leak("paid", "AUC", 0.99961)) == (
         "column 'paid' alone predicts the label with AUC 0.999: was it known before the label was? "
-        "If not, leave it out (--field paid=ignore)"
+        'If not, leave it out (fields={"paid": "ignore"})'
     )
 
 

@@ -251,7 +251,7 @@ def test_other_rows_are_refused(unfinished: Path, csv: Path) -> None:
 
 
 def test_an_unfinished_run_is_not_forgotten(unfinished: Path, csv: Path) -> None:
-    with pytest.raises(TrainingError, match=r"go on with it \(fieldwise train --resume .*--overwrite"):
+    with pytest.raises(TrainingError, match=r"go on with it \(fieldwise\.resume\(.*overwrite=True"):
         fw.train(csv, label="click", settings=SETTINGS, out=unfinished, progress=False)
     fw.train(csv, label="click", model="lr", settings={"epochs": 1}, out=unfinished, overwrite=True, progress=False)
     assert fw.load(unfinished).settings.model == "lr"

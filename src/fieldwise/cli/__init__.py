@@ -13,6 +13,7 @@ import sys
 from fieldwise.cli.interruption import EXIT_CODE, NOTHING, Interrupted, noticing
 from fieldwise.cli.memory import memory_message
 from fieldwise.errors import FieldwiseError
+from fieldwise.wording import for_commands
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
 
     Ctrl-C ends in one line on what was kept and exit code 130.
     """
-    with noticing() as interrupted:
+    with for_commands(), noticing() as interrupted:
         try:
             _run()
         except (KeyboardInterrupt, Interrupted) as interrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import typer
@@ -12,6 +13,10 @@ from fieldwise.cli.interruption import telling
 
 class Command(TyperCommand):
     """A command of the application."""
+
+    def __init__(self, *arguments: Any, help: str | None = None, **more: Any) -> None:
+        # Paragraphs flow; rich would break their lines where the docstring does.
+        super().__init__(*arguments, help=help and re.sub(r"(?<!\n)\n(?!\n)", " ", help), **more)
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Run it.

@@ -50,7 +50,11 @@ def compare(
     ] = 0,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A TOML file with the sections models.NAME, training and data, and base."),
+        typer.Option(
+            metavar="FILE",
+            help="A TOML file with the sections models.NAME, training and data; base; and ours, the models that are "
+            "tested against the best of the others (by default your own, else autoint, autoint+ and aim).",
+        ),
     ] = None,
     objective: Objective = None,
     request: DataRequest,

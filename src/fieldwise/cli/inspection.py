@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    target: Annotated[list[str], typer.Argument(metavar="DATA|MODEL", help="A table of clicks, or a saved model.")],
+    target: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATA|MODEL",
+            help="A table of clicks (files, a directory of them, [bold]-[/] for standard input, a built-in data set), "
+            "or the directory of a saved model.",
+        ),
+    ],
     label: Label = None,
     field: FieldOption = None,
     names: Names = None,
@@ -33,13 +40,13 @@ def inspect(
     from fieldwise.columns.tables import read_table
     from fieldwise.reporting import Section
     from fieldwise.schema.inference import Inference, infer_schema
-    from fieldwise.storage.places import expanded, require_new_file
+    from fieldwise.storage.places import is_predictor, require_new_file
 
     if out is not None:
         require_new_file(out, overwrite=overwrite, inputs=target)
         if out.suffix.lower() == ".toml":
             raise SchemaError(f"--out {out}: a schema is written as JSON; give it a name that ends in .json")
-    if len(target) == 1 and expanded(target[0]).is_dir():
+    if len(target) == 1 and is_predictor(target[0]):
         _show_model(load(target[0]), as_json=as_json)
         return
     if len(target) == 1 and datasets.is_built_in(target[0]):

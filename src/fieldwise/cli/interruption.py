@@ -6,7 +6,6 @@ be imported again in the same process.
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from fieldwise.datasets.folder import data_folder
 from fieldwise.storage.places import unfinished
 
 EXIT_CODE = 130
@@ -101,8 +101,8 @@ def _to_go_on(command: Sequence[str], options: Mapping[str, Any], place: Path) -
 def _places(options: Mapping[str, Any]) -> list[Path]:
     """Where a command may write."""
     places = [options[name] for name in _PLACES if options.get(name) is not None]
-    if "to" in options and not places and os.environ.get("FIELDWISE_DATA"):
-        places.append(Path(os.environ["FIELDWISE_DATA"]))
+    if "to" in options and not places and (folder := data_folder()) is not None:
+        places.append(folder)
     return places
 
 

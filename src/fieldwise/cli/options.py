@@ -24,8 +24,8 @@ def out_option(metavar: str, help_: str, **more: Any) -> Any:
 
 
 _DATA = (
-    "CSV, TSV (also .gz), Parquet or Arrow files, [bold]-[/] for standard input, or the name of a built-in data set "
-    "such as movielens-1m."
+    "Files (CSV, TSV, JSON lines, Parquet, Arrow; also compressed), a directory of them, [bold]-[/] for standard "
+    "input, or the name of a built-in data set such as movielens-1m."
 )
 Data = Annotated[
     list[str], typer.Argument(metavar="DATA...", help=_DATA, show_default=False, autocompletion=complete_data)

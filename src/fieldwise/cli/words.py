@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fieldwise.errors import PredictorFormatError, SchemaError, SettingsError
 from fieldwise.reporting.text import encodable
+from fieldwise.storage.places import expanded, is_predictor
 
 if TYPE_CHECKING:
     from fieldwise.predictor import Predictor
@@ -53,13 +54,17 @@ def load_model(model: Path, data: Sequence[str], *, command: str) -> Predictor:
     Raises PredictorFormatError where there is none, and says so where it stands among the data.
     """
     from fieldwise.api import load
-    from fieldwise.predictor import is_predictor
 
     swapped = next((word for word in data if is_predictor(word)), None)
     if swapped is not None and not is_predictor(model):
         raise PredictorFormatError(
             f"{model} is no saved model, but {swapped} is one: the model comes first, then the data, as in "
             f"fieldwise {command} {shlex.join([swapped, str(model)])}"
+        )
+    if not is_predictor(model) and expanded(model).exists():
+        raise PredictorFormatError(
+            f"{model} is no saved model; name a directory that fieldwise train has written, as in fieldwise {command} "
+            f"model {shlex.join(data)}"
         )
     return load(model)
 

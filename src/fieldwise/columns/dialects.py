@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from fieldwise.errors import DataError, SettingsError
+from fieldwise.wording import argument
 
 NAMED_SEPARATORS = {
     "tab": "\t",
@@ -99,7 +100,7 @@ def separator_of(given: str) -> str:
     separator = NAMED_SEPARATORS.get(given.lower(), given)
     if not separator or any(c in '"\r\n\0' for c in separator):
         raise SettingsError(
-            f"--separator {given!r}: expected a character, several, or one of {', '.join(NAMED_SEPARATORS)}"
+            f"{argument('separator', given)}: expected a character, several, or one of {', '.join(NAMED_SEPARATORS)}"
         )
     return separator
 

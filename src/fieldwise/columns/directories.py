@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from fieldwise.columns.files import form_of, opened_file
 from fieldwise.errors import DataError
-from fieldwise.storage.places import expanded
+from fieldwise.storage.places import expanded, is_predictor
 
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
@@ -85,9 +85,11 @@ def _paths(part: str | Path) -> list[str | Path]:
 
 
 def _of_directory(part: str | Path, path: Path) -> list[Path]:
+    if is_predictor(path):
+        raise DataError(f"{part}: this is a saved model, where rows are expected; name a file or directory of rows")
     files = [file for file in _below(path) if _is_data(file)]
     if not files:
-        raise DataError(f"{part}: there is no data file in this directory (a saved model is none)")
+        raise DataError(f"{part}: there is no data file in this directory")
     first = _form(files[0])
     for file in files[1:]:
         if (form := _form(file)) != first:

@@ -20,6 +20,7 @@ from fieldwise.columns.files import form_of, native_file, opened_file
 from fieldwise.columns.in_memory import table_in_memory
 from fieldwise.columns.text_files import text_tables
 from fieldwise.columns.tokens import plain_column
+from fieldwise.wording import argument
 
 Source = Any
 """A path, a directory, a pattern such as "clicks/*.csv", "-" for standard input, a sequence of these, a data frame
@@ -163,7 +164,7 @@ def _checked(table: pa.Table, source: DataFile | None = None) -> pa.Table:
     for i, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
         if not name.strip():
             place = f"the column after '{before}'" if i else "the first column"
-            reasons[name] = f"{where}{place} has no name; the first line must hold the column names (or give --names)"
+            reasons[name] = f"{where}{place} has no name; the first line must hold the column names, or {_all_names()}"
         try:
             plain = plain_column(column)
         except pa.ArrowException as error:
@@ -173,7 +174,7 @@ def _checked(table: pa.Table, source: DataFile | None = None) -> pa.Table:
             table = table.set_column(i, pa.field(name, plain.type), plain)
         before = name
     twice = [name for name, count in Counter(table.column_names).items() if count > 1 and name not in reasons]
-    reasons |= {n: f"{where}two columns are called '{n}'; rename one, or give all names (--names)" for n in twice}
+    reasons |= {n: f"{where}two columns are called '{n}'; rename one, or {_all_names()}" for n in twice}
     return with_unreadable(table, reasons)
 
 
@@ -222,3 +223,7 @@ def _slices(table: pa.Table, rows: int) -> Iterator[pa.Table]:
     # An empty table is one piece, so that its columns are still seen.
     for start in range(0, max(table.num_rows, 1), rows):
         yield table.slice(start, rows)
+
+
+def _all_names() -> str:
+    return f"give all names: {argument('names', ['A', 'B', '...'])}"

@@ -35,6 +35,7 @@ from fieldwise.columns.dialects import (
 from fieldwise.columns.json_lines import begins_like_json, json_tables
 from fieldwise.columns.sparse_text import sparse_form, sparse_tables
 from fieldwise.errors import DataError
+from fieldwise.wording import argument
 
 SEGMENT_BYTES = 1 << 22
 """How much text is parsed at a time, cut at the end of a row."""
@@ -171,7 +172,8 @@ def _bad_line(file: io.BufferedReader, dialect: Dialect) -> str | None:
             yield "\n" if number == 1 and names_separator(line.removeprefix(_BYTE_ORDER_MARK)) else text
 
     expected = len(dialect.cells)
-    hint = f" (cells seem to be separated by {dialect.separator!r}; if not, give --separator)" if dialect.found else ""
+    hint = f" (cells seem to be separated by {dialect.separator!r}; if not, give {argument('separator', 'CHAR')})"
+    hint = hint if dialect.found else ""
     if not dialect.quotes:
         for number, line in enumerate(lines(), start=1):
             text = line.rstrip("\r\n")

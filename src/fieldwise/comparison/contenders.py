@@ -34,6 +34,7 @@ from fieldwise.settings.names import new_name
 from fieldwise.storage.places import expanded
 from fieldwise.tuning import Choice, Range, default_ranges, parse_range
 from fieldwise.validation import describe
+from fieldwise.wording import argument
 
 
 class Contender(BaseModel):
@@ -115,7 +116,7 @@ class _File(BaseModel):
 
 
 OURS = ("autoint", "autoint+", "aim")
-"""Registered models that count as ours where nobody says otherwise."""
+"""Registered models that count as ours where nobody says otherwise and no model of the user's own takes part."""
 
 
 def plan(
@@ -151,7 +152,7 @@ def plan(
     file = _File() if config is None else _read(expanded(config))
     names = list(dict.fromkeys(models or file.models))
     if not names:
-        raise SettingsError("name the models to compare, for example --models lr,fm,autoint,autoint+")
+        raise SettingsError(f"name the models to compare, for example {argument('models', ['lr', 'fm', 'autoint'])}")
     kind = objective or file.objective or "binary"
     common, prepared = _split_overrides(overrides or {})
     shared = {**{f"training.{name}": value for name, value in file.training.items()}, **common}
@@ -169,7 +170,7 @@ def plan(
     base = base or file.base or ("lr" if "lr" in names else names[0])
     if base not in names:
         raise SettingsError(f"the base '{base}' does not take part; {suggest(base, names)}")
-    ours = file.ours if file.ours is not None else [c.name for c in contenders if c.model in OURS]
+    ours = file.ours if file.ours is not None else _ours(contenders)
     if unknown := [name for name in ours if name not in names and name not in file.models]:
         raise SettingsError(f"ours: '{unknown[0]}' does not take part; {suggest(unknown[0], names)}")
     return Plan(
@@ -179,6 +180,12 @@ def plan(
         data=data,
         objective=kind,
     )
+
+
+def _ours(contenders: Sequence[Contender]) -> list[str]:
+    """Whom the others are held against: models of the user's own where there are any, else this library's."""
+    own = [c.name for c in contenders if registry.is_users_own(c.model)]
+    return own or [c.name for c in contenders if c.model in OURS]
 
 
 def _contender(
@@ -194,8 +201,7 @@ def _contender(
     model = section.pop("name", name)
     ranges, training, searching = (section.pop(part, {}) for part in ("tune", "training", "search"))
     if model not in registry.names() and model not in boosting.NAMES:
-        known = [*registry.names(), *boosting.NAMES, *sections]
-        raise SettingsError(f"unknown model '{model}'; {suggest(model, known)}")
+        raise registry.unknown_model(model, [*registry.names(), *boosting.NAMES, *sections])
     external = model in boosting.NAMES
     for part, settings in (("training", training), ("search", searching)):
         if external and settings:

@@ -29,6 +29,7 @@ from fieldwise.settings import DataSettings, Settings
 from fieldwise.storage import lock
 from fieldwise.storage.atomic import is_leftover, make_folder, require_writable, write_text
 from fieldwise.validation import describe_any
+from fieldwise.wording import argument
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -133,7 +134,8 @@ class Storage:
         ):
             if getattr(before, name) != getattr(record, name):
                 raise SettingsError(
-                    f"{self.path} holds a comparison {what}; choose another place, or begin anew with --overwrite"
+                    f"{self.path} holds a comparison {what}; choose another place, or begin anew with "
+                    f"{argument('overwrite', True)}"
                 )
 
     def tuning(self, contender: str) -> Path:

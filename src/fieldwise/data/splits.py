@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fieldwise.errors import DataError
+from fieldwise.wording import argument
 
 SplitMethod = Literal["stratified", "random", "time"]
 Rows = npt.NDArray[np.int64]
@@ -77,7 +78,7 @@ def split_rows(
         raise DataError(f"valid_fraction {valid_fraction} and test_fraction {test_fraction} leave no rows to train on")
     if method == "time":
         if time is None:
-            raise DataError("a time-ordered split needs a time column; name it (--time COLUMN)")
+            raise DataError(f"a time-ordered split needs a time column; name it: {argument('time', 'COLUMN')}")
         groups = [np.argsort(time, kind="stable")]
     else:
         shuffled = np.random.default_rng(seed).permutation(num_rows)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fieldwise.datasets.examples import EXAMPLES, explain
 from fieldwise.errors import DataError, SettingsError, suggest
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def names() -> tuple[str, ...]:
 def is_built_in(source: object) -> bool:
     """Whether a source means a built-in data set: its name, unless a file of that name lies here.
 
+    The names of examples are taken for built-in ones, and answered by `load_dataset` with where to get them.
+
     Args:
         source: anything that `fieldwise.train` takes.
 
@@ -73,7 +76,10 @@ def is_built_in(source: object) -> bool:
         >>> is_built_in("synthetic"), is_built_in("clicks.csv")
         (True, False)
     """
-    return isinstance(source, str) and source in _ENTRIES and (not Path(source).exists() or Path(source).is_dir())
+    if not isinstance(source, str):
+        return False
+    here = Path(source)
+    return (source in _ENTRIES and not here.is_file()) or (source in EXAMPLES and not here.exists())
 
 
 def describe(name: str) -> str:
@@ -132,6 +138,8 @@ class _Entry(NamedTuple):
 
 
 def _entry(name: str) -> _Entry:
+    if name in EXAMPLES:
+        raise DataError(explain(name))
     if name not in _ENTRIES:
         raise DataError(f"unknown data set '{name}'; {suggest(name, _ENTRIES)}")
     return _ENTRIES[name]

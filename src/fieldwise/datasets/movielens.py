@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import os
 import random
 import urllib.request
 import zipfile
@@ -43,17 +42,17 @@ import pyarrow.csv
 from fieldwise.columns.text_files import arrow_owned
 from fieldwise.data.splits import Split
 from fieldwise.datasets.base import NamedDataset
+from fieldwise.datasets.folder import ENVIRONMENT, data_folder
 from fieldwise.errors import DataError
 from fieldwise.schema import Categorical, FieldSpec, MultiValued, Numeric, Schema
 from fieldwise.storage.atomic import new_directory, open_new, write_bytes
-from fieldwise.storage.places import expanded
+from fieldwise.wording import argument, either
 
 SITE = "https://grouplens.org/datasets/movielens/1m/"
 URL = "https://files.grouplens.org/datasets/movielens/ml-1m.zip"
 MD5 = "c4d9eecfca2ab87c1945afe126590906"
 FOLDERS = ("movielens-1m", "ml-1m")
 FILES = ("users.dat", "movies.dat", "ratings.dat")
-ENVIRONMENT = "FIELDWISE_DATA"
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes received so far and the bytes expected (None: unknown)."""
@@ -84,19 +83,16 @@ def load(
     Raises:
         DataError: the files are missing, damaged or cannot be fetched.
     """
-    base = _base(directory)
+    base = data_folder(directory)
     folder = _find(base)
     if folder is None and download:
         if base is None:
-            raise DataError(f"no folder to download to: give one (--to DIR), or set {ENVIRONMENT} to one")
+            raise DataError(
+                f"no folder to download to: give {argument('directory', 'DIR')}, or set {ENVIRONMENT} to one"
+            )
         folder = fetch(base, progress=progress)
     if folder is None:
-        where = f"in {base}" if base is not None else f"({ENVIRONMENT} is not set and no directory was given)"
-        raise DataError(
-            f"MovieLens-1M ({', '.join(FILES)}) was not found {where}; fetch it with `fieldwise download movielens-1m` "
-            f"(download=True), or get ml-1m.zip from {SITE}, unpack it, and set {ENVIRONMENT} to the folder that "
-            "holds `ml-1m`"
-        )
+        raise DataError(_missing(base))
     return _prepare(folder, user_id=user_id, movie_id=movie_id)
 
 
@@ -164,18 +160,28 @@ def _download(url: str, timeout: float, progress: Progress | None) -> Iterator[b
         raise DataError(f"cannot download {url}: {error}; get it by hand from {SITE}") from error
 
 
-def _base(directory: Path | None) -> Path | None:
-    if directory is not None:
-        return expanded(directory)
-    value = os.environ.get(ENVIRONMENT)
-    return expanded(value) if value else None
-
-
 def _find(base: Path | None) -> Path | None:
     if base is None:
         return None
     folders = (base, *(base / folder for folder in FOLDERS))
     return next((f for f in folders if all((f / file).is_file() for file in FILES)), None)
+
+
+def _missing(base: Path | None) -> str:
+    """Which files are missing, where to get them and where to put them."""
+    fetching = either(
+        python='load_dataset("movielens-1m", options={"download": True})', command="fieldwise download movielens-1m"
+    )
+    how = f"fetch them with `{fetching}`, or get ml-1m.zip from {SITE} and unpack it"
+    if base is None:
+        return (
+            f"the files of MovieLens-1M ({', '.join(FILES)}) are missing: {ENVIRONMENT}, the folder of raw data sets, "
+            f"is not set. Set it to a folder, then {how} there"
+        )
+    folders = (base, *(base / name for name in FOLDERS))
+    begun = next((f for f in folders if any((f / name).is_file() for name in FILES)), base / FOLDERS[-1])
+    missing = ", ".join(name for name in FILES if not (begun / name).is_file())
+    return f"of MovieLens-1M {missing} cannot be found in {begun}; {how} in {base}"
 
 
 def _prepare(folder: Path, *, user_id: bool, movie_id: bool) -> NamedDataset:

@@ -41,6 +41,7 @@ from torch import Tensor, nn
 
 from fieldwise.errors import SettingsError, suggest
 from fieldwise.layers.tuple_products import summed_tuple_products, tuple_products
+from fieldwise.wording import of_your_own
 
 FunctionClass = TypeVar("FunctionClass", bound="type[InteractionFunction]")
 
@@ -170,7 +171,9 @@ def require_function(name: str) -> type[InteractionFunction]:
         SettingsError: For an unknown name.
     """
     if name not in _functions:
-        raise SettingsError(f"unknown interaction function '{name}'; {suggest(name, _functions)}")
+        raise SettingsError(
+            f"unknown interaction function '{name}'; {suggest(name, _functions)}; {of_your_own('a function')}"
+        )
     return _functions[name]
 
 

@@ -7,7 +7,7 @@ settings: there is no second list to keep. A preset is a named choice of setting
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from fieldwise.models.base import CTRModel
 from fieldwise.models.searchable import SearchHooks
 from fieldwise.storage.places import expanded
 from fieldwise.validation import describe
+from fieldwise.wording import of_your_own
 
 ModelClass = TypeVar("ModelClass", bound=type[CTRModel])
 
@@ -175,6 +176,51 @@ def search_defaults(name: str) -> dict[str, Any] | None:
     """
     hooks = _entry(name).search
     return None if hooks is None else dict(hooks.defaults)
+
+
+def require_registered(name: str) -> None:
+    """Make sure that the model of something that was saved is known; the name was no typing error then.
+
+    Args:
+        name: A model's.
+
+    Raises:
+        SettingsError: It is not.
+    """
+    if name not in _entries:
+        raise SettingsError(f"unknown model '{name}'; {of_your_own('a model')}")
+
+
+def unknown_model(name: str, known: Iterable[str]) -> SettingsError:
+    """The error for a name that is none.
+
+    Args:
+        name: What was asked for.
+        known: What could have been.
+
+    Returns:
+        An error with the nearest name, or with all and how a model of one's own becomes known.
+    """
+    hint = suggest(name, known)
+    return SettingsError(
+        f"unknown model '{name}'; {hint}" + ("" if "did you mean" in hint else f"; {of_your_own('a model')}")
+    )
+
+
+def is_users_own(name: str) -> bool:
+    """Whether a model is of somebody else than this library.
+
+    Args:
+        name: Any.
+
+    Returns:
+        False for the models of this library, for other defaults of them, and for unknown names.
+
+    Example:
+        >>> is_users_own("autoint")
+        False
+    """
+    return name in _entries and not _entries[name].build.__module__.startswith("fieldwise.")
 
 
 def require_searchable(name: str) -> None:
@@ -334,7 +380,7 @@ class _WithoutDrawing(TorchFunctionMode):
 
 def _entry(name: str) -> _Entry:
     if name not in _entries:
-        raise SettingsError(f"unknown model '{name}'; {suggest(name, _entries)}")
+        raise unknown_model(name, _entries)
     return _entries[name]
 
 

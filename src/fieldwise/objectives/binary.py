@@ -17,6 +17,7 @@ from fieldwise.columns.tokens import token, token_column
 from fieldwise.errors import DataError
 from fieldwise.objectives.base import Direction, Floats, Labels, Objective
 from fieldwise.schema import Schema
+from fieldwise.wording import argument
 
 _CLICK = {"1": 1.0, "true": 1.0, "0": 0.0, "false": 0.0}
 
@@ -72,8 +73,8 @@ class Binary(Objective):
                     row = int(np.argmax(tokens.codes == code)) + 1
                     raise DataError(
                         f"label column '{name}': row {row} holds {value!r:.60}; expected 0 or 1 (or true, false). "
-                        "For other labels say which value is the click: --positive VALUE; for numbers to predict: "
-                        "--objective regression"
+                        f"For other labels say which value is the click: {argument('positive', 'VALUE')}; "
+                        f"for numbers to predict: {argument('objective', 'regression')}"
                     )
             clicks = [_CLICK[value] for value in values]
         else:
@@ -81,8 +82,8 @@ class Binary(Objective):
             if len(values) > 2 or (len(values) == 2 and positive not in values):
                 shown = ", ".join(repr(value) for value in values[:5])
                 raise DataError(
-                    f"label column '{name}' holds {len(values)} values ({shown}); with --positive {schema.positive} "
-                    "it must hold that value and one other"
+                    f"label column '{name}' holds {len(values)} values ({shown}); with "
+                    f"{argument('positive', schema.positive)} it must hold that value and one other"
                 )
             clicks = [float(value == positive) for value in values]
         return np.array(clicks, dtype=np.float32)[tokens.codes] if values else np.empty(0, np.float32)

@@ -35,6 +35,7 @@ from fieldwise.recipes.network import FittedNetwork
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
 from fieldwise.storage.atomic import new_directory, open_new, write_bytes, write_tensors
+from fieldwise.storage.places import MANIFEST, is_predictor
 from fieldwise.storage.replacing import read_standing, standing
 from fieldwise.storage.tensors import read_tensor_order, read_tensors, require_finite
 from fieldwise.storage.untrusted import (
@@ -46,9 +47,9 @@ from fieldwise.storage.untrusted import (
     parse_table,
     validate,
 )
+from fieldwise.wording import argument
 
 FORMAT = "fieldwise predictor"
-MANIFEST = "manifest.json"
 SCHEMA = "schema.json"
 ENCODER = "encoder.json"
 VOCABULARIES = "vocabularies.arrow"
@@ -129,25 +130,11 @@ def require_free(path: Path, *, overwrite: bool) -> None:
     if not os.path.lexists(standing(path)):
         return
     if not overwrite:
-        raise PredictorFormatError(f"{path} exists already; choose another name, or replace it with --overwrite")
+        raise PredictorFormatError(
+            f"{path} exists already; choose another name, or replace it with {argument('overwrite', True)}"
+        )
     if not is_predictor(path):
         raise PredictorFormatError(f"{path} exists and is no predictor; it is not overwritten")
-
-
-def is_predictor(path: str | Path) -> bool:
-    """Whether a path leads to a directory that was written as a predictor, be it whole or not.
-
-    Args:
-        path: any text; nothing raises.
-
-    Returns:
-        False too where the path cannot be read.
-
-    Example:
-        >>> is_predictor("clicks.csv")
-        False
-    """
-    return os.path.isfile(standing(Path(path)) / MANIFEST)  # noqa: PTH113, of which no name makes an error
 
 
 def read_predictor(path: Path) -> tuple[FittedModel, Settings, ModelCard]:
@@ -219,6 +206,7 @@ def _read_files(
     with blaming(path):
         encoder = Encoder.from_state(schema, state, vocabularies)
     with blaming(path / SETTINGS):
+        registry.require_registered(settings.model)
         sketch = registry.sketch(settings.model, encoder.layout, settings.model_settings)
     with blaming(path / WEIGHTS):
         network = _read_network(files[WEIGHTS], manifest.files[WEIGHTS], settings, sketch)

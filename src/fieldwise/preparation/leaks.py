@@ -24,6 +24,7 @@ from fieldwise.encoding.encoded import EncodingReport, Ragged
 from fieldwise.encoding.encoder import Encoder
 from fieldwise.encoding.fields import FieldEncoding, NumericEncoding
 from fieldwise.objectives import Objective
+from fieldwise.wording import argument
 
 PRIOR_ROWS = 1.0
 _BOUNDS_PER_STRATUM = 127
@@ -46,7 +47,7 @@ class Leak:
         shown = int(self.value * 1000) / 1000
         return (
             f"column '{self.field}' alone predicts the label with {self.measure} {shown:.3f}: was it known before "
-            f"the label was? If not, leave it out (--field {self.field}=ignore)"
+            f"the label was? If not, leave it out ({argument('fields', {self.field: 'ignore'})})"
         )
 
 

@@ -30,6 +30,7 @@ from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
 from fieldwise.schema.inference import infer, remarks
 from fieldwise.settings import DataSettings
+from fieldwise.wording import argument
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def settle_schema(request: DataRequest, tables: Tables, *, reporter: Reporter) -
         return schema, []
     if "label" not in roles:
         raise SchemaError(
-            f"which column holds the label? Name it with label=... (--label on the command line); the columns "
+            f"which column holds the label? Name it with {argument('label', 'COLUMN')}; the columns "
             f"are {', '.join(tables.table.column_names)}"
         )
     inference = infer(tables.profiles, **roles, fields=fields)
@@ -344,7 +345,7 @@ def _settle_split(
     time = None
     if method == "time":
         if schema.time is None:
-            raise SchemaError("a time-ordered split needs a time column; name it (--time COLUMN)")
+            raise SchemaError(f"a time-ordered split needs a time column; name it: {argument('time', 'COLUMN')}")
         try:
             time = time_keys(get_column(tables.table, schema.time, role="time"))
         except KeyError:

@@ -28,6 +28,7 @@ from fieldwise.storage import lock
 from fieldwise.storage.atomic import require_writable, write_text
 from fieldwise.storage.places import unfinished
 from fieldwise.validation import describe_any
+from fieldwise.wording import argument, either
 
 
 class RunRecord(BaseModel):
@@ -127,11 +128,14 @@ class RunDirectory:
         require_writable(self.path, directory=True)
         existed = self._record.exists()
         if resume and not existed:
-            raise TrainingError(f"{self._nothing_to_resume()}; train without --resume")
+            raise TrainingError(f"{self._nothing_to_resume()}; train without {argument('resume', True)}")
         if self._has_begun() and not resume and not overwrite and not lock.is_held(self.path):
+            going_on = either(
+                python=f'fieldwise.resume("{self.model}")', command=f"fieldwise train --resume {self.model}"
+            )
             raise TrainingError(
-                f"an unfinished run lies in {self.path}: go on with it (fieldwise train --resume {self.model}), "
-                "or start anew with --overwrite"
+                f"an unfinished run lies in {self.path}: go on with it ({going_on}), or start anew with "
+                f"{argument('overwrite', True)}"
             )
         busy = f"{self.model} is being written by another process; wait for it or choose another name"
         began = False
@@ -224,13 +228,13 @@ def require_same(then: RunRecord, now: RunRecord) -> None:
             if before.get(name) != after.get(name):
                 raise TrainingError(
                     f"cannot resume: {what} '{name}' was {before.get(name)} and is {after.get(name)}; "
-                    "say it as before, or start anew with --overwrite"
+                    f"say it as before, or start anew with {argument('overwrite', True)}"
                 )
     for part in ("train", "valid"):
         if then.digest.get(part) != now.digest.get(part):
             raise TrainingError(
                 f"cannot resume: the {'training' if part == 'train' else 'validation'} rows are not those that the "
-                "run began with; restore the data, or start anew with --overwrite"
+                f"run began with; restore the data, or start anew with {argument('overwrite', True)}"
             )
 
 

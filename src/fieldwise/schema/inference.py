@@ -39,6 +39,7 @@ from fieldwise.schema.schema import (
     calendar_form,
     parse_spec,
 )
+from fieldwise.wording import argument
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ def infer(
             profile = profiles[name]
         except DataError as error:
             if name not in dropped:
-                hint = f". If it is not needed: --field {name}=ignore" if name.strip() else ""
+                hint = f". If it is not needed: {argument('fields', {name: 'ignore'})}" if name.strip() else ""
                 raise DataError(f"{error}{hint}") from error
             decisions.append(ColumnDecision(name, "ignored", {}, "given", 0, 0, ()))
             continue

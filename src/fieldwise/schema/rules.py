@@ -66,6 +66,7 @@ from fieldwise.errors import SchemaError
 from fieldwise.schema import names, patterns
 from fieldwise.schema.patterns import Floats, FoundMoments, FoundNumbers, Tally
 from fieldwise.schema.schema import Categorical, FieldSpec, MultiValued, Numeric
+from fieldwise.wording import argument
 
 KEY_ROWS = 100
 CALENDAR_DAYS = 60
@@ -178,7 +179,7 @@ def decide_dates(name: str, dates: FoundMoments, taken: Collection[str]) -> Verd
     if dates.other is not None:
         chosen, other = (_ORDERS[form] for form in (str(dates.form), str(dates.other)))
         told = f"day and month cannot be told apart; taken as {chosen}"
-        doubt = f"{told}; if it is {other}, say {name}=calendar:{dates.other}"
+        doubt = f"{told}; if it is {other}, say {argument('fields', {name: f'calendar:{dates.other}'})}"
     if not fields:
         return Verdict("ignored", f"{reason}: no part of the calendar varies", doubt=doubt)
     return Verdict("calendar", reason, fields, doubt)
@@ -206,7 +207,8 @@ def decide_calendar(name: str, column: Tally, form: DateForm | None, taken: Coll
     if dates is None or not len(dates.local) or dates.odd_rows > 0.5 * column.present:
         raise SchemaError(
             f"column '{name}' is said to be a calendar column, but less than half of its rows can be read as dates; "
-            f"name their form: {name}=calendar:FORM, where FORM is one of {', '.join(DATE_FORMS)}"
+            f"name their form: {argument('fields', {name: 'calendar:FORM'})}, where FORM is one of "
+            f"{', '.join(DATE_FORMS)}"
         )
     verdict = decide_dates(name, dates, taken)
     return replace(verdict, reason=f"given; {verdict.reason}", doubt="" if form else verdict.doubt)
@@ -257,10 +259,12 @@ def _with_net(verdict: Verdict, name: str, column: Tally) -> Verdict:
     like = patterns.looks_like(column)
     if like is None:
         return verdict
+    kind = {"numbers": "numeric", "dates": "calendar:FORM", "lists": "multi_valued:SEPARATOR"}.get(like, "ignore")
+    said = argument("fields", {name: kind})
     advice = {
-        "numbers": f"if they are, say {name}=numeric; the others then count as missing",
-        "dates": f"if they are, write them in a form of docs/data.md, or say {name}=calendar:FORM",
-        "lists": f"if they are, name the separator: {name}=multi_valued:SEPARATOR",
+        "numbers": f"if they are, say {said}; the others then count as missing",
+        "dates": f"if they are, write them in a form of docs/data.md, or say {said}",
+        "lists": f"if they are, name the separator: {said}",
         "numbers with a unit": "if they are, take the unit off",
     }[like]
     return replace(verdict, doubt=f"at least 90 % of the rows look like {like}; {advice}")
@@ -269,7 +273,7 @@ def _with_net(verdict: Verdict, name: str, column: Tally) -> Verdict:
 def _vector(name: str) -> Verdict:
     doubt = (
         "vectors of numbers are no lists of tokens; give each number a column of its own "
-        f"({name}_0, {name}_1, ...), or say {name}=multi_valued"
+        f"({name}_0, {name}_1, ...), or say {argument('fields', {name: 'multi_valued'})}"
     )
     return Verdict("ignored", "vectors of numbers with a fraction", doubt=doubt)
 

@@ -136,7 +136,7 @@ def require_model(name: str) -> None:
 
     known = [*registry.names(), *trees.NAMES]
     if name not in known:
-        raise SettingsError(f"unknown model '{name}'; {suggest(name, known)}")
+        raise registry.unknown_model(name, known)
 
 
 def parse_override(text: str) -> tuple[str, Any]:
@@ -157,7 +157,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise SettingsError(f"--set {text}: expected NAME=VALUE, for example --set training.epochs=3")
+        raise SettingsError(f"{text}: expected NAME=VALUE, for example training.epochs=3")
     return name.strip(), _parse_value(value.strip())
 
 

@@ -10,6 +10,11 @@ from typing import Any
 
 from fieldwise.errors import StorageError
 from fieldwise.storage.atomic import require_writable
+from fieldwise.storage.replacing import standing
+from fieldwise.wording import argument
+
+MANIFEST = "manifest.json"
+"""The file by which the directory of a predictor is known."""
 
 
 def expanded(path: str | Path) -> Path:
@@ -61,6 +66,22 @@ def place(path: str | Path) -> Path:
     return expanded(path)
 
 
+def is_predictor(path: str | Path) -> bool:
+    """Whether a path leads to a directory that was written as a predictor, be it whole or not.
+
+    Args:
+        path: any text; nothing raises.
+
+    Returns:
+        False too where the path cannot be read.
+
+    Example:
+        >>> is_predictor("clicks.csv")
+        False
+    """
+    return os.path.isfile(standing(expanded(path)) / MANIFEST)  # noqa: PTH113, of which no name makes an error
+
+
 def unfinished(model: Path) -> Path:
     """Where a training run lies while it lasts.
 
@@ -93,7 +114,7 @@ def require_new_file(path: Path, *, overwrite: bool, inputs: Iterable[Any] = ())
         >>> Path("old.csv").touch()
         >>> require_new_file(Path("old.csv"), overwrite=False)
         Traceback (most recent call last):
-        fieldwise.errors.StorageError: old.csv exists already; choose another name, or replace it with --overwrite
+        fieldwise.errors.StorageError: old.csv exists already; choose another name, or replace it with overwrite=True
     """
     for source in inputs:
         if isinstance(source, str | Path) and str(source) and _is_same_file(path, expanded(source)):
@@ -103,7 +124,9 @@ def require_new_file(path: Path, *, overwrite: bool, inputs: Iterable[Any] = ())
     require_writable(path)
     if os.path.lexists(path) and not overwrite:
         raise StorageError(
-            f"{path} exists already; choose another name, or replace it with --overwrite", errno.EEXIST, str(path)
+            f"{path} exists already; choose another name, or replace it with {argument('overwrite', True)}",
+            errno.EEXIST,
+            str(path),
         )
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from fieldwise.data.batch import Batch
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.layout import Layout
+from fieldwise.wording import argument
 
 _LARGE = 1e4
 """Scaled numbers are a few units large; beyond this one a column has the wrong transform."""
@@ -47,7 +48,7 @@ def explain_nan(
             name = layout.fields[layout.numeric[column]].name
             return (
                 f"{where}; column '{name}' holds {largest[column]:.3g} after scaling: give it another "
-                f"transform, for example --field {name}=numeric and transform 'log' in the schema"
+                f"transform, for example {argument('fields', {name: 'numeric:log'})}"
             )
     field = _broken_field(model)
     cause = f"; the embedding of column '{field}' is not finite" if field else ""
