@@ -56,6 +56,20 @@ def test_the_commands_of_the_readme(in_folder_with_clicks: Path, monkeypatch: py
     assert pa.csv.read_csv("predictions.csv").column_names == ["user", "item", "probability"]
 
 
+def test_the_papers_are_cited_as_in_the_citation_file() -> None:
+    citation = (ROOT / "CITATION.cff").read_text()
+    papers = re.findall(
+        r'title: "([^"\n]*)"\n    authors:\n((?:      - .*\n)+).*?year: (\d+)\n    url: (\S+)', citation, re.DOTALL
+    )
+    (entries,) = blocks(README, "bibtex")
+    cited = entries.replace("{", "").replace("}", "").split("@")[1:]
+    assert len(papers) == len(cited) == 2
+    for (title, authors, year, url), entry in zip(papers, cited, strict=True):
+        names = re.findall(r"family-names: (.*?), given-names: (.*?)}", authors)
+        for part in (title, " and ".join(f"{family}, {given}" for family, given in names), year, url):
+            assert part in entry
+
+
 def test_the_schema_example(tmp_path: Path) -> None:
     (example,) = blocks(ROOT / "docs" / "data.md", "toml")
     path = tmp_path / "schema.toml"

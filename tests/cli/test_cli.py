@@ -487,5 +487,12 @@ def test_paragraphs_of_help_flow(run: Any) -> None:
     assert any("test rows; the epoch with the best" in line for line in lines)
 
 
+def test_options_before_the_command_are_told_as_such(run: Any) -> None:
+    assert run("--threads", 1, "models").code == 0
+    refused = run("models", "--threads", 1)
+    assert refused.code == 2
+    assert "--threads stands before the command: fieldwise --threads ... models ..." in refused.err
+
+
 def test_version(run: Any) -> None:
     assert run("--version").out == f"fieldwise {fw.__version__}\n"

@@ -29,6 +29,7 @@ from fieldwise.threads import set_threads
 app = typer.Typer(
     name="fieldwise",
     help="Predict clicks from rows of mixed fields; the feature interactions are found by the model.",
+    epilog="Begin with: fieldwise demo, or fieldwise inspect clicks.csv --label click",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -62,7 +63,8 @@ def _root(
         typer.Option(
             "--import",
             metavar="MODULE",
-            help="A Python module with models of your own, of the current folder or installed. May be given again.",
+            help="A Python module with models of your own, of the current folder or installed. Stands before the "
+            "command, and may be given again.",
         ),
     ] = None,
     threads: Annotated[
@@ -70,7 +72,8 @@ def _root(
         typer.Option(
             min=1,
             metavar="N",
-            help="How many threads to compute in; also as the environment variable FIELDWISE_THREADS.",
+            help="How many threads to compute in; stands before the command. Also as the environment variable "
+            "FIELDWISE_THREADS.",
             show_default="as many as there are processors for this process",
         ),
     ] = None,

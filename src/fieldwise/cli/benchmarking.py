@@ -22,7 +22,7 @@ def bench(
     model: Annotated[
         str, typer.Option(metavar="A,B", help="See [bold]fieldwise models[/].", autocompletion=complete_models)
     ] = "autoint",
-    fields: Annotated[str, typer.Option(metavar="N,N", help="Categorical fields.")] = "39",
+    fields: Annotated[str, typer.Option(metavar="N,N", help="How many categorical fields.")] = "39",
     vocabulary: Annotated[
         str, typer.Option(metavar="N,N", help="Rows of the embedding table, over all fields: 10k, 1m, ...")
     ] = "100k",

@@ -18,6 +18,17 @@ class Command(TyperCommand):
         # Paragraphs flow; rich would break their lines where the docstring does.
         super().__init__(*arguments, help=help and re.sub(r"(?<!\n)\n(?!\n)", " ", help), **more)
 
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Read what was typed behind the command; an option that belongs before it is answered with that."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            option = getattr(error, "option_name", None)
+            if option in {name for parameter in ctx.find_root().command.params for name in parameter.opts}:
+                error.message = f"{option} stands before the command: fieldwise {option} ... {self.name} ..."  # type: ignore[attr-defined]
+                error.possibilities = None  # type: ignore[attr-defined]
+            raise
+
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Run it.
 

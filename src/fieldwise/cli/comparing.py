@@ -121,7 +121,7 @@ def compare(
 
 def results(
     directories: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="What fieldwise compare has written.", show_default=False)
+        list[Path], typer.Argument(metavar="DIR", help="What fieldwise compare has written.", show_default=False)
     ],
     base: Annotated[
         str | None, typer.Option(metavar="NAME", help="Take differences to this model instead.", show_default=False)

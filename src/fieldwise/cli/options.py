@@ -28,7 +28,7 @@ _DATA = (
     "input, or the name of a built-in data set such as movielens-1m."
 )
 Data = Annotated[
-    list[str], typer.Argument(metavar="DATA...", help=_DATA, show_default=False, autocompletion=complete_data)
+    list[str], typer.Argument(metavar="DATA", help=_DATA, show_default=False, autocompletion=complete_data)
 ]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A saved model directory.", show_default=False)]
 Names = Annotated[

@@ -39,7 +39,7 @@ def predict(
     ] = Path("-"),
     overwrite: OverwriteFile = False,
     keep: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Columns of the input to write beside the probability.")
+        str | None, typer.Option(metavar="A,B", help="Columns of the input to write beside the prediction.")
     ] = None,
     names: Names = None,
     separator: Separator = None,
@@ -48,7 +48,7 @@ def predict(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Predict click probabilities of new rows, one per row and in their order.
+    """Predict new rows with a saved model: a click probability (or a number) for each, in their order.
 
     Values that training never saw are predicted as unknown ones, counted and reported per field.
     """

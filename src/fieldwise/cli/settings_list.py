@@ -25,7 +25,7 @@ def settings(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="[MODEL]",
+            metavar="MODEL",
             help="See [bold]fieldwise models[/]; also lightgbm and catboost.",
             autocompletion=complete_model,
         ),
