@@ -59,7 +59,7 @@ def test_the_commands_of_the_readme(in_folder_with_clicks: Path, monkeypatch: py
 def test_the_papers_are_cited_as_in_the_citation_file() -> None:
     citation = (ROOT / "CITATION.cff").read_text()
     papers = re.findall(
-        r'title: "([^"\n]*)"\n    authors:\n((?:      - .*\n)+).*?year: (\d+)\n    url: (\S+)', citation, re.DOTALL
+        r'title: "([^"\n]*)"\n    authors:\n((?:      - [^\n]*\n)+).*?year: (\d+)\n    url: (\S+)', citation, re.DOTALL
     )
     (entries,) = blocks(README, "bibtex")
     cited = entries.replace("{", "").replace("}", "").split("@")[1:]

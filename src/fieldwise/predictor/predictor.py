@@ -219,8 +219,8 @@ class Predictor:
                 table = table.take(pa.array(test))
             elif self.card.data.may_be_of(label) and not self.card.data.is_of(table.column_names, label):
                 reporter.say(
-                    "these are as many rows, and the same labels, as in the table that the model was trained on, but in "
-                    "another order: whether they are the same cannot be told. If so, the figures are too good"
+                    "these are as many rows, and the same labels, as in the table that the model was trained on, but "
+                    "in another order: whether they are the same cannot be told. If so, the figures are too good"
                 )
         if self.schema.weight not in (None, *table.column_names):
             reporter.say(f"the weight column '{self.schema.weight}' is missing: every row counts the same")
