@@ -17,6 +17,8 @@ import pytest
 import fieldwise as fw
 from fieldwise import cli
 from fieldwise.cli.interruption import Interrupted, noticing, telling
+from fieldwise.datasets import synthetic
+from fieldwise.datasets.synthetic import make_click_log
 from fieldwise.training.step import Step
 
 Run = Callable[..., tuple[int, str]]
@@ -133,6 +135,14 @@ def test_a_comparison_goes_on_with_the_same_command(
     words = ["compare", *TRAIN, tmp_path / "c", "--models", "lr", "--seeds", 1, "--overwrite"]
     again = "to go on, repeat the command without --overwrite"
     assert run(*words) == (130, f"interrupted; what is done lies in {tmp_path / 'c'}; {again}")
+
+
+def test_a_demonstration_does_not_go_on_with_the_next_model(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_the_second_epoch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(synthetic, "make_click_log", lambda *, seed: make_click_log(300, seed=seed))
+    assert run("demo", "--out", tmp_path / "d") == (130, f"interrupted; what is done lies in {tmp_path / 'd'}")
+    assert not (tmp_path / "d" / "lr").exists()
 
 
 def test_what_was_written_is_named(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ The commands parse words and print; everything else is done by the library.
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
+import signal
 import sys
 
 from fieldwise.cli.interruption import EXIT_CODE, NOTHING, Interrupted, noticing
@@ -21,6 +23,8 @@ def main() -> None:
 
     Ctrl-C ends in one line on what was kept and exit code 130.
     """
+    # When all is said, nothing is left to interrupt: a late Ctrl-C must not change how the process ends.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     with for_commands(), noticing() as interrupted:
         try:
             _run()

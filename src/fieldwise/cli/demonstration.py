@@ -75,6 +75,8 @@ def demo(
             overwrite=True,
             progress=reporter,
         )
+        if trained[model].history.ended == "interrupted":
+            raise KeyboardInterrupt
     rows = [
         (model, f"{test['auc']:.4f}", f"{test['log_loss']:.4f}", f"{_seconds(predictor):.0f}")
         for model, predictor in reversed(trained.items())

@@ -54,7 +54,7 @@ def explain_nan(
     cause = f"; the embedding of column '{field}' is not finite" if field else ""
     return (
         f"{where}{cause}. Lower the learning rate (training.learning_rate, now {learning_rate:g}) or clip gradients "
-        "(training.clip_norm=1)"
+        f"({argument('settings', {'training.clip_norm': 1})})"
     )
 
 

@@ -37,6 +37,7 @@ from fieldwise.native import tuple_products as native_products
 from fieldwise.native.memory import has_glibc, keep_freed_memory
 from fieldwise.objectives import Binary, Objective
 from fieldwise.settings import TrainingSettings
+from fieldwise.wording import argument
 
 LEAST_BATCH, MOST_BATCH, LEAST_STEPS = 128, 1024, 12
 """An epoch of one or two steps hardly moves the weights, and patience counts epochs; measured in docs/training.md."""
@@ -94,7 +95,8 @@ def settle(
         reasons = [no_layers, *_why_no_other_kernels(optimizer, device, model)]
         if settings.kernels == "fused" and None not in reasons:
             raise TrainingError(
-                f"fused kernels cannot be had: {reasons[-1]}. Without them: training.kernels=torch (or auto)"
+                f"fused kernels cannot be had: {reasons[-1]}. Without them: "
+                f"{argument('settings', {'training.kernels': 'auto'})}"
             )
         choices["kernels"] = "fused" if None in reasons else "torch"
     if settings.allocator == "auto":
