@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fieldwise.architecture import Architecture
     from fieldwise.data.batch import Batch
     from fieldwise.encoding.encoded import EncodingReport
-    from fieldwise.errors import FieldwiseError
+    from fieldwise.errors import FieldwiseError, FieldwiseWarning
     from fieldwise.layout import FieldLayout, Layout
     from fieldwise.predictor import Predictor
     from fieldwise.schema import Categorical, MultiValued, Numeric, Schema
@@ -35,6 +35,7 @@ __all__ = [
     "EncodingReport",
     "FieldLayout",
     "FieldwiseError",
+    "FieldwiseWarning",
     "Layout",
     "MultiValued",
     "Numeric",
@@ -62,6 +63,7 @@ _HOMES = {
     "FieldLayout": "fieldwise.layout",
     "EncodingReport": "fieldwise.encoding.encoded",
     "FieldwiseError": "fieldwise.errors",
+    "FieldwiseWarning": "fieldwise.errors",
     "Layout": "fieldwise.layout",
     "MultiValued": "fieldwise.schema",
     "Numeric": "fieldwise.schema",

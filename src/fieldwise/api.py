@@ -12,7 +12,7 @@ from fieldwise import recipes
 from fieldwise.columns.tables import Source
 from fieldwise.comparison.grid import compare
 from fieldwise.environment import Environment
-from fieldwise.errors import SettingsError, TrainingError
+from fieldwise.errors import SettingsError, TrainingError, TrainingWarning
 from fieldwise.models import registry
 from fieldwise.predictor import Predictor
 from fieldwise.predictor.files import require_free
@@ -23,6 +23,7 @@ from fieldwise.recipes.run_directory import RunDirectory, RunRecord, require_sam
 from fieldwise.reporting import Reporter
 from fieldwise.settings import Settings, resolve_settings, trees
 from fieldwise.storage.places import expanded, place
+from fieldwise.training.diagnosis import remarks
 from fieldwise.training.execution import reuse
 from fieldwise.wording import argument, either
 
@@ -107,6 +108,8 @@ def train(
             predictor.save(run.model, overwrite=overwrite or resume)
             if predictor.history.ended != "interrupted":
                 run.remove()
+        for text in remarks(predictor.history, prepared.encoder.layout, rows=len(prepared.parts["train"])):
+            reporter.warn(text, TrainingWarning)
     return predictor
 
 

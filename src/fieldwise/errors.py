@@ -1,7 +1,9 @@
-"""The errors that the library raises on purpose; every message says what was got, what was expected and what to do.
+"""The errors and warnings of the library; every message says what was got, what was expected and what to do.
 
 Each is a `FieldwiseError` and also one of Python's own: a `ValueError` for what is wrong in data, settings or files, a
 `TypeError` for a call that is no call of the function, an `OSError` for what the system refuses to write.
+
+A warning tells a Python program what the command line, or a call with `progress=True`, says as a line.
 """
 
 from __future__ import annotations
@@ -68,6 +70,32 @@ class StorageError(FieldwiseError, OSError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.message, self.errno, self.filename)
+
+
+class FieldwiseWarning(UserWarning):
+    """Base of all warnings: something is done, but may not be what was wanted.
+
+    Example:
+        >>> import warnings
+        >>> import fieldwise as fw
+        >>> warnings.filterwarnings("ignore", category=fw.FieldwiseWarning)  # none of them
+    """
+
+
+class DataWarning(FieldwiseWarning):
+    """Values were read in a way that a person should look at: doubtful dates, unreadable words, leaks of the label."""
+
+
+class UnseenValuesWarning(FieldwiseWarning):
+    """Most values of a field are none of those of training, as where ids have changed their type or form."""
+
+
+class TrainingWarning(FieldwiseWarning):
+    """Training went in a way that other settings would probably do better in."""
+
+
+class EvaluationWarning(FieldwiseWarning):
+    """Other rows were measured than one might think."""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

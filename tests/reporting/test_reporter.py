@@ -187,10 +187,11 @@ def test_records_of_tables_can_be_sent_through_a_queue() -> None:
 
 
 def test_without_any_handler_nothing_is_printed() -> None:
-    quiet = "Reporter(enabled=False)"
-    assert (
-        in_a_process(f"{quiet}.say('said'); {quiet}.warn('warned'); logging.getLogger('fieldwise.x').error('no')") == ""
-    )
+    assert in_a_process("Reporter(enabled=False).say('said'); logging.getLogger('fieldwise.x').error('no')") == ""
+
+
+def test_where_nothing_is_shown_a_warning_is_one_of_python() -> None:
+    assert in_a_process("Reporter(enabled=False).warn('warned')") == "<string>:3: FieldwiseWarning: warned\n"
 
 
 def test_what_is_shown_goes_to_standard_error() -> None:

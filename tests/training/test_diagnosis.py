@@ -1,16 +1,18 @@
-"""What is said of a loss that is not a number."""
+"""What is said of a loss that is not a number, and of a training that other settings would do better in."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+import pytest
 import torch
 
 from fieldwise.data.batch import Batch
 from fieldwise.layout import FieldLayout, Layout
 from fieldwise.models import build
-from fieldwise.training.diagnosis import explain_nan
+from fieldwise.training.diagnosis import explain_nan, remarks
+from fieldwise.training.history import EpochRecord, History
 
 LAYOUT = Layout((FieldLayout("user", "categorical", 5), FieldLayout("price", "numeric", 2)))
 
@@ -39,3 +41,28 @@ def test_missing_numbers_are_not_blamed_but_a_broken_embedding_is() -> None:
     said = explain(math.nan, broken=True)
     assert "holds" not in said
     assert "the embedding of column 'user' is not finite" in said
+
+
+@pytest.mark.parametrize(
+    ("losses", "best", "ended", "said"),
+    [
+        ([0.5, 0.6, 0.7], 1, "early stop", ["'user' has the fewest rows per token (30)"]),
+        ([0.5, 0.6], 1, "all epochs", ["validation was best after the first epoch: the model learns rows by heart"]),
+        (
+            [0.7, 0.6, 0.5],
+            3,
+            "all epochs",
+            ["improved in the last of 3 epochs: more may be better (training.epochs=6)"],
+        ),
+        ([0.7, 0.5, 0.6], 2, "early stop", []),
+        ([0.7, 0.6, 0.5], 3, "interrupted", []),
+        ([0.5], 1, "all epochs", []),
+    ],
+)
+def test_the_course_of_a_training(losses: list[float], best: int, ended: str, said: list[str]) -> None:
+    times = {"learning_rate": 1e-3, "rows_per_s": 9.0, "seconds": 2.0, "train_loss": 0.5}
+    records = [EpochRecord(epoch=i, valid={"log_loss": loss}, **times) for i, loss in enumerate(losses, start=1)]
+    history = History.model_validate({"records": records, "best_epoch": best, "ended": ended})
+    told = remarks(history, LAYOUT, rows=90)
+    assert len(told) == len(said)
+    assert all(part in text for part, text in zip(said, told, strict=True))

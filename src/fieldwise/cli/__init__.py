@@ -11,10 +11,11 @@ import io
 import os
 import signal
 import sys
+import warnings
 
 from fieldwise.cli.interruption import EXIT_CODE, NOTHING, Interrupted, noticing
 from fieldwise.cli.memory import memory_message
-from fieldwise.errors import FieldwiseError
+from fieldwise.errors import FieldwiseError, FieldwiseWarning
 from fieldwise.wording import for_commands
 
 
@@ -52,6 +53,7 @@ def _run() -> None:
         # A name that the terminal cannot show is no reason to fail; predictions are bytes and do not pass here.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    warnings.simplefilter("ignore", FieldwiseWarning)  # they are lines here, and nothing with --quiet
     try:
         app(prog_name="fieldwise")
     except FieldwiseError as error:

@@ -87,6 +87,7 @@ class EncodingReport:
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     MOST_EXAMPLES = 5
+    FEWEST_ROWS = 10
 
     def add(self, other: EncodingReport) -> None:
         """Take in the account of further rows."""
@@ -112,6 +113,15 @@ class EncodingReport:
             for name, count in self.unseen.items()
         ]
         return told + self.reading_lines()
+
+    def mostly_unseen(self) -> list[str]:
+        """One sentence for every field of which most values are outside the vocabulary, from ten rows on."""
+        return [
+            f"{name}: {count:,} of {self.rows:,} values are not in the vocabulary{self._examples(name)}; "
+            "are they written as they were in training?"
+            for name, count in self.unseen.items()
+            if self.rows >= self.FEWEST_ROWS and 2 * count > self.rows
+        ]
 
     def reading_lines(self) -> list[str]:
         """One plain sentence per field that met infinite, unreadable or far values, or times of other zones."""

@@ -31,7 +31,7 @@ from fieldwise.columns.dates import time_keys
 from fieldwise.columns.tables import Source, iter_tables, read_table
 from fieldwise.data.splits import split_rows
 from fieldwise.encoding.encoded import EncodingReport
-from fieldwise.errors import ArgumentError, suggest
+from fieldwise.errors import ArgumentError, DataWarning, EvaluationWarning, UnseenValuesWarning, suggest
 from fieldwise.metrics import Metrics
 from fieldwise.objectives import Objective
 from fieldwise.predictor.files import read_predictor, write_predictor
@@ -111,7 +111,9 @@ class Predictor:
             names: as in `fieldwise.train`.
             separator: as in `fieldwise.train`.
             report: takes in the account of this call: per field, values outside the vocabulary (they are predicted
-                with the field's out-of-vocabulary id), missing values and infinities.
+                with the field's out-of-vocabulary id), missing values and infinities. Without one, what is worth
+                telling is a warning: `UnseenValuesWarning` where most values of a field are unseen, `DataWarning` for
+                what could not be read or lies far off.
 
         Returns:
             float64 [N], in the order of the source.
@@ -119,7 +121,10 @@ class Predictor:
         Raises:
             DataError: a column is missing or holds a value of the wrong kind; the message names it.
         """
-        parts = [p for _, p in self.predict_tables(source, names=names, separator=separator, report=report)]
+        met = EncodingReport() if report is None else report
+        parts = [p for _, p in self.predict_tables(source, names=names, separator=separator, report=met)]
+        if report is None:
+            _warn_of(met)
         return np.concatenate(parts) if parts else np.empty(0)
 
     def predict_tables(
@@ -170,7 +175,7 @@ class Predictor:
         self,
         source: Source,
         *,
-        rows: Literal["test", "all"] = "test",
+        rows: Literal["test", "all"] | None = None,
         names: Sequence[str] | None = None,
         separator: str | None = None,
         report: EncodingReport | None = None,
@@ -183,7 +188,8 @@ class Predictor:
                 counts 1.
             rows: `test`: a table that the predictor was trained on is recognised by the order of its labels, whatever
                 its columns, and only its recorded test rows are measured; of any other table all rows are.
-                `all`: all rows in any case.
+                `all`: all rows in any case. None: as `test`, and which rows are measured is a warning
+                (`EvaluationWarning`) where no reporter says it.
             names: as in `predict`.
             separator: as in `predict`.
             report: as in `predict`.
@@ -198,9 +204,10 @@ class Predictor:
         """
         from fieldwise import datasets
 
-        if rows not in ("test", "all"):
+        if rows not in ("test", "all", None):
             raise ArgumentError(f"there are no rows '{rows}'; {suggest(str(rows), ('test', 'all'))}")
         reporter = reporter or Reporter(enabled=False)
+        met = EncodingReport() if report is None else report
         own_split = None
         if datasets.is_built_in(source):
             named = datasets.load_dataset(source)
@@ -208,24 +215,32 @@ class Predictor:
         else:
             table = read_table(source, names=names, separator=separator)
         part: Literal["all", "test"] = "all"
-        if rows == "test":
+        if rows != "all":
             label = self.objective.read_label(table, self.schema)
             test = self._recorded_test_rows(table, label, None if own_split is None else own_split.test)
             if test is not None:
                 part = "test"
-                reporter.say(
-                    f"this is the table that the model was trained on: evaluating its {len(test):,} test rows only"
-                )
+                said = f"this is the table that the model was trained on: evaluating its {len(test):,} test rows only"
+                if rows is None:
+                    reporter.warn(said, EvaluationWarning)
+                else:
+                    reporter.say(said)
                 table = table.take(pa.array(test))
             elif self.card.data.may_be_of(label) and not self.card.data.is_of(table.column_names, label):
-                reporter.say(
+                reporter.warn(
                     "these are as many rows, and the same labels, as in the table that the model was trained on, but "
-                    "in another order: whether they are the same cannot be told. If so, the figures are too good"
+                    "in another order: whether they are the same cannot be told. If so, the figures are too good",
+                    EvaluationWarning,
                 )
         if self.schema.weight not in (None, *table.column_names):
-            reporter.say(f"the weight column '{self.schema.weight}' is missing: every row counts the same")
+            reporter.warn(
+                f"the weight column '{self.schema.weight}' is missing: every row counts the same", EvaluationWarning
+            )
         with reporter.rows(table.num_rows, "evaluating") as progress:
-            return replace(self.model.evaluate(table, report=report, progress=progress), part=part)
+            metrics = self.model.evaluate(table, report=met, progress=progress)
+        if report is None:
+            _warn_of(met)
+        return replace(metrics, part=part)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the predictor as a directory, all or nothing.
@@ -297,3 +312,11 @@ class Predictor:
         )
         fields = ", ".join(f"{html.escape(n)} ({s.kind})" for n, s in self.schema.fields.items())
         return f"<table><caption>fieldwise Predictor</caption>{rows}</table><p><b>Fields:</b> {fields}</p>"
+
+
+def _warn_of(report: EncodingReport) -> None:
+    silent = Reporter(enabled=False)
+    for text in report.mostly_unseen():
+        silent.warn(text, UnseenValuesWarning)
+    for text in report.reading_lines():
+        silent.warn(text, DataWarning)

@@ -20,7 +20,7 @@ from fieldwise.data.dataset import Dataset
 from fieldwise.data.labels import read_group, read_weight
 from fieldwise.data.splits import Split, SplitMethod, split_rows
 from fieldwise.encoding.encoder import Encoder
-from fieldwise.errors import DataError, FieldwiseError, SchemaError
+from fieldwise.errors import DataError, DataWarning, FieldwiseError, SchemaError
 from fieldwise.objectives import Binary, Objective, objective_class
 from fieldwise.objectives.base import Labels
 from fieldwise.preparation.leaks import Leak, find_leaks
@@ -126,7 +126,7 @@ def settle_schema(request: DataRequest, tables: Tables, *, reporter: Reporter) -
             schema = Schema.model_validate({**schema.model_dump(), **roles})
         schema = schema.with_fields(fields, columns=tables.table.column_names)
         for remark in remarks(tables.profiles, schema):
-            reporter.say(remark)
+            reporter.warn(remark, DataWarning)
         return schema, []
     if "label" not in roles:
         raise SchemaError(
@@ -136,7 +136,7 @@ def settle_schema(request: DataRequest, tables: Tables, *, reporter: Reporter) -
     inference = infer(tables.profiles, **roles, fields=fields)
     reporter.table("Columns", inference.COLUMNS, inference.rows(), inference.OPTIONAL)
     for doubt in inference.doubts:
-        reporter.say(doubt)
+        reporter.warn(doubt, DataWarning)
     columns = [ColumnRecord(column=d.column, decision=d.decision, reason=d.reason) for d in inference.decisions]
     return inference.schema, columns
 
@@ -228,7 +228,10 @@ def prepare_request(
     schema, columns = settle_schema(request, tables, reporter=reporter)
     prepared = prepare(tables, schema, settings, seed=seed, objective=objective, columns=columns)
     for note in prepared.notes:
-        reporter.say(note)
+        if note in tables.notes:
+            reporter.say(note)
+        else:
+            reporter.warn(note, DataWarning)
     return prepared
 
 

@@ -13,11 +13,13 @@ import contextlib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self, TextIO
 
+from fieldwise.errors import FieldwiseWarning
 from fieldwise.reporting.console import LOGGER, SAID_ON, ConsoleHandler, close_console, open_console
 from fieldwise.reporting.progress import NoProgress, Progress, has_bars, is_notebook
 from fieldwise.reporting.tables import Section, text_width
@@ -86,9 +88,18 @@ class Reporter:
         """Log a line at INFO; it is shown above the bar if there is one."""
         self._log(logging.INFO, text)
 
-    def warn(self, text: str) -> None:
-        """Log a line at WARNING: something that may not be what the user wants."""
+    def warn(self, text: str, category: type[FieldwiseWarning] = FieldwiseWarning) -> None:
+        """Log a line at WARNING: something that may not be what the user wants.
+
+        Where nothing is shown, it is a Python warning too, at the line that called the library.
+
+        Args:
+            text: a sentence.
+            category: of that warning.
+        """
         self._log(logging.WARNING, text)
+        if not self.enabled and not self._is_detail:
+            warnings.warn(text, category, stacklevel=_levels_to_the_caller())
 
     def table(
         self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]], optional: Sequence[str] = ()
@@ -141,3 +152,11 @@ class Reporter:
                 stacklevel=3,
                 extra={SAID_ON: id(self.stream) if self.enabled else 0},
             )
+
+
+def _levels_to_the_caller() -> int:
+    """How many calls lie between `warnings.warn` and the code that called the library."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "fieldwise":
+        frame, level = frame.f_back, level + 1
+    return level

@@ -1,4 +1,6 @@
-"""What to say of a loss that is not a number: where it was met, which column is to blame, what to do."""
+"""What to say of a training that did not go well: of a loss that is not a number, where it was met, which column is to
+blame, what to do; of one that was over at once, or not over at its end, which setting to change.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from torch import nn
 
 from fieldwise.data.batch import Batch
 from fieldwise.layers.embeddings import FieldEmbedding
-from fieldwise.layout import Layout
+from fieldwise.layout import FIRST_TOKEN, Layout
+from fieldwise.training.history import History
 from fieldwise.wording import argument
 
 _LARGE = 1e4
@@ -55,6 +58,43 @@ def explain_nan(
     return (
         f"{where}{cause}. Lower the learning rate (training.learning_rate, now {learning_rate:g}) or clip gradients "
         f"({argument('settings', {'training.clip_norm': 1})})"
+    )
+
+
+def remarks(history: History, layout: Layout, *, rows: int) -> list[str]:
+    """What the course of the validation figures tells of the settings.
+
+    Args:
+        history: Of a training that has ended.
+        layout: Of the data.
+        rows: That were trained on.
+
+    Returns:
+        A sentence where the first epoch was the best and later ones were tried, or where the last of several still was.
+    """
+    records = [record for record in history.records if record.valid]
+    if len(records) < 2 or history.ended == "interrupted":
+        return []
+    if history.best_epoch == records[0].epoch:
+        return [f"validation was best after the first epoch: {_by_heart(layout, rows)}"]
+    if history.ended == "all epochs" and history.best_epoch == records[-1].epoch:
+        return [
+            f"validation still improved in the last of {len(records)} epochs: more may be better "
+            f"(training.epochs={2 * len(records)})"
+        ]
+    return []
+
+
+def _by_heart(layout: Layout, rows: int) -> str:
+    sizes = {field.name: field.size - FIRST_TOKEN for field in layout.fields if field.kind != "numeric"}
+    known = {name: size for name, size in sizes.items() if size > 0}
+    advice = "fewer steps or a lower learning rate (training.learning_rate) may be better"
+    if not known:
+        return advice
+    name = max(known, key=lambda field: known[field])
+    return (
+        f"the model learns rows by heart. Column '{name}' has the fewest rows per token ({rows / known[name]:.3g}); a "
+        f"larger data.min_count, training.embedding_l2, or {advice}"
     )
 
 
