@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import bz2
 import datetime
+import gzip
+import io
+import lzma
 import re
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet
 import pytest
 
 from fieldwise.columns.counting import profile_column
 from fieldwise.columns.dates import DATE_FORMS, DateReading, moment, moments
 from fieldwise.columns.missing import MISSING_WORDS
 from fieldwise.columns.numbers import NumberReading, number, number_column
+from fieldwise.columns.tables import read_table
 from fieldwise.columns.tokens import token
 from fieldwise.encoding.encoded import EncodingReport
 from fieldwise.encoding.fields import MultiValuedEncoding, fit_field
@@ -35,7 +44,13 @@ def rows(heading: str) -> list[list[str]]:
 
 def _plain(cell: str) -> str:
     text = cell.strip().replace("\\|", "|")
-    return text[1:-1] if text.startswith("`") else text
+    return text[1:-1] if text.startswith("`") and text.find("`", 1) == len(text) - 1 else text
+
+
+def _read(path: Path, content: bytes | str) -> dict[str, Any]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_table(path).to_pydict()
 
 
 DATES, NUMBERS, LISTS = rows("Dates"), rows("Numbers in text"), rows("Lists in text")
@@ -105,3 +120,73 @@ def test_a_word_for_a_missing_value_is_missing_in_every_kind_of_column(word: str
         alone = EncodingReport(rows=1)
         encoding.encode_value(values[2].as_py(), alone)
         assert (alone.missing, alone.unseen) == ({"x": 1}, {}), name
+
+
+def _a_directory(place: Path) -> None:
+    for name, user in (("2.csv", "b"), ("1/x.csv", "c"), ("1.csv", "a")):
+        _read(place / name, f"user,y\n{user},1\n")
+    for name in ("_SUCCESS", ".hidden.csv", "_temporary/3.csv", ".1.csv.crc", "1.csv.crc"):
+        _read_nothing(place / name)
+    (place / "empty.csv").touch()
+    assert read_table(place)["user"].to_pylist() == ["a", "b", "c"]
+
+
+def _read_nothing(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("no rows at all")
+
+
+def _a_partition(place: Path) -> None:
+    path = place / "day=2026-01-31" / "part-0.parquet"
+    path.parent.mkdir()
+    pa.parquet.write_table(pa.table({"user": ["a", "b"]}), path)
+    assert read_table(place).to_pydict() == {"user": ["a", "b"], "day": ["2026-01-31"] * 2}
+
+
+def _a_pattern(place: Path) -> None:
+    for name in ("b.csv", "a.csv", "c.txt"):
+        _read(place / "clicks" / name, f"user,y\n{name},1\n")
+    assert read_table(str(place / "clicks" / "*.csv"))["user"].to_pylist() == ["a.csv", "b.csv"]
+
+
+def _compressed(place: Path) -> None:
+    text, archive = b"user,y\nann,1\n", io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("clicks.csv", text)
+    zstd = pa.compress(text, "zstd", asbytes=True)
+    for content in (gzip.compress(text), bz2.compress(text), lzma.compress(text), zstd, archive.getvalue()):
+        assert _read(place / "any.name", content) == {"user": ["ann"], "y": ["1"]}
+
+
+def _forms(place: Path) -> None:
+    table = pa.table({"user": ["ann"], "y": [1]})
+    parquet, arrow = io.BytesIO(), io.BytesIO()
+    pa.parquet.write_table(table, parquet)
+    with pa.ipc.new_file(arrow, table.schema) as writer:
+        writer.write_table(table)
+    for content in (parquet.getvalue(), arrow.getvalue()):
+        assert _read(place / "any.name", content) == {"user": ["ann"], "y": [1]}
+    for line in ("user,y\nann,1\n", '{"user": "ann", "y": 1}\n'):
+        assert _read(place / "any.name", line) == {"user": ["ann"], "y": ["1"]}
+
+
+SOURCES = {
+    "a directory": _a_directory,
+    "day=2026-01-31/part-0.parquet": _a_partition,
+    '"clicks/*.csv"': _a_pattern,
+    "gzip, bzip2, xz, Zstandard, zip": _compressed,
+    "Parquet, Arrow, CSV, JSON lines, libsvm, libffm": _forms,
+}
+
+
+@pytest.mark.parametrize("source", [source for source, _ in rows("Files")])
+def test_a_source_of_files(source: str, tmp_path: Path) -> None:
+    SOURCES[source](tmp_path)
+
+
+@pytest.mark.parametrize(("content", "columns"), rows("JSON, libsvm and libffm"))
+def test_a_file_of_another_form(content: str, columns: str, tmp_path: Path) -> None:
+    told = dict(re.findall(r"`?([a-z_.0-9]+)` ([^\s,;]+)", columns.split(";")[0]))
+    for compress in (bytes, gzip.compress):
+        read = {name: cells[0] for name, cells in _read(tmp_path / "file", compress(f"{content}\n".encode())).items()}
+        assert read == (told or {"tags": ["a", "b"]})

@@ -708,3 +708,32 @@ def test_most_of_criteos_counts_are_found_by_shape() -> None:
     assert numeric == {"I1", "I3", "I4", "I7", "I8", "I9", "I12", "I13"}
     assert all(decisions[name].fields[name] == Numeric(transform="log") for name in numeric)
     assert {decision.decision for name, decision in decisions.items() if name[0] == "C"} == {"categorical"}
+
+
+def test_identities_that_went_through_a_float_stay_identities() -> None:
+    ids = [float(10**12 + 7 * i) for i in range(300)] * 4
+    broken = [*ids[:-5], *(4.75, 12.5, 7.25, 8.5, 9.75)]
+    for column in (pa.array(broken), as_text(broken)):
+        assert infer(column, "PatientId").fields == {"PatientId": Categorical()}
+        assert infer(column, "spread").fields["spread"].kind == "numeric"
+    assert infer(pa.array([i / 7 for i in range(400)] * 3), "user_id").fields["user_id"].kind == "numeric"
+
+
+def test_unix_times_of_the_nineties_need_a_name() -> None:
+    seconds = [789_652_009 + 86_399 * i for i in range(2000)]
+    for column in (pa.array(seconds), as_text(seconds)):
+        assert {spec.part for spec in infer(column, "timestamp").fields.values()} == {"hour", "weekday", "day", "month"}
+        assert not any(getattr(spec, "part", None) for spec in infer(column, "x").fields.values())
+    assert not any(
+        getattr(spec, "part", None)
+        for spec in infer(pa.array([100_000_000 + 999 * i for i in range(2000)]), "timestamp").fields.values()
+    )
+
+
+def test_a_row_key_of_digits_is_not_called_numbers() -> None:
+    keys = [str(10**19 + 37 * i) for i in range(400)]
+    for texts in (keys, [key[-6:] for key in keys], [str(i) for i in range(400)]):
+        table = pa.table({"key": texts, "x": ["a", "b"] * 200, "y": [0, 1] * 200})
+        inference = infer_schema(table, label="y")
+        assert inference.decisions[0].decision == "ignored"
+        assert not inference.doubts

@@ -66,10 +66,12 @@ def predict(
     keep_freed_memory()
     predictor = load_model(model, data, command="predict")
     report = EncodingReport()
-    kept = split_names(keep) or []
+    kept = list(dict.fromkeys(split_names(keep) or []))
     rows = 0
     started = time.perf_counter()
     column = predictor.objective.prediction_name
+    if column in kept:
+        raise DataError(f"--keep {column}: the predictions are called so; give the column another name")
     with reporter, _writing(out, form, column) as write:
         pieces = predictor.predict_tables(
             one_or_list(data), names=split_names(names), separator=separator, report=report, reporter=reporter

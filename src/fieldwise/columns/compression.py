@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from fieldwise.columns.native import native_file
 from fieldwise.errors import DataError
 
 _BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
@@ -79,7 +80,7 @@ def decompressed(file: io.BufferedReader) -> Any:
         case "xz":
             return lzma.LZMAFile(file)
         case "zstd":
-            return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
+            return pa.CompressedInputStream(native_file(file), "zstd")
         case "zip":
             return _only_member(file)
     return file

@@ -29,6 +29,7 @@ YEARS = (1970, 2100)
 """Digits are taken for a date only between these years."""
 
 _UNIX_YEARS = (946_684_800, 4_102_444_800)  # the beginnings of 2000 and of 2100, in seconds
+_EARLIEST_NAMED = 631_152_000  # and of 1990
 _ALL_BUT_FEW = 0.99
 _PROBE = 200
 _DAY = 86_400_000_000
@@ -109,15 +110,17 @@ def _ordered(day: FoundForm, month: FoundForm, texts: pa.Array) -> FoundForm:
     return FoundForm(chosen.form, chosen.clock, chosen.share, other.form)
 
 
-def find_number_form(values: pa.Array, counts: Counts) -> FoundForm | None:
+def find_number_form(values: pa.Array, counts: Counts, *, named: bool = False) -> FoundForm | None:
     """The form of numbers, by their digits and their range.
 
     Digits are a date where nearly all of them (99 % of the rows) are one, of the years 1970 to 2100; YYMMDDHH of 2005
-    to 2049. Unix times are between 2000 and 2100 in one of the four units. Numbers of 0 and less are no moments.
+    to 2049. Unix times are between 2000 (1990 if named) and 2100 in one of the four units.
+    Numbers of 0 and less are no moments.
 
     Args:
         values: distinct integers, floats, or texts of such.
         counts: how often each occurs.
+        named: whether something else than the numbers says that they are moments.
 
     Returns:
         The form; None where the numbers are in no such range.
@@ -150,9 +153,10 @@ def find_number_form(values: pa.Array, counts: Counts) -> FoundForm | None:
             clock = read_numbers(values, form)
             if most(clock.readable):
                 return FoundForm(form, clock, float(counts[clock.readable].sum() / counts.sum()))
+    earliest = _EARLIEST_NAMED if named else _UNIX_YEARS[0]
     for unit in UNITS:
         per_second = UNIX_UNITS[unit]
-        if most((numbers >= _UNIX_YEARS[0] * per_second) & (numbers < _UNIX_YEARS[1] * per_second)):
+        if most((numbers >= earliest * per_second) & (numbers < _UNIX_YEARS[1] * per_second)):
             clock = read_numbers(values, unit)
             return FoundForm(unit, clock, float(counts[clock.readable].sum() / counts.sum()))
     return None
@@ -181,14 +185,14 @@ def find_form(values: pa.Array, counts: Counts) -> tuple[DateForm, str]:
         return "year_first", getattr(kind, "tz", None) or NAIVE
     numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind)
     if numeric:
-        found = find_number_form(values, counts)
+        found = find_number_form(values, counts, named=True)
     else:
         try:
             texts = values.cast(pa.large_string())
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return "year_first", NAIVE
         digits = pc.all(pc.match_substring_regex(texts, r"^\s*[0-9]+(?:\.[0-9]*)?\s*$")).as_py()
-        found = find_number_form(texts, counts) if len(texts) and digits else find_text_form(texts, counts)
+        found = find_number_form(texts, counts, named=True) if len(texts) and digits else find_text_form(texts, counts)
     if found is None:
         return "year_first", NAIVE
     return found.form, found.clock.zone

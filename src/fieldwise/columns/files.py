@@ -14,13 +14,12 @@ from typing import Literal, cast
 import pyarrow as pa
 
 from fieldwise.columns.compression import DECOMPRESSION_ERRORS, compression, damage, decompressed
-from fieldwise.columns.text_files import arrow_owned
+from fieldwise.columns.native import CHANGED
 from fieldwise.errors import DataError, FieldwiseError
 from fieldwise.storage.places import expanded
 
 Form = Literal["parquet", "arrow", "arrow stream", "text"]
 
-_CHANGED = "it changed while it was being read; wait until it is written, or read a copy"
 _MAGIC: dict[bytes, Form] = {b"PAR1": "parquet", b"ARROW1\0\0": "arrow", b"\xff\xff\xff\xff": "arrow stream"}
 
 
@@ -44,7 +43,7 @@ def opened_file(source: str | Path) -> Iterator[tuple[io.BufferedReader, Callabl
 
             def require_unchanged() -> None:
                 if _state(file) != before:
-                    raise DataError(_CHANGED)
+                    raise DataError(CHANGED)
 
             try:
                 yield _unpacked(file), require_unchanged
@@ -82,28 +81,6 @@ def form_of(file: io.BufferedReader) -> Form:
     if start == b"ARROW1":  # and nothing more
         return "arrow"
     return next((form for magic, form in _MAGIC.items() if start.startswith(magic)), "text")
-
-
-def native_file(file: io.BufferedReader) -> pa.NativeFile:
-    """The same file, opened by Arrow: its threads would give back Python's file when Python may have ended already.
-
-    Args:
-        file: open.
-
-    Returns:
-        The file.
-
-    Raises:
-        DataError: another file has taken its name meanwhile.
-    """
-    if isinstance(file, io.BytesIO):
-        return pa.BufferReader(arrow_owned(file.getbuffer()))
-    # Not mapped into memory: a file that is cut short while it is read would then end the process.
-    native = pa.OSFile(os.fsencode(file.name))
-    if not os.path.samestat(Path(file.name).stat(), os.fstat(file.fileno())):
-        native.close()
-        raise DataError(_CHANGED)
-    return native
 
 
 def _open(source: str | Path) -> io.BufferedReader:

@@ -16,8 +16,9 @@ import pyarrow.parquet
 
 from fieldwise.columns.access import why_unreadable, with_unreadable
 from fieldwise.columns.directories import DataFile, find_files
-from fieldwise.columns.files import form_of, native_file, opened_file
+from fieldwise.columns.files import form_of, opened_file
 from fieldwise.columns.in_memory import table_in_memory
+from fieldwise.columns.native import native_file
 from fieldwise.columns.text_files import text_tables
 from fieldwise.columns.tokens import plain_column
 from fieldwise.wording import argument

@@ -33,6 +33,7 @@ from fieldwise.columns.dialects import (
     whole_rows,
 )
 from fieldwise.columns.json_lines import begins_like_json, json_tables
+from fieldwise.columns.native import arrow_owned
 from fieldwise.columns.sparse_text import sparse_form, sparse_tables
 from fieldwise.errors import DataError
 from fieldwise.wording import argument
@@ -134,27 +135,6 @@ def _only_wanted(table: pa.Table, *, index: bool, trailing: bool) -> pa.Table:
             raise DataError(f"the column after '{last}' has no name; the first line must hold the column names")
         table = table.remove_column(table.num_columns - 1)
     return table.remove_column(0) if index else table
-
-
-def arrow_owned(data: bytes | memoryview) -> pa.Buffer:
-    """A copy of some bytes in memory of Arrow's own.
-
-    Arrow's threads keep what they read for a moment longer than the call that had them read it. Where that belongs to
-    Python and Python is about to end, giving it back aborts the process.
-
-    Args:
-        data: what Arrow is to read in its threads.
-
-    Returns:
-        The copy.
-
-    Example:
-        >>> arrow_owned(b"user,price").to_pybytes()
-        b'user,price'
-    """
-    buffer = pa.allocate_buffer(len(data))
-    memoryview(buffer).cast("B")[:] = data
-    return buffer
 
 
 def _bad_line(file: io.BufferedReader, dialect: Dialect) -> str | None:

@@ -1,20 +1,27 @@
-"""Writing tables piece by piece into one file, in the form that its name says."""
+"""Writing tables piece by piece into one file, in the form that its name says.
+
+What a form has no type for is text in it: lists and other nested values are JSON, times in a zone have their offset,
+bytes that are no text are hexadecimal digits.
+"""
 
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import math
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.ipc
 import pyarrow.parquet
 
-from fieldwise.errors import SettingsError
+from fieldwise.errors import DataError, SettingsError
 
 Form = Literal["csv", "csv.gz", "tsv", "parquet", "arrow", "jsonl"]
 
@@ -85,10 +92,9 @@ class TableWriter:
         Args:
             table: with the columns of the first one.
         """
-        if self._form in ("csv", "csv.gz", "tsv"):
-            table = _as_text(table)
+        table = _held(table, self._form)
         if self._writer is None:
-            self._writer = self._opened(table.schema)
+            self._writer = _opened(self._form, self._file, table.schema)
         self._writer.write_table(table)
 
     def __enter__(self) -> Self:
@@ -104,32 +110,37 @@ class TableWriter:
         if self._compressed is not None:
             self._compressed.close()
 
-    def _opened(self, schema: pa.Schema) -> Any:
-        match self._form:
-            case "parquet":
-                return pa.parquet.ParquetWriter(self._file, schema)
-            case "arrow":
-                return pa.ipc.new_file(self._file, schema)
-            case "jsonl":
-                return _JsonLines(self._file)
-            case "tsv":
-                return pa.csv.CSVWriter(self._file, schema, write_options=pa.csv.WriteOptions(delimiter="\t"))
-            case _:
-                return pa.csv.CSVWriter(self._file, schema)
+
+def _opened(form: Form, file: Any, schema: pa.Schema) -> Any:
+    match form:
+        case "parquet":
+            return pa.parquet.ParquetWriter(file, schema)
+        case "arrow":
+            return pa.ipc.new_file(file, schema)
+        case "jsonl":
+            return _JsonLines(file)
+        case "tsv":
+            return pa.csv.CSVWriter(file, schema, write_options=pa.csv.WriteOptions(delimiter="\t"))
+        case _:
+            return pa.csv.CSVWriter(file, schema)
 
 
 class _JsonLines:
-    """One JSON object a line; what JSON has no form for, such as dates, as text."""
-
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
     def write_table(self, table: pa.Table) -> None:
-        lines = [json.dumps(_plain(row), ensure_ascii=False, default=str) + "\n" for row in table.to_pylist()]
-        self._file.write("".join(lines).encode("utf-8"))
+        rows = zip(*(_values(name, table[name]) for name in table.column_names), strict=True)
+        self._file.write(
+            "".join(_json(dict(zip(table.column_names, row, strict=True))) + "\n" for row in rows).encode()
+        )
 
     def close(self) -> None:
         pass
+
+
+def _json(value: Any) -> str:
+    return json.dumps(_plain(value), ensure_ascii=False, default=_text)
 
 
 def _plain(value: Any) -> Any:
@@ -138,13 +149,88 @@ def _plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {name: _plain(v) for name, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, list) else value
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def _as_text(table: pa.Table) -> pa.Table:
-    """Columns that CSV has no form for, such as lists, as their Python text."""
-    for i, column in enumerate(table.columns):
-        if pa.types.is_nested(column.type):
-            text = pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())
-            table = table.set_column(i, table.column_names[i], text)
+def _text(value: Any) -> str:
+    """A value as text: nested ones as JSON, bytes that are no text as hexadecimal digits."""
+    if isinstance(value, list | tuple | dict):
+        return _json(value)
+    if not isinstance(value, bytes):
+        return str(value)
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.hex()
+
+
+def _held(table: pa.Table, form: Form) -> pa.Table:
+    """The table with columns of types that the form does not know as text, nested ones as JSON.
+
+    The types alone decide, so that all pieces have the same columns.
+    """
+    for i, field in enumerate(table.schema):
+        if not _holds(form, field.type):
+            table = table.set_column(i, field.name, pa.array(_texts(field.name, table.column(i)), pa.string()))
     return table
+
+
+@cache
+def _holds(form: Form, kind: pa.DataType) -> bool:
+    if form == "jsonl":
+        return True
+    if form in ("csv", "csv.gz", "tsv"):
+        zoned = pa.types.is_timestamp(kind) and kind.tz is not None
+        return not zoned and any(is_kind(kind) for is_kind in _CSV_TYPES)
+    try:
+        writer = _opened(form, io.BytesIO(), pa.schema([("x", kind)]))
+        writer.write_table(pa.table({"x": pa.nulls(1, kind)}))
+        writer.close()
+    except pa.ArrowException:
+        return False
+    return True
+
+
+_CSV_TYPES = (
+    pa.types.is_null,
+    pa.types.is_boolean,
+    pa.types.is_integer,
+    pa.types.is_float32,
+    pa.types.is_float64,
+    pa.types.is_decimal,
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_date,
+    pa.types.is_time,
+    pa.types.is_timestamp,
+)
+
+
+def _texts(name: str, column: pa.ChunkedArray) -> list[str | None]:
+    kind = column.type
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        try:
+            texts: list[str | None] = column.cast(pa.string()).to_pylist()
+        except pa.ArrowInvalid:  # a zone that this machine does not know: the same moments in UTC
+            utc = column.cast(pa.timestamp(kind.unit)).cast(pa.string())
+            texts = pc.binary_join_element_wise(utc, "Z", "").to_pylist()
+        return texts
+    return [None if value is None else _text(value) for value in _values(name, column)]
+
+
+def _values(name: str, column: pa.ChunkedArray) -> list[Any]:
+    """The values as Python's."""
+    kind = column.type
+    if pa.types.is_duration(kind):
+        column = column.cast(pa.duration("us"), safe=False)
+    elif pa.types.is_timestamp(kind) and kind.tz is not None:
+        return _texts(name, column)
+    elif pa.types.is_date(kind) or pa.types.is_time(kind) or pa.types.is_timestamp(kind):
+        column = column.cast(pa.string())  # Python's own know no nanoseconds, and no year before 1
+    try:
+        values: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError) as error:
+        raise DataError(
+            f"column '{name}' holds times that cannot be written as text; write Parquet or Arrow, or leave it out"
+        ) from error
+    return values

@@ -39,7 +39,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from fieldwise.columns.text_files import arrow_owned
+from fieldwise.columns.native import arrow_owned
 from fieldwise.data.splits import Split
 from fieldwise.datasets.base import NamedDataset
 from fieldwise.datasets.folder import ENVIRONMENT, data_folder

@@ -210,17 +210,18 @@ def read_as(column: Tally, form: DateForm) -> FoundMoments:
     return _moments_of(FoundForm(form, clock, share), column)
 
 
-def read_unix(column: Tally, numbers: Tally) -> FoundMoments | None:
+def read_unix(column: Tally, numbers: Tally, *, named: bool) -> FoundMoments | None:
     """The values as moments, where they are numbers in the range of a Unix time, or digits of a date.
 
     Args:
         column: all values.
         numbers: those that are numbers.
+        named: whether the column's name says time.
 
     Returns:
         The moments; None where the numbers are in no such range.
     """
-    found = find_number_form(numbers.values, numbers.counts)
+    found = find_number_form(numbers.values, numbers.counts, named=named)
     return (
         None
         if found is None or found.share < MOSTLY or len(numbers.values) < len(column.values)
@@ -403,6 +404,16 @@ def elements(column: Tally, separator: str) -> pa.Array:
     texts = _spread(column.values, _SPLIT_AT_MOST).to_pylist()
     parts = dict.fromkeys(part.strip() for text in texts for part in split_text(text, separator))
     return pa.array([part for part in parts if part], pa.large_string())
+
+
+def is_digits(values: pa.Array) -> bool:
+    """Whether all of the values are texts of digits alone, of any length.
+
+    Example:
+        >>> is_digits(pa.array(["10000169349117863715", "7"], pa.large_string()))
+        True
+    """
+    return bool(pa.types.is_large_string(values.type) and pc.all(pc.match_substring_regex(values, r"^[0-9]+$")).as_py())
 
 
 def looks_like(column: Tally) -> str | None:

@@ -11,16 +11,18 @@ that a CSV file and a Parquet file with the same content give the same schema.
     (of the month) and `month`: over less time they name single days of the past, which tell nothing of the future. A
     part with one value only, or whose name is a column of the table, is left out. The order of day and month is told by
     the column as a whole, and doubt is said. Times of day without a date give the hour where more than 60 differ.
- 4. Numbers with a fraction: numeric; categorical if the name has the word "version". 1.0 is a whole number.
+ 4. Numbers with a fraction: numeric; categorical if the name has the word "version", or if it tells an identity and at
+    most 1 % of the rows have one (long ids that went through a float). 1.0 is a whole number.
     Leading zeros and plus signs ("007", "+49") make a column text. Text of which at least 90 % of the rows and half of
     the values are numbers, also as people write them (a decimal comma, thousands, a currency, per cent), is numbers;
     the odd words among them (at most 20 different ones, and no codes such as V57) count as missing, and are said. What
     people write so is numeric even if it is whole.
  5. Numbers that are moments: calendar, as in 3. Unix time in seconds, milliseconds, microseconds or nanoseconds is
-    between the years 2000 and 2100; digits such as 20260131 or 14102100 are dates in 99 % of the rows. The range is
-    enough where the name says time (timestamp, ts, date, hour, created_at, ...). Otherwise the numbers must also run
-    like time: at least 20 different ones, and in Unix time seldom the same twice or growing from row to row, not all
-    numbers from one to another, and at most 20 years apart. A name that tells an identity or a quantity forbids it.
+    between the years 2000 (1990 where the name says time) and 2100; digits such as 20260131 or 14102100 are dates in
+    99 % of the rows. The range is enough where the name says time (timestamp, ts, date, hour, created_at, ...).
+    Otherwise the numbers must also run like time: at least 20 different ones, and in Unix time seldom the same twice
+    or growing from row to row, not all numbers from one to another, and at most 20 years apart. A name that tells an
+    identity or a quantity forbids it.
  6. Whole numbers are numeric if they look like a quantity:
     a. by name. A name is split into words at punctuation, digits and camelCase. The last word that tells a quantity
        (price, count, age, clicks, ...; size, rating, ... from 10 distinct values on), an identity (id, itemid, sku,
@@ -70,6 +72,7 @@ from fieldwise.wording import argument
 
 KEY_ROWS = 100
 CALENDAR_DAYS = 60
+_FEW = 0.01
 _EXACT = 2.0**53  # whole numbers from here on are not all told apart by float64
 _PARTS: tuple[tuple[CalendarPart, Callable[[pa.Array], pa.Array]], ...] = (
     ("hour", pc.hour),
@@ -141,7 +144,8 @@ def decide_values(name: str, column: Tally, numbers: FoundNumbers | None, taken:
     if verdict is not None:
         return verdict
     if distinct == column.present >= KEY_ROWS:
-        return _with_net(Verdict("ignored", "a different value in each row: a row key"), name, column)
+        key = Verdict("ignored", "a different value in each row: a row key")
+        return key if numbers is not None or patterns.is_digits(column.values) else _with_net(key, name, column)
     if numbers is None:
         return _with_net(_categorical(name, f"text, {distinct:,} different values"), name, column)
     meaning = names.meaning_of(name)
@@ -203,7 +207,7 @@ def decide_calendar(name: str, column: Tally, form: DateForm | None, taken: Coll
     numbers = patterns.read_numbers(column)
     dates = patterns.read_moments(column) if form is None else patterns.read_as(column, form)
     if dates is None and numbers is not None:
-        dates = patterns.read_unix(numbers.column, numbers.present)
+        dates = patterns.read_unix(numbers.column, numbers.present, named=True)
     if dates is None or not len(dates.local) or dates.odd_rows > 0.5 * column.present:
         raise SchemaError(
             f"column '{name}' is said to be a calendar column, but less than half of its rows can be read as dates; "
@@ -292,6 +296,12 @@ def _decide_numbers(name: str, found: FoundNumbers, taken: Collection[str]) -> V
         which = "numbers with a fraction" if finite.all() else "numbers, some of them infinite"
         if version:
             return _categorical(name, f"{which}; 'version' in the name tells an identity")
+        meaning = names.meaning_of(name)
+        broken = column.counts[~finite | (np.where(finite, numbers, 0) % 1 != 0)].sum()
+        if meaning and meaning[0] == "identity" and broken <= _FEW * column.present:
+            return _categorical(
+                name, f"numbers, nearly all of them whole; '{meaning[1]}' in the name tells an identity"
+            )
         return _numeric(name, which, numbers[finite], column.counts[finite], found)
     values, where = np.unique(numbers, return_inverse=True)
     if len(values) <= 2:
@@ -309,7 +319,7 @@ def _dates_in_numbers(name: str, found: FoundNumbers) -> FoundMoments | None:
     meaning = names.meaning_of(name)
     if not names.is_clock(name) and meaning and not names.is_calendar(meaning[1]):
         return None
-    dates = patterns.read_unix(found.column, found.present)
+    dates = patterns.read_unix(found.column, found.present, named=names.is_clock(name))
     if dates is None or dates.form is None:
         return None
     if names.is_clock(name) or patterns.runs_like_time(found.numbers, found.present.counts, dates.form):
