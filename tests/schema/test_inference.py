@@ -737,3 +737,33 @@ def test_a_row_key_of_digits_is_not_called_numbers() -> None:
         inference = infer_schema(table, label="y")
         assert inference.decisions[0].decision == "ignored"
         assert not inference.doubts
+
+
+def test_moments_under_the_name_of_their_unit() -> None:
+    times = [f"{1_761_955_214_000 + 3_517_000 * i}.0" for i in range(2000)]
+    assert infer(as_text(times), "event_ms").decision == "calendar"
+    assert infer(pa.array([250 * i**2 % 90_001 for i in range(2000)]), "dwell_ms").decision == "numeric"
+
+
+@pytest.mark.parametrize("separator", [" ", ",", ";", "|", ", "])
+def test_vectors_that_never_come_back_are_told_as_such(separator: str) -> None:
+    rng = draw()
+    vectors = [separator.join(f"{x:.5f}" for x in rng.normal(size=4)) for _ in range(500)]
+    decision = infer(as_text(vectors))
+    assert (decision.decision, decision.reason) == ("ignored", "vectors of numbers with a fraction")
+    places = [separator.join(f"{x:.5f}" for x in rng.normal(size=2)) for _ in range(30)]
+    if separator != "|":
+        assert infer(as_text(cycle(places))).decision == "categorical"
+
+
+@pytest.mark.parametrize("separator", ["~", "::", "+", "&"])
+def test_lists_between_rare_separators_are_told(separator: str) -> None:
+    rng = draw()
+    histories = [separator.join(str(i) for i in rng.integers(1, 4000, rng.integers(1, 9))) for _ in range(1000)]
+    decision = infer(as_text(histories))
+    assert "look like lists; if they are, name the separator" in decision.doubt
+    given = infer_schema(
+        pa.table({"x": histories, "y": cycle([0, 1], 1000)}), label="y", fields={"x": f"multi_valued:{separator}"}
+    )
+    assert given.schema.fields["x"] == MultiValued(separator=separator)
+    assert not infer(as_text([f"user{i % 300}" for i in range(1000)])).doubt

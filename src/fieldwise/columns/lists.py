@@ -1,7 +1,8 @@
 """Lists written as text: split at a separator, or as JSON and Python write them.
 
     a separator    "red|blue": the parts between; a blank stands for any run of blanks
-    `[]`           '["red", "blue"]', "['red', 'blue']", "[12, 553]", "(12, 553)", "{12, 553}", "['red' 'blue']" (numpy)
+    `[]`           '["red", "blue"]', "['red', 'blue']", "[12, 553]", "(12, 553)", "{12, 553}", "['red' 'blue']",
+                   "[np.int64(12), np.str_('red')]" (the last two are numpy's)
 
 What stands between the parts is cut or not as it comes: tokens have no outer blanks, and empty ones do not count.
 """
@@ -22,6 +23,7 @@ IN_BRACKETS = r"^(?:\[[^|;]*\]|\([^|;]*\)|\{[^|;:]*\})$"
 
 _QUOTED = r"""(?:b|u)?(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')"""
 _ELEMENT = re.compile(_QUOTED + r"""|([^\s,"'](?:[^,"']*[^\s,"'])?)""")
+_OF_NUMPY = re.compile(r"""\bnp\.\w+\(('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^()'"]*)\)""")
 _NUMBERS = re.compile(r"[-+.eE0-9\s]+")
 _ESCAPED = re.compile(r"\\(.)")
 
@@ -62,6 +64,8 @@ def split_texts(texts: pa.ChunkedArray, separator: str) -> pa.ChunkedArray:
 
 
 def _split_brackets(text: str) -> list[str]:
+    if "np." in text:
+        text = _OF_NUMPY.sub(r"\1", text)
     if text[:1] == "[":
         try:
             elements = json.loads(text)

@@ -57,6 +57,7 @@ _CLOCK_WORDS = _words(
 )
 _CALENDAR_WORDS = _CLOCK_WORDS | _words("minute second weekday week month quarter year since")
 _VERSION_WORDS = _words("version")
+_TIME_UNITS = _words("ms millis sec secs seconds")
 
 Meaning = Literal["quantity", "scale", "identity"]
 
@@ -134,6 +135,11 @@ def is_clock(name: str) -> bool:
 def is_calendar(word: str) -> bool:
     """Whether a word of a column name is one of the clock or the calendar."""
     return word in _CALENDAR_WORDS
+
+
+def is_time_unit(word: str) -> bool:
+    """Whether a word of a column name is a unit in which moments are counted, as durations are."""
+    return word in _TIME_UNITS
 
 
 def is_version(name: str) -> bool:

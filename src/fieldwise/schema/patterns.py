@@ -54,7 +54,13 @@ _LIKE_DATES = (
     r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}"
     r"|(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\W+[0-9]"
 )
-_LIKE_LISTS = r"^\[.*\]$|^[^|]+(?:\|[^|]+)+$|^[^;]+(?:;[^;]+)+$|^[^^]+(?:\^[^^]+)+$|^[0-9]+(?:[ ,][0-9]+){2,}$"
+_LIKE_LISTS = (
+    r"^\[.*\]$|^[^|]+(?:\|[^|]+)+$|^[^;]+(?:;[^;]+)+$|^[^^]+(?:\^[^^]+)+$|^[0-9]+(?:[ ,][0-9]+){2,}$"
+    r"|^[^~]+(?:~[^~]+)+$|^[^:]+(?:::[^:]+)+$|^[0-9]+(?:\+[0-9]+)+$|^[0-9]+(?:&[0-9]+)+$"
+)
+_LIKE_ONE_ELEMENT = r"^\w+$"
+_NUMBER_IN_VECTOR = r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+_VECTOR = rf"^{_NUMBER_IN_VECTOR}(?:(?:\s*[,;|^]\s*|\s+){_NUMBER_IN_VECTOR})+$"
 _LOOKS = {
     "numbers": f"{STRICT_AMOUNTS['.']}|{STRICT_AMOUNTS[',']}",
     "dates": _LIKE_DATES,
@@ -416,6 +422,23 @@ def is_digits(values: pa.Array) -> bool:
     return bool(pa.types.is_large_string(values.type) and pc.all(pc.match_substring_regex(values, r"^[0-9]+$")).as_py())
 
 
+def are_vectors(column: Tally) -> bool:
+    """Whether the texts are vectors of numbers with a fraction, and most rows have one of their own.
+
+    (Vectors that come back name something, such as a place.)
+
+    Example:
+        >>> texts = pa.array([f"0.{n:03} -1.5 2" for n in range(30)], pa.large_string())
+        >>> are_vectors(Tally(texts, np.ones(30, np.int64), 0))
+        True
+    """
+    values = column.values
+    if len(values) < 20 or 2 * len(values) < column.present or not pa.types.is_large_string(values.type):
+        return False
+    with_point = pc.match_substring(_spread(values, _PROBE), ".")
+    return pc.mean(with_point.cast(pa.float64())).as_py() >= 0.5 and _all_match(values, _VECTOR)
+
+
 def looks_like(column: Tally) -> str | None:
     """What texts that no rule reads look like to a lenient eye, where at least 90 % of the rows do.
 
@@ -435,6 +458,8 @@ def looks_like(column: Tally) -> str | None:
         some = pc.match_substring_regex(_spread(column.values, _PROBE), pattern=pattern)
         if pc.mean(some.cast(pa.float64())).as_py() < 0.5:
             continue
+        if what == "lists":
+            pattern += f"|{_LIKE_ONE_ELEMENT}"
         fits = pc.match_substring_regex(column.values, pattern=pattern).to_numpy(zero_copy_only=False)
         if column.counts[fits].sum() >= MOSTLY * column.present:
             return what

@@ -22,7 +22,7 @@ that a CSV file and a Parquet file with the same content give the same schema.
     99 % of the rows. The range is enough where the name says time (timestamp, ts, date, hour, created_at, ...).
     Otherwise the numbers must also run like time: at least 20 different ones, and in Unix time seldom the same twice
     or growing from row to row, not all numbers from one to another, and at most 20 years apart. A name that tells an
-    identity or a quantity forbids it.
+    identity or a quantity, other than a unit of time (ms), forbids it.
  6. Whole numbers are numeric if they look like a quantity:
     a. by name. A name is split into words at punctuation, digits and camelCase. The last word that tells a quantity
        (price, count, age, clicks, ...; size, rating, ... from 10 distinct values on), an identity (id, itemid, sku,
@@ -38,11 +38,12 @@ that a CSV file and a Parquet file with the same content give the same schema.
        times the minimum; 60 % of the rows and of the distinct values a multiple of 5 or with a last digit 9.
  7. Text is multi-valued if all of it is lists in brackets as JSON or Python write them, or if "|", ";", ",", "^", the
     character 2 or a blank (tried in this order) splits it into lists: the separator is in at least 10 % of the values;
-    parts are short (40 characters, 4 words); and they come back: out of at most 1,000 different ones, each found in two
-    distinct values on average, or in other places of other lists, or they are codes (digits behind at most three
+    parts are short (40 characters, 4 words); and they come back: out of at most 1,000 different ones, each found in
+    two distinct values on average, or in other places of other lists, or they are codes (digits behind at most three
     letters) in lists of three lengths and more. Between commas and blanks parts must change places or be such codes:
     "Smith, John" is a composite, "red, blue" is a list. JSON objects are not split, nor numbers with commas. Vectors,
-    whose elements are numbers with a fraction, are ignored: each of their numbers wants a column of its own.
+    whose elements are numbers with a fraction, also where most rows have one of their own, are ignored: each of their
+    numbers wants a column of its own.
  8. Text and whole numbers with a different value in each of at least 100 rows: ignored, as a row key.
  9. What is left, text and whole numbers, is categorical, however many distinct values there are. Where at least 90 %
     of the rows look like numbers, dates, lists or numbers with a unit, it is said.
@@ -317,7 +318,7 @@ def _decide_numbers(name: str, found: FoundNumbers, taken: Collection[str]) -> V
 def _dates_in_numbers(name: str, found: FoundNumbers) -> FoundMoments | None:
     """Numbers as moments, where range and name, or range and run, say so."""
     meaning = names.meaning_of(name)
-    if not names.is_clock(name) and meaning and not names.is_calendar(meaning[1]):
+    if not names.is_clock(name) and meaning and not (names.is_calendar(meaning[1]) or names.is_time_unit(meaning[1])):
         return None
     dates = patterns.read_unix(found.column, found.present, named=names.is_clock(name))
     if dates is None or dates.form is None:
@@ -330,7 +331,7 @@ def _dates_in_numbers(name: str, found: FoundNumbers) -> FoundMoments | None:
 def _decide_text(name: str, column: Tally) -> Verdict | None:
     separator = patterns.find_separator(column)
     if separator is None:
-        return None
+        return _vector(name) if patterns.are_vectors(column) else None
     if patterns.is_vector(patterns.elements(column, separator)):
         return _vector(name)
     if separator == BRACKETS:
