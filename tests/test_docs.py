@@ -200,6 +200,12 @@ def test_the_settings_of_a_comparison(tmp_path: Path) -> None:
     assert set(plan(config=path).contenders[0].ranges) == {"model.dnn_dropout", "training.learning_rate"}
 
 
+def test_the_python_of_predicting(in_folder_with_clicks: Path) -> None:
+    (code,) = blocks(ROOT / "docs" / "data.md", "python")
+    fw.train("clicks.csv", label="click", model="lr", settings={"epochs": 1}, out="model", progress=False)
+    exec(compile(code, "data.md", "exec"), {"fw": fw})  # noqa: S102
+
+
 def test_the_python_of_comparing(in_folder_with_clicks: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (code,) = blocks(ROOT / "docs" / "compare.md", "python")
     exec(compile(code.replace("seeds=3", "seeds=1, settings={'epochs': 1}"), "compare.md", "exec"), {})  # noqa: S102

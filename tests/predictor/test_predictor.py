@@ -12,6 +12,7 @@ import fieldwise as fw
 from fieldwise.encoding.encoded import EncodingReport
 from fieldwise.errors import ArgumentError, DataError
 from fieldwise.metrics import evaluate_binary
+from fieldwise.predictor.predictor import FEW_ROWS
 from fieldwise.preparation.records import fingerprint
 
 
@@ -99,3 +100,22 @@ def test_rows_without_the_weight_column_count_the_same(
     assert not [message for message in caplog.messages if "weight" in message]
     with pytest.raises(DataError, match="weight column"):
         fw.train(clicks, schema=predictor.schema, model=model, settings=settings, progress=False)
+
+
+def test_few_rows_and_a_series_are_predicted_as_a_table_is(predictor: fw.Predictor, clicks: pa.Table) -> None:
+    expected = predictor.predict(clicks.slice(0, 100))
+    rows = clicks.slice(0, 100).to_pylist()
+    for count in (1, FEW_ROWS, FEW_ROWS + 1, 100):
+        np.testing.assert_allclose(predictor.predict(rows[:count]), expected[:count], rtol=1e-6)
+    frame = clicks.slice(0, 3).to_pandas()
+    np.testing.assert_allclose(predictor.predict(frame.iloc[1]), expected[1:2], rtol=1e-6)
+    assert predictor.predict([]).shape == (0,)
+    with pytest.raises(DataError, match="'price'"):
+        predictor.predict([{"user": 1, "device": "phone", "tags": None}])
+
+
+def test_few_rows_are_encoded_one_by_one(
+    predictor: fw.Predictor, clicks: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fieldwise.predictor.predictor.iter_tables", None)
+    assert predictor.predict(clicks.slice(0, 1).to_pylist()).shape == (1,)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fieldwise.comparison import output
 from fieldwise.comparison.results import Results
-from fieldwise.errors import SettingsError
+from fieldwise.reporting.frames import data_frame
 from fieldwise.reporting.tables import Section
 
 if TYPE_CHECKING:
@@ -45,11 +45,7 @@ class Comparison(Results):
         Raises:
             SettingsError: pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise SettingsError("to_pandas needs pandas; install it with: pip install pandas") from None
-        return pd.DataFrame(output.to_records(self))
+        return data_frame(output.to_records(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Summaries and every single run, ready for JSON."""

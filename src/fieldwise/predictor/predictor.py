@@ -16,6 +16,7 @@ trees.bin            of boosted trees: the trees in their library's own format
 from __future__ import annotations
 
 import html
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -106,8 +107,8 @@ class Predictor:
         """The prediction of every row: of clicks their probability.
 
         Args:
-            source: a path, a data frame, an Arrow table, a dict of columns or a list of dicts; columns that no field
-                reads are left alone.
+            source: a path, a data frame, an Arrow table, a dict of columns, a list of dicts, or a single row as a
+                pandas Series; columns that no field reads are left alone. A list of few dicts is as quick as `predict_rows`.
             names: as in `fieldwise.train`.
             separator: as in `fieldwise.train`.
             report: takes in the account of this call: per field, values outside the vocabulary (they are predicted
@@ -122,7 +123,11 @@ class Predictor:
             DataError: a column is missing or holds a value of the wrong kind; the message names it.
         """
         met = EncodingReport() if report is None else report
-        parts = [p for _, p in self.predict_tables(source, names=names, separator=separator, report=met)]
+        rows = _few_rows(source)
+        if rows is not None:
+            parts = [self.model.predict_rows(rows, report=met)]
+        else:
+            parts = [p for _, p in self.predict_tables(source, names=names, separator=separator, report=met)]
         if report is None:
             _warn_of(met)
         return np.concatenate(parts) if parts else np.empty(0)
@@ -312,6 +317,20 @@ class Predictor:
         )
         fields = ", ".join(f"{html.escape(n)} ({s.kind})" for n, s in self.schema.fields.items())
         return f"<table><caption>fieldwise Predictor</caption>{rows}</table><p><b>Fields:</b> {fields}</p>"
+
+
+FEW_ROWS = 64
+"""Up to so many dicts are quicker encoded one by one than as a table."""
+
+
+def _few_rows(source: Source) -> Sequence[Mapping[str, Any]] | None:
+    """A source that is a few rows of Python values as such; None for any other."""
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(source, pandas.Series):
+        return [source.to_dict()]
+    if isinstance(source, list | tuple) and 0 < len(source) <= FEW_ROWS:
+        return source if all(isinstance(row, Mapping) for row in source) else None
+    return None
 
 
 def _warn_of(report: EncodingReport) -> None:

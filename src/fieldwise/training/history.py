@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from fieldwise.metrics import LABELS
+from fieldwise.reporting.frames import data_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class EpochRecord(BaseModel):
@@ -88,6 +92,20 @@ class History(BaseModel):
             else:
                 columns[name] = [getattr(r, name) for r in self.records]
         return pa.table(columns)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The same as a data frame.
+
+        Raises:
+            SettingsError: pandas is not installed.
+
+        Example:
+            >>> times = {"rows_per_s": 9.0, "seconds": 2.0}
+            >>> record = EpochRecord(epoch=1, train_loss=0.5, valid={"auc": 0.7}, learning_rate=1e-3, **times)
+            >>> History(records=[record], best_epoch=1).to_pandas()[["epoch", "valid_auc"]].values.tolist()
+            [[1.0, 0.7]]
+        """
+        return data_frame(self.to_table().to_pylist())
 
     def __str__(self) -> str:
         lines = [record.line(self.monitors, best=record.epoch == self.best_epoch) for record in self.records]
