@@ -3,8 +3,9 @@
     python benchmarks/neighbours.py --out runs/neighbours [--rows 200000] [--rounds 3]
 
 Each training is `fieldwise train` in a process of its own, on the synthetic click log, for two epochs. By turns: one
-alone, and two at once; each with threads that sleep while they wait (`OMP_WAIT_POLICY=passive`, which the
-command line sets) and with threads that spin for a while first. What counts are ratios of the medians of rows per second. Leave the machine alone meanwhile.
+alone, and two at once; each with threads that sleep while they wait (`OMP_WAIT_POLICY=passive`, which the command line
+sets) and with threads that spin for a while first. What counts are ratios of the medians of rows per second. Leave the
+machine alone meanwhile.
 """
 
 from __future__ import annotations

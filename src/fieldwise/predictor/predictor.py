@@ -108,7 +108,8 @@ class Predictor:
 
         Args:
             source: a path, a data frame, an Arrow table, a dict of columns, a list of dicts, or a single row as a
-                pandas Series; columns that no field reads are left alone. A list of few dicts is as quick as `predict_rows`.
+                pandas Series; columns that no field reads are left alone. Few dicts are as quick as with
+                `predict_rows`.
             names: as in `fieldwise.train`.
             separator: as in `fieldwise.train`.
             report: takes in the account of this call: per field, values outside the vocabulary (they are predicted
