@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import enum
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ import pyarrow as pa
 import pytest
 
 import fieldwise as fw
+from fieldwise.columns.tables import read_table
+from fieldwise.encoding.encoder import Encoder
 from fieldwise.errors import DataError
 
 ROWS = 40
@@ -27,6 +32,17 @@ class Colour(enum.Enum):
 
 class Bare:
     """An object without a text of its own."""
+
+
+@contextmanager
+def naming_errors() -> Iterator[None]:
+    """Fails where an error is not one line that names the column."""
+    try:
+        yield
+    except DataError as error:
+        if "'extra'" not in str(error) or "\n" in str(error):
+            pytest.fail(str(error))
+        raise
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +63,13 @@ def with_polars(values: Any) -> pl.DataFrame:
     return pl.DataFrame(PLAIN).with_columns(values.alias("extra"))
 
 
+EXTENSIONS: dict[str, Any] = {
+    "uuid": lambda: pa.ExtensionArray.from_storage(pa.uuid(), pa.array([b"0" * 16] * ROWS, pa.binary(16))),
+    "json_": lambda: pa.ExtensionArray.from_storage(pa.json_(), pa.array(['{"a": 1}'] * ROWS)),
+    "bool8": lambda: pa.ExtensionArray.from_storage(pa.bool8(), pa.array([0, 1] * 20, pa.int8())),
+    "decimal32": lambda: pa.array([decimal.Decimal("1.50")] * ROWS, pa.decimal32(5, 2)),
+    "decimal64": lambda: pa.array([decimal.Decimal("1.50")] * ROWS, pa.decimal64(9, 2)),
+}
 RANGE = list(range(ROWS))
 MOMENTS = [datetime.datetime(2026, 1, 1)] * ROWS
 KINDS: dict[str, Any] = {
@@ -87,6 +110,39 @@ KINDS: dict[str, Any] = {
     "half floats": lambda: arrow(np.ones(ROWS, np.float16), pa.float16()),
     "months": lambda: arrow([pa.scalar((1, 2, 3), pa.month_day_nano_interval())] * ROWS, pa.month_day_nano_interval()),
     "nothing": lambda: arrow([None] * ROWS, pa.null()),
+    "wide decimals": lambda: arrow([decimal.Decimal("1.50")] * ROWS, pa.decimal256(50, 2)),
+    "bytes of one length": lambda: arrow([b"abcd"] * ROWS, pa.binary(4)),
+    "lists of one length": lambda: arrow([[1, 2]] * ROWS, pa.list_(pa.int64(), 2)),
+    "a tensor": lambda: pa.table({**PLAIN, "extra": pa.FixedShapeTensorArray.from_numpy_ndarray(np.ones((ROWS, 2)))}),
+    "durations": lambda: arrow([10**15 + 1] * ROWS, pa.duration("ns")),
+    "times": lambda: arrow([1, 10**9 + 1] * 20, pa.time64("ns")),
+    "far moments": lambda: arrow([2**62] * ROWS, pa.timestamp("s")),
+    "far moments in a zone": lambda: arrow([-(2**61)] * ROWS, pa.timestamp("us", "Europe/Berlin")),
+    "far days": lambda: arrow([2**30] * ROWS, pa.date32()),
+    "views of texts": lambda: arrow(["a", "b"] * 20, pa.string_view()),
+    "runs of dictionaries": lambda: pa.table(
+        {**PLAIN, "extra": pa.RunEndEncodedArray.from_arrays([30, ROWS], pa.array(["a", "b"]).dictionary_encode())}
+    ),
+    "runs of views": lambda: pa.table(
+        {**PLAIN, "extra": pa.RunEndEncodedArray.from_arrays([ROWS], pa.array(["a"], pa.string_view()))}
+    ),
+    "a union": lambda: pa.table(
+        {**PLAIN, "extra": pa.UnionArray.from_sparse(pa.array([0] * ROWS, pa.int8()), [pa.array(RANGE)])}
+    ),
+    "texts of pandas": lambda: with_pandas(pd.array(["a", None] * 20, dtype="string")),
+    "dicts": lambda: with_pandas(pd.Series([{"a": 1}, {"b": "x"}] * 20, dtype=object)),
+    "half characters": lambda: with_pandas(pd.Series(["\ud800"] * ROWS, dtype=object)),
+    "sets": lambda: with_pandas(pd.Series([{1, 2}] * ROWS, dtype=object)),
+    "hours of NumPy": lambda: {**PLAIN, "extra": np.array(RANGE, "timedelta64[h]")},
+    "years of NumPy": lambda: {**PLAIN, "extra": np.array(["2026", "NaT"] * 20, "datetime64[Y]")},
+    "Polars integers of 128 bits without a sign": lambda: with_polars(
+        pl.Series(RANGE).cast(getattr(pl, "UInt128", pl.UInt64))
+    ),
+    **{
+        f"{name} of Arrow": lambda make=make: pa.table({**PLAIN, "extra": make()})
+        for name, make in EXTENSIONS.items()
+        if hasattr(pa, name)
+    },
     "a matrix": lambda: {**PLAIN, "extra": np.eye(ROWS)},
     "a cube": lambda: {**PLAIN, "extra": np.ones((ROWS, 2, 2))},
     "mixed values": lambda: {**PLAIN, "extra": [[1], "a", Bare(), None] * 10},
@@ -108,6 +164,7 @@ UNREADABLE = {
     *("objects", "Polars objects", "mixed objects", "mixed values", "a key that some rows have", "one value"),
     *("arrays", "a matrix", "a cube", "Polars arrays", "lists of lists", "views of lists", "complex numbers"),
     *("Polars structs", "a struct", "a map", "bytes", "months"),
+    *("lists of one length", "a tensor", "a union", "dicts", "half characters", "sets"),
 }
 OF_OTHER_NAMES = {"an unnamed index", "two of one name"}
 
@@ -116,6 +173,15 @@ OF_OTHER_NAMES = {"an unnamed index", "two of one name"}
 def test_a_field_of_such_a_kind(name: str) -> None:
     schema = fw.Schema.model_validate({"label": "click", "fields": {"extra": "categorical"}})
     fw.train(KINDS[name](), schema=schema, model="lr", settings={"epochs": 1}, progress=False)
+
+
+@pytest.mark.parametrize("kind", ["numeric", "multi_valued"])
+@pytest.mark.parametrize("name", sorted(KINDS.keys() - OF_OTHER_NAMES))
+def test_a_field_is_read_or_named_whatever_its_kind(name: str, kind: str) -> None:
+    table = read_table(KINDS[name]())
+    schema = fw.Schema.model_validate({"label": "click", "fields": {"extra": kind}})
+    with suppress(DataError), naming_errors():
+        Encoder.fit(table, schema).encode(table)
 
 
 @pytest.mark.parametrize("name", sorted(UNREADABLE))

@@ -57,6 +57,7 @@ def table_in_memory(source: Any) -> pa.Table:
 
 _BEYOND_ARROW = ("Object", "Int128", "UInt128")
 """Types of Polars that Arrow has none for; of objects it would be handed their places in memory."""
+_UNITS_OF_ARROW = ("s", "ms", "us", "ns", "")
 
 
 def _of_frame(frame: Any) -> pa.Table:
@@ -119,6 +120,8 @@ def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
             f"column '{name}': expected a list of values, got {values!r:.60}; a dict holds whole columns, "
             "and a single row is given as a list of one dict"
         )
+    if isinstance(values, np.ndarray) and values.dtype.kind in "mM" and values.dtype.str[4:-1] not in _UNITS_OF_ARROW:
+        values = values.astype(f"{values.dtype.kind}8[s]")  # minutes, months and the like
     try:
         return pa.array(values, from_pandas=True)
     except _NOT_A_TABLE:

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fieldwise.columns.missing import is_missing_word, missing_words
+from fieldwise.columns.python_values import python_values
 from fieldwise.columns.tokens import BLANKS, is_missing, plain_column
 from fieldwise.errors import DataError
 
@@ -146,13 +147,13 @@ def number_column(
     # What is written once is read once.
     encoded = column.combine_chunks().dictionary_encode() if _can_be_counted(kind) else None
     if encoded is None:
-        return _by_value(column.to_pylist(), reading, rows)
+        return _by_value(python_values(column), reading, rows)
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     first = np.full(len(encoded.dictionary), len(codes), np.int64)
     held = codes >= 0
     np.minimum.at(first, codes[held], np.flatnonzero(held))
     order = np.argsort(first, kind="stable")
-    values = [encoded.dictionary[int(i)].as_py() for i in order]
+    values = python_values(encoded.dictionary.take(pa.array(order)))
     distinct = np.empty(len(order) + 1)
     distinct[order] = _by_value(values, reading, first[order] if rows is None else rows[first[order]])
     distinct[-1] = np.nan

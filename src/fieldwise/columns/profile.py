@@ -17,6 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fieldwise.columns.python_values import python_values
+
 Counts = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -119,7 +121,8 @@ class ColumnProfile:
             return None
         # Arrow does not compare half floats.
         ends = pc.min_max(self.values.cast(pa.float32()) if pa.types.is_float16(kind) else self.values)
-        return ends["min"].as_py(), ends["max"].as_py()
+        low, high = python_values(pa.array([ends["min"], ends["max"]]))
+        return low, high
 
     def only(self, part: str | None) -> ColumnProfile:
         """The profile of one part alone, without the values that it lacks; of all rows where `part` is None.

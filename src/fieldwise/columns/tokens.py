@@ -144,7 +144,9 @@ def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
         decoded = [_without_views(stored(chunk.dictionary)).take(chunk.indices) for chunk in column.chunks]
         return plain_column(pa.chunked_array(decoded, type=empty.type))
     if pa.types.is_run_end_encoded(kind):
-        return plain_column(pc.run_end_decode(column))
+        # Arrow does not decode runs of dictionaries, views or extension types.
+        empty = _without_views(stored(pa.array([], kind.value_type)))
+        return plain_column(pa.chunked_array([_decoded_runs(chunk) for chunk in column.chunks], type=empty.type))
     if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
         # By Python: Arrow's own cast makes lists of negative length where one is missing.
         return pa.chunked_array([pa.array(column.to_pylist(), pa.large_list(kind.value_type))])
@@ -200,6 +202,12 @@ def _has_a_text(value: Any) -> bool:
     """Whether an object has a text of its own, not only that of a container or of its place in memory."""
     written: Any = type(value).__str__
     return written is not object.__str__ and not isinstance(value, _CONTAINERS)
+
+
+def _decoded_runs(chunk: pa.RunEndEncodedArray) -> pa.Array:
+    runs = pa.array(np.arange(len(chunk.values)))
+    numbered = pa.RunEndEncodedArray.from_arrays(chunk.run_ends, runs).slice(chunk.offset, len(chunk))
+    return _without_views(stored(chunk.values)).take(pc.run_end_decode(numbered))
 
 
 def _without_views(values: Any) -> Any:

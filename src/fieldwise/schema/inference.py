@@ -18,6 +18,7 @@ import pyarrow as pa
 from fieldwise.columns.counting import TableProfile
 from fieldwise.columns.dates import DateForm
 from fieldwise.columns.profile import ColumnProfile
+from fieldwise.columns.python_values import python_values
 from fieldwise.errors import DataError, SchemaError, suggest
 from fieldwise.schema.patterns import Tally, read_numbers, tally
 from fieldwise.schema.rules import (
@@ -364,7 +365,7 @@ def _examples(values: pa.Array) -> tuple[str, ...]:
     if pa.types.is_timestamp(values.type):  # Python's datetime knows no nanoseconds
         values = values.cast(pa.timestamp("us", values.type.tz), safe=False)
     texts = [
-        str(int(value) if isinstance(value, float) and value.is_integer() else value) for value in values.to_pylist()
+        str(int(value) if isinstance(value, float) and value.is_integer() else value) for value in python_values(values)
     ]
     return tuple(text if len(text) <= 40 else text[:39] + "…" for text in texts)
 
