@@ -575,6 +575,12 @@ def _(place: Workplace) -> Result:
     return run("predict", place.model, place.write(place.clicks), "--out", place.folder / "p.xlsx")
 
 
+@case("a column to keep that is called like the predictions")
+def _(place: Workplace) -> Result:
+    out = str(place.folder / "p.csv")
+    return run("predict", place.model, place.write(place.clicks), "--keep", "probability", "--out", out)
+
+
 @case("an output without a name")
 def _(place: Workplace) -> Result:
     return run("train", place.write(place.clicks), "--label", "click", "--out", "")

@@ -21,6 +21,7 @@ import pyarrow.csv
 import pyarrow.ipc
 import pyarrow.parquet
 
+from fieldwise.columns.native import arrow_owned
 from fieldwise.errors import DataError, SettingsError
 
 Form = Literal["csv", "csv.gz", "tsv", "parquet", "arrow", "jsonl"]
@@ -183,9 +184,12 @@ def _holds(form: Form, kind: pa.DataType) -> bool:
         zoned = pa.types.is_timestamp(kind) and kind.tz is not None
         return not zoned and any(is_kind(kind) for is_kind in _CSV_TYPES)
     try:
-        writer = _opened(form, io.BytesIO(), pa.schema([("x", kind)]))
+        file = io.BytesIO()
+        writer = _opened(form, file, pa.schema([("x", kind)]))
         writer.write_table(pa.table({"x": pa.nulls(1, kind)}))
         writer.close()
+        if form == "parquet":  # old versions of Arrow write gaps among lists of one length, and cannot read them
+            pa.parquet.read_table(pa.BufferReader(arrow_owned(file.getbuffer())))
     except pa.ArrowException:
         return False
     return True
