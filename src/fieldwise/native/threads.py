@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 @functools.cache
@@ -13,3 +15,22 @@ def torch_threads() -> int | None:
         return ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value
     except AttributeError:
         return None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within it, what this thread asks torch for is computed in this thread; others of the process are left alone.
+
+    Nothing changes where torch's threads are not OpenMP's. `torch.set_num_threads` would also count for threads that
+    begin to use torch meanwhile, and stay so in them.
+    """
+    openmp = ctypes.CDLL(None)
+    if torch_threads() is None or not hasattr(openmp, "omp_set_num_threads"):
+        yield
+        return
+    before = openmp.omp_get_max_threads()
+    openmp.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        openmp.omp_set_num_threads(before)

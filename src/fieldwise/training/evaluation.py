@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -11,11 +13,16 @@ from torch import nn
 from fieldwise.data.dataset import Dataset
 from fieldwise.errors import DataError
 from fieldwise.metrics import Metrics
+from fieldwise.native.threads import one_thread
 from fieldwise.objectives import Objective
 from fieldwise.reporting import Progress
 
 PREDICTION_ROWS = 4096
 """Rows per batch of models that fit the cache anyhow, and on a GPU."""
+
+ONE_THREAD_ROWS = 64
+"""Up to so many rows are predicted in one thread: to share them out takes longer than it saves, most beside other load.
+"""
 
 
 def predict_logits(
@@ -44,8 +51,9 @@ def predict_logits(
         batch_size = PREDICTION_ROWS if in_cache is None else max(1, in_cache // 4)
     was_training = model.training
     model.eval()
+    is_small = device.type == "cpu" and len(dataset) <= ONE_THREAD_ROWS
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread() if is_small else nullcontext():
             for start in range(0, len(dataset), batch_size):
                 rows = slice(start, start + batch_size)
                 logit = model(dataset.batch(rows).to(device))

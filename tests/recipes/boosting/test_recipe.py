@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import sys
 from typing import Any
 
@@ -14,6 +15,7 @@ from fieldwise.objectives import Binary
 from fieldwise.preparation import Prepared, Tables, prepare
 from fieldwise.recipes import boosting
 from fieldwise.recipes.boosting import NAMES, FittedTrees
+from fieldwise.recipes.boosting.library import LabelledRows
 from fieldwise.reporting import Reporter
 from fieldwise.schema import Schema
 from fieldwise.settings import DataSettings, Settings
@@ -106,3 +108,30 @@ def test_test_rows_decide_nothing(name: str, clicks: pa.Table) -> None:
     )
     np.testing.assert_array_equal(with_test.model.predict(clicks), without.model.predict(clicks))
     assert without.metrics.keys() == {"valid"}
+
+
+@both
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("validated", [True, False])
+def test_ctrl_c_keeps_the_best_round_so_far(
+    name: str, validated: bool, clicks: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = prepared(clicks) if validated else prepared(clicks, valid_fraction=0.0)
+    ends = {"max_rounds": 2000, "early_stopping_rounds": 2000, "fixed_rounds": 2000, "learning_rate": 0.01}
+    asked = Settings(model=name, model_settings=boosting.resolve(name, ends), seed=3)
+    # A signal that comes while the library reads the rows waits for the end of the first round.
+    read = FittedTrees.__module__ + ".LabelledRows"
+    monkeypatch.setattr(read, lambda *values: signal.raise_signal(signal.SIGINT) or LabelledRows(*values))
+    with pytest.raises(KeyboardInterrupt):  # of the training rows and of the validation rows: twice
+        boosting.train(parts, asked, reporter=QUIET, threads=1)
+    signals = iter([signal.SIGINT])
+
+    def once(*values: Any) -> LabelledRows:
+        for number in signals:
+            signal.raise_signal(number)
+        return LabelledRows(*values)
+
+    monkeypatch.setattr(read, once)
+    result = boosting.train(parts, asked, reporter=QUIET, threads=1)
+    assert isinstance(result.model, FittedTrees)
+    assert (result.history.ended, result.model.rounds) == ("interrupted", 1)

@@ -19,6 +19,7 @@ from fieldwise.recipes.boosting.library import Floats, LabelledRows, LibraryTree
 from fieldwise.recipes.boosting.losses import Loss
 from fieldwise.recipes.boosting.raw_columns import RawRows, missing_row
 from fieldwise.settings.trees import BoostingSettings, CatBoostSettings
+from fieldwise.training.signals import StopRequest
 
 Names = list[npt.NDArray[np.object_]]
 """The tokens of each categorical column in the order of their ids."""
@@ -50,6 +51,7 @@ class CatBoostTrees(LibraryTrees):
         *,
         seed: int,
         threads: int,
+        request: StopRequest,
     ) -> CatBoostTrees:
         """Train up to the best round on the validation rows, or `fixed_rounds` where there are none.
 
@@ -61,6 +63,7 @@ class CatBoostTrees(LibraryTrees):
             tokens: of each categorical column, in the order of their ids.
             seed: decides all that is random.
             threads: of the library.
+            request: ends training after the round under way; the best one so far is kept.
 
         Returns:
             The trees.
@@ -89,6 +92,7 @@ class CatBoostTrees(LibraryTrees):
                 eval_set=_pool(catboost, valid.rows, names, threads, valid) if stops else None,
                 use_best_model=stops,
                 early_stopping_rounds=settings.early_stopping_rounds if stops else None,
+                callbacks=[_Ending(request)],
             )
         except catboost.CatBoostError as error:
             raise TrainingError(f"catboost gave up: {str(error).splitlines()[0]}") from error
@@ -135,6 +139,17 @@ class CatBoostTrees(LibraryTrees):
             path = Path(folder) / "trees.cbm"
             self._model.save_model(str(path), format="cbm")
             return path.read_bytes()
+
+
+class _Ending:
+    """A callback that ends training where it is wanted."""
+
+    def __init__(self, request: StopRequest) -> None:
+        self._request = request
+
+    def after_iteration(self, state: Any) -> bool:
+        """Whether to go on; its name is the library's."""
+        return not self._request.wanted
 
 
 def _names(tokens: list[pa.StringArray]) -> Names:

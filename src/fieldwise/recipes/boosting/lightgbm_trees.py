@@ -5,6 +5,8 @@ G. Ke et al.: "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NI
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from fieldwise.recipes.boosting.lightgbm_text import checked, count_numbers
 from fieldwise.recipes.boosting.losses import Loss
 from fieldwise.recipes.boosting.raw_columns import RawRows
 from fieldwise.settings.trees import BoostingSettings, LightGBMSettings
+from fieldwise.training.signals import StopRequest
 
 
 class LightGBMTrees(LibraryTrees):
@@ -41,6 +44,7 @@ class LightGBMTrees(LibraryTrees):
         *,
         seed: int,
         threads: int,
+        request: StopRequest,
     ) -> LightGBMTrees:
         """Train up to the best round on the validation rows, or `fixed_rounds` where there are none.
 
@@ -51,6 +55,7 @@ class LightGBMTrees(LibraryTrees):
             valid: validation rows; there may be none.
             seed: decides all that is random.
             threads: of the library.
+            request: ends training after the round under way; the best one so far is kept.
 
         Returns:
             The trees.
@@ -83,10 +88,10 @@ class LightGBMTrees(LibraryTrees):
 
         try:
             rows = dataset(train)
-            watched, callbacks = [], []
+            watched, callbacks = [], [_ending(request)]
             if len(valid.rows):
                 watched = [dataset(valid, rows)]
-                callbacks = [lightgbm.early_stopping(settings.early_stopping_rounds, verbose=False)]
+                callbacks.append(lightgbm.early_stopping(settings.early_stopping_rounds, verbose=False))
             booster = lightgbm.train(
                 parameters,
                 rows,
@@ -94,7 +99,7 @@ class LightGBMTrees(LibraryTrees):
                 valid_sets=watched,
                 callbacks=callbacks,
             )
-            rounds = booster.best_iteration if watched else settings.fixed_rounds
+            rounds = booster.best_iteration if watched else booster.current_iteration()
             return cls(booster.model_to_string(num_iteration=rounds))
         except lightgbm.basic.LightGBMError as error:
             raise TrainingError(f"lightgbm gave up: {str(error).splitlines()[0]}") from error
@@ -130,6 +135,23 @@ class LightGBMTrees(LibraryTrees):
     def to_bytes(self) -> bytes:
         """The model text."""
         return self._text.encode()
+
+
+def _ending(request: StopRequest) -> Callable[[Any], None]:
+    """A callback that ends training where it is wanted, at the best round up to there."""
+    stopped = imported("lightgbm").callback.EarlyStopException
+    best, least = 0, math.inf
+
+    def look(state: Any) -> None:
+        nonlocal best, least
+        for _, _, value, greater_is_better in state.evaluation_result_list:
+            loss = -value if greater_is_better else value
+            if loss < least:
+                best, least = state.iteration, loss
+        if request.wanted:
+            raise stopped(best, state.evaluation_result_list)
+
+    return look
 
 
 def _matrix(rows: RawRows) -> Floats:

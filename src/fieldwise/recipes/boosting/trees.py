@@ -44,7 +44,9 @@ from fieldwise.reporting import Progress, Reporter
 from fieldwise.schema import Schema
 from fieldwise.settings import Settings
 from fieldwise.settings.trees import CatBoostSettings, LightGBMSettings, resolve, settings_model, validated
+from fieldwise.training.evaluation import ONE_THREAD_ROWS
 from fieldwise.training.history import History
+from fieldwise.training.signals import StopRequest, stopping_between_steps
 
 _PREDICTED_ROWS = 65_536
 """Rows that a library is given at a time, for their numbers side by side need much more memory than the columns."""
@@ -110,7 +112,7 @@ class FittedTrees(FittedModel):
     ) -> Predictions:
         """The prediction of every row: float64 [N]."""
         rows = self.columns.rows(table, report)
-        threads = self.threads or torch.get_num_threads()
+        threads = 1 if len(rows) <= ONE_THREAD_ROWS else self.threads or torch.get_num_threads()
         predictions = np.empty(len(rows))
         for start in range(0, len(rows), _PREDICTED_ROWS):
             piece = rows.slice(start, start + _PREDICTED_ROWS)
@@ -198,7 +200,8 @@ def train(prepared: Prepared, settings: Settings, *, reporter: Reporter, threads
         threads: of the library; None takes as many as torch does.
 
     Returns:
-        The trees up to the best round, with an empty history.
+        The trees up to the best round, with an empty history. After Ctrl-C in training it is the best round so far,
+        and `history.ended` is `interrupted`.
 
     Raises:
         SettingsError: as `fit` does.
@@ -213,17 +216,21 @@ def train(prepared: Prepared, settings: Settings, *, reporter: Reporter, threads
         notes.append(f"{name}: no validation rows to stop by, so {resolved.fixed_rounds} rounds are trained")
         reporter.say(notes[-1])
     begin = time.perf_counter()
-    model = fit(
-        name,
-        train_rows,
-        valid_rows,
-        prepared.schema,
-        objective=prepared.objective,
-        settings=resolved.model_dump(),
-        seed=settings.seed,
-        threads=threads,
-    )
+    with stopping_between_steps() as request:
+        model = fit(
+            name,
+            train_rows,
+            valid_rows,
+            prepared.schema,
+            objective=prepared.objective,
+            settings=resolved.model_dump(),
+            seed=settings.seed,
+            threads=threads,
+            request=request,
+        )
     seconds = time.perf_counter() - begin
+    if request.wanted:
+        reporter.say("interrupted: the best round so far is kept")
     reporter.say(f"{name}: {model.rounds:,} rounds, {model.parameters['all']:,} numbers in the trees, {seconds:,.1f} s")
     metrics = {}
     for part in ("valid", "test"):
@@ -233,7 +240,7 @@ def train(prepared: Prepared, settings: Settings, *, reporter: Reporter, threads
     return TrainingResult(
         model=model,
         settings=settings.model_copy(update={"model_settings": model.settings}),
-        history=History(),
+        history=History(ended="interrupted" if request.wanted else ""),
         metrics=metrics,
         epochs=model.rounds,
         best_epoch=model.rounds,
@@ -253,6 +260,7 @@ def fit(
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     threads: int | None = None,
+    request: StopRequest | None = None,
 ) -> FittedTrees:
     """Train one of `NAMES` on raw columns.
 
@@ -265,6 +273,7 @@ def fit(
         settings: single settings by name.
         seed: decides all that is random; the same seed and `threads` give the same trees.
         threads: of the library, to train and to predict; None takes as many as torch does.
+        request: ends training after the round under way; the best one so far is kept.
 
     Returns:
         The trees up to the best round.
@@ -292,12 +301,15 @@ def fit(
     )
     seed %= 2**31  # beyond it LightGBM reads another number
     used = threads or torch.get_num_threads()
+    request = request or StopRequest()
     trees: LibraryTrees
     match resolved:
         case LightGBMSettings():
-            trees = LightGBMTrees.train(resolved, loss, learned, watched, seed=seed, threads=used)
+            trees = LightGBMTrees.train(resolved, loss, learned, watched, seed=seed, threads=used, request=request)
         case CatBoostSettings():
-            trees = CatBoostTrees.train(resolved, loss, learned, watched, columns.tokens(), seed=seed, threads=used)
+            trees = CatBoostTrees.train(
+                resolved, loss, learned, watched, columns.tokens(), seed=seed, threads=used, request=request
+            )
         case _:
             raise AssertionError(name)
     return FittedTrees(name, resolved.model_dump(), objective, columns, trees, threads)
