@@ -80,3 +80,31 @@ def test_a_network_that_memory_cannot_hold(tmp_path: Path, clicks: pa.Table) -> 
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: there is not enough memory: you tried to allocate ")
     assert not out.exists()
+
+
+@pytest.mark.parametrize("place", ["fieldwise.columns.files._unpacked", "fieldwise.columns.tables.plain_column"])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), pa.ArrowMemoryError("malloc of size 64 failed")], ids=["own", "arrow"]
+)
+@pytest.mark.parametrize("command", ["inspect", "train", "compare"])
+def test_no_file_is_blamed_for_too_little_memory(
+    command: str,
+    error: MemoryError,
+    place: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    (tmp_path / "rows.csv").write_text("user,click\n" + "ann,1\nbob,0\n" * 20)
+    monkeypatch.setattr(place, fail)
+    out = [] if command == "inspect" else ["--out", str(tmp_path / "m")]
+    models = ["--models", "lr"] if command == "compare" else []
+    words = [command, str(tmp_path / "rows.csv"), "--label", "click", *out, *models]
+    monkeypatch.setattr(sys, "argv", ["fieldwise", *words])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: there is not enough memory")

@@ -50,6 +50,8 @@ def opened_file(source: str | Path) -> Iterator[tuple[io.BufferedReader, Callabl
             except FieldwiseError:
                 require_unchanged()
                 raise
+            except MemoryError:  # Arrow's is an ArrowException too, but not the file's fault
+                raise
             except (pa.ArrowException, OSError, *DECOMPRESSION_ERRORS) as error:
                 require_unchanged()
                 raise DataError(_complaint(file, error)) from error

@@ -168,6 +168,8 @@ def _checked(table: pa.Table, source: DataFile | None = None) -> pa.Table:
             reasons[name] = f"{where}{place} has no name; the first line must hold the column names, or {_all_names()}"
         try:
             plain = plain_column(column)
+        except MemoryError:
+            raise
         except pa.ArrowException as error:
             reasons[name] = f"{where}column '{name}' of type {column.type} cannot be read: {str(error).splitlines()[0]}"
             continue
