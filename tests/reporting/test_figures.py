@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from fieldwise.errors import SettingsError, StorageError
-from fieldwise.reporting.figures import can_draw, new_figure, require_matplotlib, save_figure
+from fieldwise.reporting.figures import (
+    can_draw,
+    new_figure,
+    require_matplotlib,
+    save_figure,
+    scale_by_logarithm,
+    set_title,
+)
 
 
 def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -50,3 +57,30 @@ def test_without_matplotlib_it_is_said_what_to_install(monkeypatch: pytest.Monke
     for needs_it in (require_matplotlib, lambda: new_figure(1, 1)):
         with pytest.raises(SettingsError, match=r"pip install 'fieldwise\[plots\]'"):
             needs_it()
+
+
+def test_a_title_stays_in_the_picture() -> None:
+    figure = new_figure(4, 3)
+    axes = figure.subplots()
+    set_title(axes, ", ".join(f"clicks-of-day-{i:02d}.csv" for i in range(40)))
+    figure.canvas.draw()
+    box = axes.title.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+    assert axes.get_title().count("\n") == 1
+    assert axes.get_title().endswith(" …")
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [([0.05, 12.0], {"0.1", "0.2", "0.5", "1", "5", "10"}), ([1, 250_000], {"1", "10", "1,000", "100,000"})],
+)
+def test_logarithms_have_plain_labels(values: list[float], labels: set[str]) -> None:
+    figure = new_figure(4, 3)
+    axes = figure.subplots()
+    axes.plot(values, values)
+    scale_by_logarithm(axes, values)
+    figure.canvas.draw()
+    shown = {label.get_text() for label in axes.get_xticklabels()}
+    assert labels <= shown
+    assert not any("$" in label for label in shown)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fieldwise.comparison.results import Results, Summary
-from fieldwise.reporting.figures import can_draw, new_figure, save_figure
+from fieldwise.reporting.figures import can_draw, new_figure, save_figure, scale_by_logarithm, set_title
 from fieldwise.reporting.labels import place_labels
 
 
@@ -46,11 +46,13 @@ def draw(results: Results, directory: Path) -> list[Path]:
             axes.errorbar(
                 [x], [figure.mean], yerr=[figure.std or 0.0], fmt="o", color="C3" if ours else "C0", capsize=3
             )
-        axes.set_xscale("log")
+        scale_by_logarithm(axes, [x for _, x, _ in points])
         axes.margins(x=0.12)
-        axes.set_xlabel(label)
+        drawn = {summary.name for summary, _, _ in points}
+        left_out = [s.name for s in results.summaries() if metric.name in s.figures and s.name not in drawn]
+        axes.set_xlabel(label + (f" (without: {', '.join(left_out)})" if left_out else ""))
         axes.set_ylabel(f"test {metric.label}")
-        axes.set_title(results.source)
+        set_title(axes, results.source)
         axes.grid(alpha=0.3)
         # Ours come first, for what finds no room has no label.
         points.sort(key=lambda point: point[0].name not in results.ours)

@@ -13,7 +13,7 @@ from fieldwise.architecture import Architecture, num_tuples
 from fieldwise.errors import SettingsError, suggest
 from fieldwise.explain.summary import FieldSize, name_tuple, summarise
 from fieldwise.metrics import rank_correlation
-from fieldwise.reporting.figures import can_draw, new_figure, save_figure
+from fieldwise.reporting.figures import can_draw, new_figure, save_figure, scale_by_logarithm
 from fieldwise.reporting.labels import place_labels
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _draw_sizes(architecture: Architecture) -> Figure:
                 lw=0,
                 label=f"{kind.replace('_', '-')} ({len(fields)})",
             )
-    axes.set_xscale("log")
+    scale_by_logarithm(axes, [field.rows for field in summary.fields])
     axes.set_xlabel("vocabulary size (embedding rows of the field)")
     axes.set_ylabel(f"embedding size (dimensions kept, of {summary.fields[0].full:,} over all embeddings)")
     axes.set_title(f"{summary.parameters:,} of {summary.full_parameters:,} embedding parameters are kept")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,11 +17,14 @@ from fieldwise.storage.atomic import write_bytes
 from fieldwise.storage.places import place
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Kind = Literal["png", "svg"]
 
 _DPI = 150
+_SHORT = 300.0
+"""Largest by smallest value up to which an axis has labels at 2 and 5 too."""
 _METADATA: dict[Kind, dict[str, str | None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 """What would differ from day to day or from one version to the next is left out."""
 
@@ -60,6 +64,34 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def set_title(axes: Axes, text: str) -> None:
+    """A title that stays within the picture, on two lines at most.
+
+    Args:
+        axes: what it is of.
+        text: of any length; what finds no room ends in an ellipsis.
+    """
+    width = int(9 * axes.get_figure(root=True).get_figwidth())  # type: ignore[union-attr]
+    lines = textwrap.wrap(text, width, max_lines=2, placeholder=" …")
+    axes.set_title("\n".join(lines), parse_math=False)
+
+
+def scale_by_logarithm(axes: Axes, values: Sequence[float]) -> None:
+    """A horizontal axis by the logarithm with plain numbers: 0.1, 1, 10, 1,000, and 2 and 5 between where it is short.
+
+    Args:
+        axes: whose axis.
+        values: that lie along it, positive.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    is_short = max(values) / min(values) < _SHORT
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if is_short else (1.0,), numticks=20))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def save_figure(figure: Figure, path: Path, *, kinds: Sequence[Kind] = ("png", "svg"), dpi: float = _DPI) -> list[Path]:
