@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -317,6 +318,25 @@ def test_notebooks_show_the_newest_bar_in_a_line() -> None:
     assert "validation" in stream.getvalue()
     assert "\x1b" not in stream.getvalue()
     assert screen(stream.getvalue()) == ["a line"]
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_notebook_that_a_program_runs_keeps_lines_only(watched: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Cell(io.StringIO):
+        pass
+
+    Cell.__module__ = "ipykernel.iostream"
+    shell = SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=watched))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    stream = Cell()
+    reporter = Reporter(stream)
+    with reporter.rows(1000, "epoch 1") as progress:
+        for _ in range(3):
+            time.sleep(0.11)
+            progress.update(1)
+    reporter.say("the line of the epoch")
+    assert screen(stream.getvalue()) == ["the line of the epoch"]
+    assert (stream.getvalue() == "the line of the epoch\n") != watched
 
 
 def test_a_hundred_thousand_updates_cost_next_to_nothing() -> None:

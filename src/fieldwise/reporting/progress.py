@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -167,8 +168,19 @@ def is_notebook(stream: TextIO) -> bool:
 
 
 def has_bars(stream: TextIO) -> bool:
-    """Whether bars can move on a stream."""
-    return is_notebook(stream) or (stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown"))
+    """Whether bars can move on a stream, and somebody sees it."""
+    if is_notebook(stream):
+        return _is_watched()
+    return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+
+
+def _is_watched() -> bool:
+    """Whether a person runs the cell. Programs that run notebooks (nbconvert, papermill) say that nobody can be asked
+    for input; they would keep every state of a bar, hundreds to an epoch.
+    """
+    ipython = sys.modules.get("IPython")
+    kernel = getattr(ipython.get_ipython(), "kernel", None) if ipython is not None else None
+    return bool(getattr(kernel, "_allow_stdin", True))
 
 
 def _make_tasks(stream: TextIO) -> Tasks:
