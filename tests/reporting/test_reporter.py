@@ -34,6 +34,7 @@ class Terminal(io.StringIO):
 @pytest.fixture(autouse=True)
 def _terminal_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("JPY_PARENT_PID", raising=False)
 
 
 @pytest.fixture(autouse=True)
@@ -304,11 +305,21 @@ def test_no_bar_where_no_one_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not Reporter(Terminal()).shows_bars
 
 
-def test_notebooks_show_the_newest_bar_in_a_line() -> None:
-    class Cell(io.StringIO):
-        pass
+class Cell(io.StringIO):
+    """A stream as ipykernel gives it to a notebook's cell."""
 
-    Cell.__module__ = "ipykernel.iostream"
+
+Cell.__module__ = "ipykernel.iostream"
+
+
+def kernel_of(request: dict[str, object]) -> SimpleNamespace:
+    """The module IPython, in a kernel that handles a request."""
+    kernel = SimpleNamespace(get_parent=lambda channel: {"shell": request}[channel])
+    return SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=kernel))
+
+
+def test_a_notebook_that_is_watched_shows_the_newest_bar_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", kernel_of({"content": {"allow_stdin": True}}))
     stream = Cell()
     with Reporter(stream).rows(1000, "epoch 1") as outer, Reporter(stream).rows(10, "validation") as inner:
         outer.update(1)
@@ -320,23 +331,34 @@ def test_notebooks_show_the_newest_bar_in_a_line() -> None:
     assert screen(stream.getvalue()) == ["a line"]
 
 
-@pytest.mark.parametrize("watched", [True, False])
-def test_a_notebook_that_a_program_runs_keeps_lines_only(watched: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Cell(io.StringIO):
-        pass
-
-    Cell.__module__ = "ipykernel.iostream"
-    shell = SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=watched))
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+@pytest.mark.parametrize(
+    "module",
+    [
+        kernel_of({"content": {"allow_stdin": False}}),  # nbconvert
+        kernel_of({}),
+        SimpleNamespace(get_ipython=lambda: None),
+        None,
+    ],
+)
+def test_a_notebook_that_nobody_watches_keeps_lines_only(
+    module: SimpleNamespace | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", module)
     stream = Cell()
-    reporter = Reporter(stream)
-    with reporter.rows(1000, "epoch 1") as progress:
-        for _ in range(3):
-            time.sleep(0.11)
-            progress.update(1)
-    reporter.say("the line of the epoch")
-    assert screen(stream.getvalue()) == ["the line of the epoch"]
-    assert (stream.getvalue() == "the line of the epoch\n") != watched
+    for epoch in range(3):
+        with Reporter(stream) as reporter, reporter.rows(10, f"epoch {epoch}") as progress:
+            progress.update(10)
+            reporter.say(f"{epoch} 0.7")
+    assert stream.getvalue() == "0 0.7\n1 0.7\n2 0.7\n"
+
+
+def test_a_command_that_a_cell_starts_shows_lines_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JPY_PARENT_PID", "1")
+    stream = Terminal()
+    with Reporter(stream) as reporter, reporter.rows(10, "epoch 1") as progress:
+        progress.update(10)
+        reporter.say("1 0.7")
+    assert stream.getvalue() == "1 0.7\n"
 
 
 def test_a_hundred_thousand_updates_cost_next_to_nothing() -> None:

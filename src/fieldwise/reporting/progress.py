@@ -27,6 +27,8 @@ _INTERVAL = 0.1
 """Seconds between two drawings."""
 _NOTEBOOK_WIDTH = 100
 """Characters; a notebook does not tell its width."""
+_KERNEL = "JPY_PARENT_PID"
+"""The variable that Jupyter sets for its kernels, and that these hand down to what they start."""
 
 
 class Progress(Protocol):
@@ -46,7 +48,8 @@ class NoProgress:
 class Screen:
     """A stream with lines, and bars below them.
 
-    Only a terminal and a notebook cell have bars; elsewhere nothing but what is written reaches the stream.
+    Only a terminal and a notebook cell that is watched have bars; elsewhere nothing but what is written reaches the
+    stream.
 
     Args:
         stream: where.
@@ -163,24 +166,28 @@ class _Bar:
 
 
 def is_notebook(stream: TextIO) -> bool:
-    """Whether a stream is a notebook cell: it is no terminal, but it draws bars all the same."""
+    """Whether a stream is a notebook cell: it is no terminal, but it can draw bars all the same."""
     return type(stream).__module__.startswith("ipykernel.")
 
 
 def has_bars(stream: TextIO) -> bool:
-    """Whether bars can move on a stream, and somebody sees it."""
+    """Whether bars can move on a stream, and vanish from it afterwards."""
     if is_notebook(stream):
         return _is_watched()
-    return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+    # A command that a cell starts, `!fieldwise train ...`, has a terminal whose every drawing the notebook may keep.
+    return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown") and _KERNEL not in os.environ
 
 
 def _is_watched() -> bool:
-    """Whether a person runs the cell. Programs that run notebooks (nbconvert, papermill) say that nobody can be asked
-    for input; they would keep every state of a bar, hundreds to an epoch.
+    """Whether the running cell can ask for input, as Jupyter's execute request says.
+
+    nbconvert, papermill and their like have nobody who could answer. They store what is written as it is, with every
+    bar that a carriage return should have overwritten.
     """
-    ipython = sys.modules.get("IPython")
-    kernel = getattr(ipython.get_ipython(), "kernel", None) if ipython is not None else None
-    return bool(getattr(kernel, "_allow_stdin", True))
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    kernel = getattr(shell, "kernel", None)
+    request = {} if kernel is None else kernel.get_parent("shell")
+    return bool(request.get("content", {}).get("allow_stdin"))
 
 
 def _make_tasks(stream: TextIO) -> Tasks:

@@ -32,7 +32,7 @@ class Reporter:
 
     Args:
         stream: None is standard output in a notebook and standard error elsewhere, so that figures which a command
-            prints on standard output stay clean. Bars move where it is a terminal or a notebook cell.
+            prints on standard output stay clean. Bars move where it is a terminal or a notebook cell that is watched.
         enabled: False shows nothing at all; what is said still goes to `logging`.
 
     Example:
