@@ -77,6 +77,22 @@ def test_what_is_done_stays_done_and_the_grid_can_grow(
     assert grown.runs[0] == first.runs[0]
 
 
+def test_parts_of_a_batch_are_held_against_those_that_were_used(
+    clicks: dict[str, list], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def again(**changes):
+        settings = {"epochs": 1, "device": "cpu", "micro_batch": 512, **changes}
+        return compare(clicks, models=["lr"], seeds=1, settings=settings, out=tmp_path).runs
+
+    first = again()
+    assert first[0].settings["training"]["micro_batch"] == first[0].settings["training"]["batch_size"] == 128
+    monkeypatch.setattr(recipes, "train", pytest.fail)
+    assert again() == again(batch_size=128) == again(micro_batch=128) == first
+    for batch_size in ("auto", 128):
+        with pytest.raises(SettingsError, match=r"training\.micro_batch = 128, and now 64 is wanted"):
+            again(batch_size=batch_size, micro_batch=64)
+
+
 def test_models_that_search_take_part(clicks: dict[str, list], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "c.toml"
     file.write_text(

@@ -198,10 +198,11 @@ def _differences(before: Settings, now: Settings) -> Iterator[tuple[str, Any, An
         then["model.architecture"] = None  # the run has searched, as is wanted
         if now.search is not None and now.search.time_budget is not None:
             then["training.epochs"] = today.get("training.epochs")  # as many as the time has left
+    part, batch = today.get("training.micro_batch"), then.get("training.batch_size")
+    if isinstance(part, int) and isinstance(batch, int):
+        today["training.micro_batch"] = min(part, batch)  # as `settle` cuts it
     for name in sorted(then.keys() | today.keys()):
-        # A micro-batch was cut to the batch.
-        is_cut = name == "training.micro_batch" and then.get(name) == today.get("training.batch_size")
-        if today.get(name) != "auto" and then.get(name) != today.get(name) and not is_cut:
+        if today.get(name) != "auto" and then.get(name) != today.get(name):
             yield name, then.get(name), today.get(name)
 
 
