@@ -7,6 +7,7 @@ import pytest
 from fieldwise.architecture import Architecture, FieldSummary, Interaction
 from fieldwise.errors import SettingsError, StorageError
 from fieldwise.layout import FieldLayout, Layout
+from fieldwise.wording import for_commands
 
 FIELDS = {name: FieldSummary(kind="categorical", size=10) for name in ("user", "movie", "hour")}
 
@@ -124,7 +125,9 @@ def test_files_that_hold_something_else_are_refused(tmp_path, text):
 
 
 def test_a_missing_file_says_where_one_comes_from(tmp_path):
-    with pytest.raises(SettingsError, match="fieldwise search"):
+    with pytest.raises(SettingsError, match=r"; fieldwise\.search writes one"):
+        Architecture.load(tmp_path / "nothing.json")
+    with for_commands(), pytest.raises(SettingsError, match="; fieldwise search writes one"):
         Architecture.load(tmp_path / "nothing.json")
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match="UTF-8"):

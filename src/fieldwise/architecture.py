@@ -39,6 +39,7 @@ from fieldwise.storage.atomic import write_text
 from fieldwise.storage.places import expanded, place
 from fieldwise.storage.untrusted import open_regular, parse_json
 from fieldwise.validation import Document
+from fieldwise.wording import either
 
 FORMAT = "fieldwise architecture"
 VERSION = 2
@@ -259,7 +260,7 @@ class Architecture(Document):
                     raise SettingsError(f"{path} is no architecture: {file.size:,} bytes")
                 text = file.read(file.size).decode("utf-8-sig")  # some editors put a byte order mark
         except FileNotFoundError:
-            raise SettingsError(f"there is no architecture {path}; `fieldwise search` writes one") from None
+            raise SettingsError(f"there is no architecture {path}; {_search()} writes one") from None
         except OSError as error:
             raise SettingsError(f"cannot read {path}: {error.strerror or error}") from error
         except PredictorFormatError as error:
@@ -297,7 +298,7 @@ class Architecture(Document):
         if count > MOST_OF_EVERYTHING:
             raise SettingsError(
                 f"{count:,} interactions of {len(layout)} fields are too many to build at once; give an architecture, "
-                "such as `fieldwise search` finds"
+                f"such as {_search()} finds"
             )
         return cls(
             embedding_dim=embedding_dim,
@@ -376,3 +377,7 @@ def _render(value: Any, indent: int = 0) -> str:
 def _is_flat(value: Any) -> bool:
     """A list of numbers: read as one, however long."""
     return isinstance(value, list) and all(isinstance(entry, int | float) for entry in value)
+
+
+def _search() -> str:
+    return either(python="fieldwise.search", command="fieldwise search")
