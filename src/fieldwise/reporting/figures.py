@@ -73,7 +73,8 @@ def set_title(axes: Axes, text: str) -> None:
         axes: what it is of.
         text: of any length; what finds no room ends in an ellipsis.
     """
-    width = int(9 * axes.get_figure(root=True).get_figwidth())  # type: ignore[union-attr]
+    figure = axes.figure
+    width = int(9 * figure.bbox.width / figure.dpi)  # nine characters to an inch
     lines = textwrap.wrap(text, width, max_lines=2, placeholder=" …")
     axes.set_title("\n".join(lines), parse_math=False)
 
