@@ -30,7 +30,8 @@ from fieldwise.training.execution import resolve_device
 
 def train(data: Path, label: str, out: Path, *, policy: str | None = None) -> subprocess.Popen[str]:
     """Begin to train; the command line chooses threads and wait policy where none is given."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "FIELDWISE_T"))}
+    ours = ("OMP_", "GOMP_", "FIELDWISE_T")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     if policy is not None:
         environment["OMP_WAIT_POLICY"] = policy
     command = [sys.executable, "-m", "fieldwise", "train", str(data), "--label", label, "--out", str(out)]

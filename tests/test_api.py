@@ -212,7 +212,11 @@ def test_a_schema_is_used_as_it_stands(clicks: pa.Table, tmp_path: Path) -> None
         ({"label": "click", "time": "whn"}, FieldwiseError, "'whn'"),
         ({"label": "click", "time": "device"}, DataError, "time column 'device': row 1: expected a date such as"),
         ({"label": "click", "time": "price"}, DataError, "has no time; a time-ordered split needs one in every row"),
-        ({"schema": SCHEMA.model_copy(update={"time": "whn"})}, DataError, "the time column 'whn' is missing"),
+        (
+            {"schema": SCHEMA.model_copy(update={"time": "whn"})},
+            DataError,
+            "the time column 'whn' is missing; known: click",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused_before_training(

@@ -56,12 +56,12 @@ import os, sys
 import fieldwise as fw
 fw.set_threads(*map(int, sys.argv[1:]))
 import torch
-print(torch.get_num_threads(), os.environ["OMP_WAIT_POLICY"])
+print(torch.get_num_threads(), os.environ["OMP_WAIT_POLICY"], os.environ.get("GOMP_SPINCOUNT"))
 """
 
 
 def python(*words: object, timeout: float = 120, **variables: str) -> subprocess.CompletedProcess[str]:
-    ours = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "FIELDWISE_THREADS")
+    ours = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "FIELDWISE_THREADS")
     environment = {name: value for name, value in os.environ.items() if name not in ours} | variables
     command = [sys.executable, *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment, check=False)
@@ -112,10 +112,10 @@ def test_a_wrong_label_ends_in_exit_code_1(folder: Path, name: str) -> None:
 
 
 def test_the_number_of_threads() -> None:
-    assert python("-c", THREADS, 1).stdout == "1 passive\n"
+    assert python("-c", THREADS, 1).stdout == "1 passive 2000\n"
     asked = python("-c", THREADS, FIELDWISE_THREADS="1", OMP_NUM_THREADS="2", OMP_WAIT_POLICY="active")
-    assert asked.stdout == "1 active\n"
-    assert python("-c", THREADS, OMP_NUM_THREADS="1").stdout == "1 passive\n"
+    assert asked.stdout == "1 active None\n"
+    assert python("-c", THREADS, OMP_NUM_THREADS="1").stdout == "1 passive 2000\n"
     assert "FIELDWISE_THREADS: expected a whole number of at least 1, got 'two'" in (
         python("-c", THREADS, FIELDWISE_THREADS="two").stderr
     )

@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment of any command: one line on what was kept, and exit code 130."""
+"""Ctrl-C and SIGTERM at any moment of any command: one line on what was kept, and exit code 130 or 143."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from fieldwise import cli
 from fieldwise.cli.interruption import Interrupted, noticing, telling
 from fieldwise.datasets import synthetic
 from fieldwise.datasets.synthetic import make_click_log
+from fieldwise.storage.places import unfinished
 from fieldwise.training.step import Step
 
 Run = Callable[..., tuple[int, str]]
@@ -105,8 +106,29 @@ def test_an_unfinished_run_is_named_with_what_goes_on(
     code, line = run("--import", "gates", "train", *TRAIN, place, "--model", "lr", "--quiet")
     assert code == 130
     resume = f"fieldwise --import gates train --resume '{place}'"
-    assert line == f"interrupted; the unfinished run lies in {place}.unfinished; to go on: {resume}"
+    kept = f"the best model so far lies in {place}, the unfinished run lies in {place}.unfinished"
+    assert line == f"interrupted; {kept}; to go on: {resume}"
     in_the_second_epoch.undo()
+    assert run("train", "--resume", place)[0] == 0
+
+
+def test_a_training_that_is_terminated_can_go_on(
+    run: Run, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(files)
+    place = tmp_path / "m"
+
+    def terminated(self: Step, batch: Any, rate: float) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return Step.backward(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Step, "__call__", terminated)
+        code, line = run("train", *TRAIN, place, "--model", "lr", "--quiet")
+    assert code == 143
+    resume = f"fieldwise train --resume {place}"
+    kept = f"the best model so far lies in {place}, the unfinished run lies in {unfinished(place)}"
+    assert line == f"terminated; {kept}; to go on: {resume}"
     assert run("train", "--resume", place)[0] == 0
 
 
@@ -179,6 +201,7 @@ def test_it_is_left_alone_where_it_is_ignored(run: Run) -> None:
     try:
         with noticing() as noted:
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
         assert not noted
     finally:
         signal.signal(signal.SIGINT, previous)

@@ -127,6 +127,18 @@ def test_a_first_column_without_a_name_that_is_no_index(tmp_path: Path, values: 
         get_column(read_table(path), "")
 
 
+@pytest.mark.parametrize("last", ["ann,2\n", "60,2\n60,2\n"])
+def test_what_begins_like_an_index_and_is_none_is_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    monkeypatch.setattr(text_files, "_SNIFF_BYTES", 16)
+    monkeypatch.setattr(text_files, "SEGMENT_BYTES", 16)
+    content = ",x\n" + "".join(f"{i},2\n" for i in range(50))
+    assert read(tmp_path / "a.csv", content.encode()) == {"x": ["2"] * 50}
+    with pytest.raises(DataError, match="the first column has no name"):
+        read(tmp_path / "a.csv", (content + last).encode())
+
+
 @pytest.mark.parametrize(
     ("given", "separator"), [("tab", "\t"), ("Pipe", "|"), ("^A", "\x01"), (r"\t", "\t"), ("~", "~"), ("||", "||")]
 )

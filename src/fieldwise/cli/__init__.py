@@ -22,11 +22,11 @@ from fieldwise.wording import for_commands
 def main() -> None:
     """Run the command line; a wrong input ends in one line on standard error and exit code 1.
 
-    Ctrl-C ends in one line on what was kept and exit code 130.
+    Ctrl-C ends in one line on what was kept and exit code 130, SIGTERM in the same line and 143.
     """
     # When all is said, nothing is left to interrupt: a late Ctrl-C must not change how the process ends.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    with for_commands(), noticing() as interrupted:
+    with for_commands(), noticing() as signals:
         try:
             _run()
         except (KeyboardInterrupt, Interrupted) as interrupt:
@@ -36,14 +36,15 @@ def main() -> None:
                 raise
             kept = NOTHING
         except Exception:
-            if not interrupted:
+            if not signals:
                 raise
             kept = NOTHING
         else:
             return
     exec("")  # noqa: S102 (Python ends by the signal, whatever the exit code, after one within exec(), unless another follows)
-    print(f"interrupted; {kept}", file=sys.stderr)
-    sys.exit(EXIT_CODE)
+    terminated = signal.SIGTERM in signals
+    print(f"{'terminated' if terminated else 'interrupted'}; {kept}", file=sys.stderr)
+    sys.exit(128 + signal.SIGTERM if terminated else EXIT_CODE)
 
 
 def _run() -> None:

@@ -25,8 +25,9 @@ class Command(TyperCommand):
         except Exception as error:
             option = getattr(error, "option_name", None)
             if option in {name for parameter in ctx.find_root().command.params for name in parameter.opts}:
-                error.message = f"{option} stands before the command: fieldwise {option} ... {self.name} ..."  # type: ignore[attr-defined]
-                error.possibilities = None  # type: ignore[attr-defined]
+                usage: Any = error  # one of click's, whose classes typer keeps to itself
+                usage.message = f"{option} stands before the command: fieldwise {option} ... {self.name} ..."
+                usage.possibilities = None
             raise
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""Ctrl-C: one line that says what was kept, whatever the command was doing at that moment.
+"""Ctrl-C and SIGTERM: one line that says what was kept, whatever the command was doing at that moment.
 
 Nothing heavy is imported here, and nothing later on: a library that was interrupted while it was being imported cannot
 be imported again in the same process.
@@ -23,7 +23,7 @@ EXIT_CODE = 130
 
 NOTHING = "nothing was written"
 
-_PLACES = ("out", "to", "pictures")
+_PLACES = ("out", "resume", "to", "pictures")
 """The options that name a place to write to."""
 
 
@@ -35,26 +35,36 @@ class Interrupted(Exception):  # noqa: N818 (it is no error)
 
 
 @contextmanager
-def noticing() -> Iterator[list[bool]]:
+def noticing() -> Iterator[list[signal.Signals]]:
     """Within it, Ctrl-C is noted in the list that is given, and then raises KeyboardInterrupt as it always does.
 
-    An interrupt in the midst of an import may come out as any other error, for compiled modules turn it into theirs.
-    Left alone outside the main thread, where no handler can be set, and where Ctrl-C is ignored.
+    SIGTERM, by which schedulers end what they take the machine away from, is noted too and then does what Ctrl-C does
+    at that moment: a training writes down where it is. An interrupt in the midst of an import may come out as any other
+    error, for compiled modules turn it into theirs. Left alone outside the main thread, where no handler can be set,
+    and where Ctrl-C is ignored.
+
+    Yields:
+        The signals that came.
     """
-    noted: list[bool] = []
+    noted: list[signal.Signals] = []
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield noted
         return
 
     def note(number: int, frame: FrameType | None) -> None:
-        noted.append(True)
+        noted.append(signal.SIGINT)
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGINT, note)
+    def terminate(number: int, frame: FrameType | None) -> None:
+        noted.append(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+
+    previous = {each: signal.signal(each, do) for each, do in ((signal.SIGINT, note), (signal.SIGTERM, terminate))}
     try:
         yield noted
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for each, do in previous.items():
+            signal.signal(each, do)
 
 
 @contextmanager
@@ -81,7 +91,8 @@ def _kept(command: Sequence[str], options: Mapping[str, Any], written: Sequence[
     name = command[-1]
     place = options.get("resume") or options.get("out")
     if name in ("train", "search") and place is not None and unfinished(place).is_dir():
-        return f"the unfinished run lies in {unfinished(place)}; to go on: {_to_go_on(command, options, place)}"
+        best = f"the best model so far lies in {place}, " if place in written else ""
+        return f"{best}the unfinished run lies in {unfinished(place)}; to go on: {_to_go_on(command, options, place)}"
     if name == "compare" and place is not None and (place / "rows.json").exists():
         again = "repeat the command without --overwrite" if options.get("overwrite") else "repeat the command"
         return f"what is done lies in {place}; to go on, {again}"

@@ -82,7 +82,7 @@ def predict(
             for name in kept:
                 if name not in table.column_names:
                     raise DataError(f"--keep {name}: there is no such column; {suggest(name, table.column_names)}")
-                get_column(table, name)
+                get_column(table, name)  # which says why it cannot be read, where it cannot
             write(table.select(kept).append_column(column, pa.array(prediction)))
             rows += len(prediction)
     seconds = time.perf_counter() - started

@@ -103,6 +103,8 @@ def text_tables(
                 index = _is_index(table[0])
                 if index and notes is not None:
                     notes.append(_INDEX_LEFT_OUT)
+            elif index and not _is_index(table[0]):
+                raise DataError("the first column has no name; the first line must hold the column names")
             yield _only_wanted(table, index=index, trailing=dialect.trailing)
     if empty:
         nothing = pa.Table.from_arrays([pa.array([], pa.string())] * len(columns), names=columns)

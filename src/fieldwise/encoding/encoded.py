@@ -87,7 +87,7 @@ class EncodingReport:
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     MOST_EXAMPLES = 5
-    FEWEST_ROWS = 10
+    FEWEST_ROWS_TO_JUDGE = 10
 
     def add(self, other: EncodingReport) -> None:
         """Take in the account of further rows."""
@@ -108,19 +108,14 @@ class EncodingReport:
 
     def lines(self) -> list[str]:
         """One plain sentence per field and per thing worth telling: unseen values and what `reading_lines` tells."""
-        told = [
-            f"{name}: {count:,} of {self.rows:,} values are not in the vocabulary{self._examples(name)}"
-            for name, count in self.unseen.items()
-        ]
-        return told + self.reading_lines()
+        return [*map(self._unseen_line, self.unseen), *self.reading_lines()]
 
     def mostly_unseen(self) -> list[str]:
         """One sentence for every field of which most values are outside the vocabulary, from ten rows on."""
         return [
-            f"{name}: {count:,} of {self.rows:,} values are not in the vocabulary{self._examples(name)}; "
-            "are they written as they were in training?"
+            f"{self._unseen_line(name)}; are they written as they were in training?"
             for name, count in self.unseen.items()
-            if self.rows >= self.FEWEST_ROWS and 2 * count > self.rows
+            if self.rows >= self.FEWEST_ROWS_TO_JUDGE and 2 * count > self.rows
         ]
 
     def reading_lines(self) -> list[str]:
@@ -134,6 +129,10 @@ class EncodingReport:
             *(f"{name}: {n:,} numbers lie far outside the range of training" for name, n in self.outside.items()),
             *(f"{name}: {text}" for name, text in self.zones.items()),
         ]
+
+    def _unseen_line(self, name: str) -> str:
+        count = self.unseen[name]
+        return f"{name}: {count:,} of {self.rows:,} values are not in the vocabulary{self._examples(name)}"
 
     def _examples(self, name: str) -> str:
         return f" (for example {', '.join(self.examples[name])})" if self.examples.get(name) else ""

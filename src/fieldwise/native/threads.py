@@ -9,10 +9,16 @@ from contextlib import contextmanager
 
 
 @functools.cache
+def _openmp() -> ctypes.CDLL:
+    """What torch has loaded, OpenMP among it."""
+    return ctypes.CDLL(None)
+
+
+@functools.cache
 def torch_threads() -> int | None:
     """Address of the function that starts torch's own OpenMP threads; None where torch has another kind."""
     try:
-        return ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value
+        return ctypes.cast(_openmp().GOMP_parallel, ctypes.c_void_p).value
     except AttributeError:
         return None
 
@@ -24,7 +30,7 @@ def one_thread() -> Iterator[None]:
     Nothing changes where torch's threads are not OpenMP's. `torch.set_num_threads` would also count for threads that
     begin to use torch meanwhile, and stay so in them.
     """
-    openmp = ctypes.CDLL(None)
+    openmp = _openmp()
     if torch_threads() is None or not hasattr(openmp, "omp_set_num_threads"):
         yield
         return

@@ -135,9 +135,9 @@ class Binary(Objective):
         if not len(seen):
             return None
         clicks = np.repeat([1.0, 0.0], len(seen))
-        return metrics.auc(
-            clicks, np.tile(score[seen], 2), weight=np.concatenate([labels[seen], (rows - labels)[seen]])
-        )
+        # Rounded: rates that are equal must not be told apart by the order in which they were added up.
+        rates = np.round(score[seen], 12)
+        return metrics.auc(clicks, np.tile(rates, 2), weight=np.concatenate([labels[seen], (rows - labels)[seen]]))
 
     @staticmethod
     def describe_labels(mean: float) -> str:

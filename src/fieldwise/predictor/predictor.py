@@ -223,7 +223,8 @@ class Predictor:
         part: Literal["all", "test"] = "all"
         if rows != "all":
             label = self.objective.read_label(table, self.schema)
-            test = self._recorded_test_rows(table, label, None if own_split is None else own_split.test)
+            is_known = self.card.data.is_of(table.column_names, label)
+            test = self._recorded_test_rows(table, label, own_split and own_split.test) if is_known else None
             if test is not None:
                 part = "test"
                 said = f"this is the table that the model was trained on: evaluating its {len(test):,} test rows only"
@@ -232,7 +233,7 @@ class Predictor:
                 else:
                     reporter.say(said)
                 table = table.take(pa.array(test))
-            elif self.card.data.may_be_of(label) and not self.card.data.is_of(table.column_names, label):
+            elif not is_known and self.card.data.may_be_of(label):
                 reporter.warn(
                     "these are as many rows, and the same labels, as in the table that the model was trained on, but "
                     "in another order: whether they are the same cannot be told. If so, the figures are too good",
@@ -282,12 +283,12 @@ class Predictor:
     def _recorded_test_rows(
         self, table: pa.Table, label: npt.NDArray[np.floating[Any]], test: npt.NDArray[np.int64] | None
     ) -> npt.NDArray[np.int64] | None:
-        """The test rows of the table that the predictor was trained on; None where this is another table.
+        """The test rows of the table that the predictor was trained on; None where they are not found again.
 
-        test: those of a built-in data set, which need not be found again.
+        test: those of a built-in data set, which need not be.
         """
-        data, split = self.card.data, self.card.data.split
-        if not data.is_of(table.column_names, label) or not split.test_rows:
+        split = self.card.data.split
+        if not split.test_rows:
             return None
         if test is None and split.method is not None:
             time = None

@@ -186,8 +186,6 @@ def _separation(objective: Objective, means: Floats, ids: Ids | Ragged, groups: 
         score = np.add.reduceat(means[ids.values], ids.offsets[:-1]) / np.diff(ids.offsets)
     else:
         score, groups = means, groups.by(ids, len(means))
-    # Rounded: scores that are equal must not be told apart by the order in which they were added up.
-    score = score.astype(np.float32).astype(np.float64)
     value = objective.separation(score, groups.rows, groups.labels, groups.squares)
     assert value is not None
     return value

@@ -349,10 +349,9 @@ def _settle_split(
     if method == "time":
         if schema.time is None:
             raise SchemaError(f"a time-ordered split needs a time column; name it: {argument('time', 'COLUMN')}")
+        column = get_column(tables.table, schema.time, role="time")
         try:
-            time = time_keys(get_column(tables.table, schema.time, role="time"))
-        except KeyError:
-            raise DataError(f"the time column '{schema.time}' is missing") from None
+            time = time_keys(column)
         except FieldwiseError as error:
             raise DataError(f"time column '{schema.time}': {error}") from error
     split = split_rows(

@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict
 
 from fieldwise.data.splits import Split, SplitMethod
 
+_OF_LABELS = "labels:"
+"""What marks begin with that are not of the columns as well."""
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -66,7 +69,7 @@ class DataRecord(_Record):
             columns: the table's. Marks of earlier versions were of these too, in their order.
             label: of each row, [N].
         """
-        return self.fingerprint in (fingerprint(label), fingerprint(label, columns))
+        return self.fingerprint == fingerprint(label, None if self.fingerprint.startswith(_OF_LABELS) else columns)
 
     def may_be_of(self, label: npt.NDArray[np.floating[Any]]) -> bool:
         """Whether a table could have the same rows in another order: it has as many, and labels of the same sum.
@@ -104,7 +107,7 @@ def fingerprint(label: npt.NDArray[np.floating[Any]], columns: Sequence[str] | N
     digest = hashlib.sha256("\0".join(columns or ()).encode())
     bits = np.packbits(label > 0) if np.isin(label, (0.0, 1.0)).all() else label.astype(label.dtype.newbyteorder("<"))
     digest.update(bits.tobytes() + str(len(label)).encode())
-    return ("" if columns else "labels:") + digest.hexdigest()[:16]
+    return ("" if columns else _OF_LABELS) + digest.hexdigest()[:16]
 
 
 def split_record(

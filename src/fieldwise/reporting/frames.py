@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def data_frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Records as a pandas data frame.
+def data_frame(content: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """Records or columns as a pandas data frame.
 
     Args:
-        records: one per row, column name to value.
+        content: one mapping per row, column name to value; or one, column name to all values.
 
     Returns:
         The frame.
@@ -27,4 +27,4 @@ def data_frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         import pandas as pd
     except ImportError:
         raise SettingsError("to_pandas needs pandas; install it with: pip install pandas") from None
-    return pd.DataFrame(list(records))
+    return pd.DataFrame(content)

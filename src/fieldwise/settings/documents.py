@@ -44,7 +44,7 @@ class TrainingSettings(Document):
 
     Attributes:
         epochs: passes over the training rows at most; early stopping usually ends sooner.
-        batch_size: rows per step; `auto` takes 1024, or fewer where there are fewer than 12,000 training rows.
+        batch_size: rows per step; `auto` takes 1024, or fewer where there are fewer than 12,288 training rows.
         learning_rate: of Adam, at its highest.
         schedule: `constant`, or a fall to zero over all epochs, `linear` or `cosine`.
         warmup_steps: steps over which the learning rate rises to its full value first.

@@ -134,7 +134,8 @@ def reuse(settings: TrainingSettings, before: TrainingSettings) -> TrainingSetti
 
 
 def _batch_size(rows: int | None) -> int:
-    """
+    """The largest power of two that makes `LEAST_STEPS` steps of so many rows, within its bounds.
+
     >>> [_batch_size(rows) for rows in (None, 20_000, 12_288, 12_287, 2_000, 10)]
     [1024, 1024, 1024, 512, 128, 128]
     """

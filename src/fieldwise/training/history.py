@@ -104,8 +104,10 @@ class History(BaseModel):
             >>> record = EpochRecord(epoch=1, train_loss=0.5, valid={"auc": 0.7}, learning_rate=1e-3, **times)
             >>> History(records=[record], best_epoch=1).to_pandas()[["epoch", "valid_auc"]].values.tolist()
             [[1.0, 0.7]]
+            >>> list(History().to_pandas().columns)
+            ['epoch', 'train_loss', 'learning_rate', 'rows_per_s', 'seconds']
         """
-        return data_frame(self.to_table().to_pylist())
+        return data_frame(self.to_table().to_pydict())
 
     def __str__(self) -> str:
         lines = [record.line(self.monitors, best=record.epoch == self.best_epoch) for record in self.records]

@@ -13,6 +13,7 @@ from torch import nn
 
 from fieldwise.layers.embeddings import FieldEmbedding
 from fieldwise.native import rows as native
+from fieldwise.optim.adam import NetworkAdam
 from fieldwise.optim.grda import GRDA
 from fieldwise.optim.rows import RowAdagrad, RowAdam, TableAdam
 from fieldwise.settings import TrainingSettings
@@ -58,7 +59,7 @@ def make_optimizers(
         >>> model = build("fm", Layout((FieldLayout("user", "categorical", 9),)))
         >>> optimizers = make_optimizers(model, TrainingSettings(embedding_optimizer="row_adam"))
         >>> {name: type(optimizer).__name__ for name, optimizer in optimizers.items()}
-        {'network': 'Adam', 'tables': 'RowAdam'}
+        {'network': 'NetworkAdam', 'tables': 'RowAdam'}
     """
     optimizers: dict[str, torch.optim.Optimizer] = {}
     gate_ids: set[int] = set()
@@ -66,7 +67,7 @@ def make_optimizers(
         gate_ids = {id(weight) for weight in gates.weights}
         optimizers["gates"] = GRDA(gates.weights, lr=gates.learning_rate, c=gates.c, mu=gates.mu)
     if network := [weight for weight in _network_parameters(model) if id(weight) not in gate_ids]:
-        optimizers["network"] = torch.optim.Adam(network, lr=settings.learning_rate, fused=True)
+        optimizers["network"] = NetworkAdam(network, lr=settings.learning_rate)
     if tables := embedding_tables(model):
         for module in model.modules():
             if isinstance(module, FieldEmbedding):
