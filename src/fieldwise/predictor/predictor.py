@@ -224,7 +224,8 @@ class Predictor:
         if rows != "all":
             label = self.objective.read_label(table, self.schema)
             is_known = self.card.data.is_of(table.column_names, label)
-            test = self._recorded_test_rows(table, label, own_split and own_split.test) if is_known else None
+            known_test = None if own_split is None else own_split.test
+            test = self._recorded_test_rows(table, label, known_test) if is_known else None
             if test is not None:
                 part = "test"
                 said = f"this is the table that the model was trained on: evaluating its {len(test):,} test rows only"
