@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 import fieldwise as fw
 from fieldwise.errors import FieldwiseError, PredictorFormatError
 from fieldwise.predictor import files as predictor_files
-from fieldwise.predictor.files import CARD, ENCODER, MANIFEST, SETTINGS, VOCABULARIES, WEIGHTS
+from fieldwise.predictor.files import CARD, COMBINATIONS, ENCODER, MANIFEST, SETTINGS, VOCABULARIES, WEIGHTS
 
 Files = dict[str, bytes]
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -67,7 +67,7 @@ def wholes(folder: Path) -> list[Whole]:
         {"click": (np.arange(60) % 2).tolist(), **table},
         schema=fw.load(FIXTURE / "predictor").schema,
         model="autoint+",
-        settings={**network, "dnn_batch_norm": True, "wide": True},
+        settings={**network, "dnn_batch_norm": True, "wide": True, "combinations": "auto"},
         out=folder / "network",
         progress=False,
     )
@@ -154,7 +154,7 @@ def _flip(draw: Draw, files: Files) -> None:
 
 def _overwrite(draw: Draw, files: Files) -> None:
     """Put extreme numbers over some bytes; lengths and offsets are such numbers."""
-    name = draw(st.sampled_from([VOCABULARIES, WEIGHTS]))
+    name = draw(st.sampled_from([name for name in (VOCABULARIES, COMBINATIONS, WEIGHTS) if name in files]))
     content = bytearray(files[name])
     number = draw(st.sampled_from([0, 1, -1, 2**31 - 1, -(2**31), 2**40, 2**62, -(2**63), 0x7FC00000, 0x7F800000]))
     packed = struct.pack("<q", number)[: draw(st.sampled_from([2, 4, 8]))]
@@ -268,6 +268,26 @@ def _table(draw: Draw, files: Files) -> None:
     files[VOCABULARIES] = write_table(table)
 
 
+def _cells(draw: Draw, files: Files) -> None:
+    """Other cells of combinations, well written."""
+    if COMBINATIONS not in files:
+        _table(draw, files)
+        return
+    table = read_table(files[COMBINATIONS])
+    columns = {name: table[name].to_pylist() for name in table.column_names}
+    index = draw(st.integers(0, table.num_rows - 1))
+    match draw(st.integers(0, 3)):
+        case 0:
+            columns["rows"][index] = draw(st.sampled_from([-1, 0, 1, 2**62, None]))
+        case 1:
+            columns["labels"][index] = draw(st.sampled_from([-1.0, 0.5, 1e308, float("nan"), float("inf"), None]))
+        case 2:
+            columns["combination"][index] = draw(st.sampled_from([0, 2**64 - 1, columns["combination"][0], None]))
+        case 3:
+            columns = {name: values[:index] for name, values in columns.items()}
+    files[COMBINATIONS] = write_table(pa.table(columns, schema=table.schema))
+
+
 def _damage_tree(draw: Draw, tree: Any) -> Any:
     """Change, add, rename, remove or repeat one entry of a JSON tree."""
     places = list(_places(tree))
@@ -298,7 +318,7 @@ def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
 
 _KINDS: list[Callable[[Draw, Files], None]] = [
     *(_flip, _overwrite, _cut, _splice, _swap, _drop),
-    *(_json, _json, _json, _json_text, _settings, _settings, _header, _header, _table, _table),
+    *(_json, _json, _json, _json_text, _settings, _settings, _header, _header, _table, _table, _cells),
 ]
 
 

@@ -47,6 +47,8 @@ class Layout:
 
     Attributes:
         fields: one after another.
+        statistics: the names of further numbers that each row has, which belong to no single field: the statistics of
+            combinations of fields.
 
     Example:
         >>> layout = Layout((FieldLayout("user", "categorical", 10), FieldLayout("price", "numeric", 2)))
@@ -55,6 +57,12 @@ class Layout:
     """
 
     fields: tuple[FieldLayout, ...]
+    statistics: tuple[str, ...] = ()
+
+    @cached_property
+    def without_statistics(self) -> Layout:
+        """The fields alone."""
+        return Layout(self.fields) if self.statistics else self
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def test_a_table_and_its_dicts_give_the_same(training: list[dict[str, Any]], pro
     table = table_of(probe)
     encoded = encoder.encode(table)
     assert_same(encoded, encoder.encode_rows(table.to_pylist()))
-    state, vocabularies = encoder.state()
+    state, vocabularies, _ = encoder.state()
     again = Encoder.from_state(SCHEMA, EncoderState.model_validate_json(state.model_dump_json()), vocabularies)
     assert again.layout == encoder.layout
     assert_same(encoded, again.encode(table))
@@ -223,7 +223,7 @@ def test_what_is_neither_text_nor_list_is_refused(values: list[Any], kind: pa.Da
 
 def test_a_state_that_does_not_fit_its_schema_is_refused() -> None:
     encoder = Encoder.fit(pa.table({"x": [1]}), Schema(label="y", fields={"x": Numeric()}))
-    state, vocabularies = encoder.state()
+    state, vocabularies, _ = encoder.state()
     with pytest.raises(PredictorFormatError, match="'x' is categorical in the schema, but scaling in the encoder"):
         Encoder.from_state(Schema(label="y", fields={"x": Categorical()}), state, vocabularies)
     with pytest.raises(PredictorFormatError, match="holds 1 fields, the schema 2"):

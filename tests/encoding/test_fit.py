@@ -140,7 +140,7 @@ def test_a_stream_of_pieces_gives_the_same_encoder() -> None:
         for name, counter in counters.items():
             counter.add(log.table[name].slice(start, 700))
     streamed = Encoder.from_profiles({name: counter.profile() for name, counter in counters.items()}, log.schema)
-    state, tokens = Encoder.fit(log.table, log.schema).state()
+    state, tokens, _ = Encoder.fit(log.table, log.schema).state()
     assert streamed.state()[0] == state
     assert streamed.state()[1].equals(tokens)
 

@@ -151,7 +151,7 @@ def test_every_older_version_has_a_migration() -> None:
 def test_a_version_lower_than_the_files_is_refused(saved: Path) -> None:
     # Otherwise a migration would replace what the files hold.
     edit(saved, MANIFEST, lambda m: m.update(format_version=1))
-    refused(saved, "'objective.json' is no file of a predictor")
+    refused(saved, "'combinations.arrow' is no file of a predictor")
     version_5 = VERSION_1.with_name("predictor-v5") / "predictor"
     for path in saved.iterdir():
         path.unlink()

@@ -25,6 +25,7 @@ class Batch:
             holds the one id `MISSING`.
         label: None where it is not known.
         weight: None where all rows count alike.
+        statistics: of combinations of fields; None where the layout has none.
 
     Shape:
         categorical: int64 [B, number of categorical fields].
@@ -32,6 +33,7 @@ class Batch:
         multi_valued: int64 [B, N] each, N the longest list of the batch (at least 1).
         label: as the objective reads it, float32 or float64 [B].
         weight: float32 [B].
+        statistics: float32 [B, number of statistics].
 
     Example:
         >>> batch = Batch(torch.tensor([[2], [5], [3]]), torch.tensor([[0.5], [-1.0], [float("nan")]]))
@@ -44,6 +46,7 @@ class Batch:
     multi_valued: tuple[Tensor, ...] = ()
     label: Tensor | None = None
     weight: Tensor | None = None
+    statistics: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -73,6 +76,7 @@ class Batch:
                 tuple(ids[part] for ids in self.multi_valued),
                 label=None if self.label is None else self.label[part],
                 weight=None if self.weight is None else self.weight[part],
+                statistics=None if self.statistics is None else self.statistics[part],
             )
 
     def to(self, device: torch.device | str) -> Batch:
@@ -96,6 +100,7 @@ class Batch:
             multi_valued=tuple(move(ids) for ids in self.multi_valued),
             label=None if self.label is None else move(self.label),
             weight=None if self.weight is None else move(self.weight),
+            statistics=None if self.statistics is None else move(self.statistics),
         )
 
 

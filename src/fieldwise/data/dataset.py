@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,11 @@ class Dataset:
             group=None if self.group is None else self.group[rows],
         )
 
+    def without_statistics(self) -> Dataset:
+        """The same rows without the statistics of combinations."""
+        rows = replace(self.rows, statistics=None)
+        return replace(self, layout=self.layout.without_statistics, rows=rows)
+
     def batch(self, rows: Rows | slice) -> Batch:
         """The batch of some rows.
 
@@ -86,6 +91,7 @@ class Dataset:
             multi_valued=self.lists(rows),
             label=None if self.label is None else as_tensor(self.label[rows]),
             weight=None if self.weight is None else as_tensor(self.weight[rows]),
+            statistics=None if self.rows.statistics is None else as_tensor(self.rows.statistics[rows]),
         )
 
     def lists(self, rows: Rows | slice) -> tuple[Tensor, ...]:
@@ -109,6 +115,7 @@ class Dataset:
             self.rows.numeric,
             self.label,
             self.weight,
+            self.rows.statistics,
         ]
         for ragged in self.rows.multi_valued:
             parts += [ragged.values, ragged.offsets]

@@ -26,7 +26,8 @@ class Loader:
     def __init__(self, dataset: Dataset, device: torch.device, *, resident: bool | None = None) -> None:
         self.dataset = dataset
         self.device = device
-        matrices = [dataset.rows.categorical, dataset.rows.numeric, dataset.label, dataset.weight]
+        rows = dataset.rows
+        matrices = [rows.categorical, rows.numeric, dataset.label, dataset.weight, rows.statistics]
         if resident is None:
             size = sum(0 if matrix is None else matrix.nbytes for matrix in matrices)
             resident = device.type == "cuda" and size <= torch.cuda.mem_get_info(device)[0] // 2
@@ -47,7 +48,9 @@ class Loader:
         numbers = torch.from_numpy(np.ascontiguousarray(rows)).unsqueeze(1)
         sent = Batch(numbers, torch.empty(len(rows), 0), self.dataset.lists(rows)).to(self.device)
         places = sent.categorical.squeeze(1)
-        categorical, numeric, label, weight = (None if m is None else m.index_select(0, places) for m in self._held)
+        categorical, numeric, label, weight, statistics = (
+            None if m is None else m.index_select(0, places) for m in self._held
+        )
         assert categorical is not None
         assert numeric is not None
-        return Batch(categorical.long(), numeric, sent.multi_valued, label=label, weight=weight)
+        return Batch(categorical.long(), numeric, sent.multi_valued, label=label, weight=weight, statistics=statistics)

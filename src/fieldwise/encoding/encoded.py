@@ -147,16 +147,19 @@ class EncodedRows:
         numeric: scaled numbers, NaN where missing.
         multi_valued: the ids of each such field.
         report: what was met on the way.
+        statistics: of combinations of fields; None where none are used.
 
     Shape:
         categorical: int32 [N, number of categorical fields].
         numeric: float32 [N, number of numeric fields].
+        statistics: float32 [N, number of statistics].
     """
 
     categorical: npt.NDArray[np.int32]
     numeric: npt.NDArray[np.float32]
     multi_valued: tuple[Ragged, ...]
     report: EncodingReport
+    statistics: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.categorical)
@@ -175,4 +178,5 @@ class EncodedRows:
             self.numeric[rows],
             tuple(ragged.take(rows) for ragged in self.multi_valued),
             self.report,
+            None if self.statistics is None else self.statistics[rows],
         )

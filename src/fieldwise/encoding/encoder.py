@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -15,6 +16,7 @@ from fieldwise.columns.access import get_column, naming, require_column
 from fieldwise.columns.counting import TableProfile
 from fieldwise.columns.dates import ISO, DateReading
 from fieldwise.columns.profile import ColumnProfile
+from fieldwise.encoding.combinations import CELLS_SCHEMA, Combinations, CombinationsState
 from fieldwise.encoding.encoded import EncodedRows, EncodingReport, Ragged
 from fieldwise.encoding.fields import (
     BucketEncoding,
@@ -60,13 +62,15 @@ class _BucketState(BaseModel):
 
 
 class EncoderState(BaseModel):
-    """The JSON half of a saved encoder; the vocabularies are the Arrow half.
+    """The JSON part of a saved encoder; vocabularies and cells of combinations are its Arrow parts.
 
     Attributes:
         fields: in schema order.
+        combinations: None where there are no statistics.
     """
 
     model_config = ConfigDict(extra="forbid")
+    combinations: CombinationsState | None = None
     fields: list[Annotated[_VocabularyState | _ScalingState | _BucketState, Field(discriminator="encoding")]]
 
 
@@ -78,6 +82,7 @@ class Encoder:
     Args:
         schema: the fields.
         encodings: one per field, in schema order.
+        combinations: what was counted of combinations of fields, where their statistics are used.
 
     Example:
         >>> table = pa.table({"user": ["ann", "bob", "ann"], "price": [1.0, 2.0, 3.0]})
@@ -87,9 +92,23 @@ class Encoder:
         ([[3], [1]], [[0.0], [nan]], {'user': 1})
     """
 
-    def __init__(self, schema: Schema, encodings: Sequence[FieldEncoding]) -> None:
+    def __init__(
+        self, schema: Schema, encodings: Sequence[FieldEncoding], combinations: Combinations | None = None
+    ) -> None:
         self.schema = schema
         self.encodings = tuple(encodings)
+        self.combinations = combinations
+
+    def with_combinations(self, combinations: Combinations) -> Encoder:
+        """The same encoder that gives statistics too.
+
+        Args:
+            combinations: of this encoder's fields.
+
+        Returns:
+            A new encoder.
+        """
+        return Encoder(self.schema, self.encodings, combinations)
 
     @classmethod
     def fit(cls, table: pa.Table, schema: Schema, *, min_count: int = 1) -> Encoder:
@@ -137,7 +156,8 @@ class Encoder:
     @cached_property
     def layout(self) -> Layout:
         """The fields as models see them."""
-        return Layout(tuple(FieldLayout(e.name, e.kind, e.size) for e in self.encodings))
+        statistics = () if self.combinations is None else self.combinations.names
+        return Layout(tuple(FieldLayout(e.name, e.kind, e.size) for e in self.encodings), statistics)
 
     def encode(self, table: pa.Table) -> EncodedRows:
         """Encode all rows of a table. Columns that no field reads are left alone.
@@ -168,7 +188,7 @@ class Encoder:
                 else:
                     categorical[:, c] = encoding.encode(column, report)
                     c += 1
-        return EncodedRows(categorical, numeric, tuple(multi_valued), report)
+        return self._with_statistics(EncodedRows(categorical, numeric, tuple(multi_valued), report))
 
     def encode_rows(self, rows: Sequence[Mapping[str, Any]]) -> EncodedRows:
         """Encode dicts of Python values: the quick way for a few rows, of which nothing is vectorised.
@@ -199,10 +219,14 @@ class Encoder:
                 else:
                     categorical[:, c] = [encoding.encode_value(value, report) for value in values]
                     c += 1
-        return EncodedRows(categorical, numeric, tuple(Ragged.from_lists(ids) for ids in lists), report)
+        ragged = tuple(Ragged.from_lists(ids) for ids in lists)
+        return self._with_statistics(EncodedRows(categorical, numeric, ragged, report))
 
-    def state(self) -> tuple[EncoderState, pa.Table]:
-        """What a saved encoder consists of: the JSON half and the table of all vocabularies."""
+    def _with_statistics(self, rows: EncodedRows) -> EncodedRows:
+        return rows if self.combinations is None else replace(rows, statistics=self.combinations.encode(rows))
+
+    def state(self) -> tuple[EncoderState, pa.Table, pa.Table]:
+        """What a saved encoder consists of: the JSON part, the table of all vocabularies, and that of the cells."""
         fields: list[_VocabularyState | _ScalingState | _BucketState] = []
         vocabularies: list[Vocabulary | None] = []
         for encoding in self.encodings:
@@ -216,16 +240,21 @@ class Encoder:
                 fields.append(_VocabularyState(dates=dates))
                 vocabulary = encoding.vocabulary
             vocabularies.append(vocabulary)
-        return EncoderState(fields=fields), vocabulary_table(vocabularies)
+        combinations = None if self.combinations is None else self.combinations.state()
+        cells = CELLS_SCHEMA.empty_table() if self.combinations is None else self.combinations.cells
+        return EncoderState(fields=fields, combinations=combinations), vocabulary_table(vocabularies), cells
 
     @classmethod
-    def from_state(cls, schema: Schema, state: EncoderState, vocabularies: pa.Table) -> Encoder:
+    def from_state(
+        cls, schema: Schema, state: EncoderState, vocabularies: pa.Table, cells: pa.Table | None = None
+    ) -> Encoder:
         """Rebuild an encoder from what `state` gave.
 
         Args:
             schema: the fields.
-            state: the JSON half.
-            vocabularies: the Arrow half.
+            state: the JSON part.
+            vocabularies: the tokens of all fields.
+            cells: of combinations; None: there are none.
 
         Returns:
             The encoder.
@@ -261,7 +290,13 @@ class Encoder:
                     raise PredictorFormatError(
                         f"field '{name}' is {spec.kind} in the schema, but {saved.encoding} in the encoder"
                     )
-        return cls(schema, encodings)
+        encoder = cls(schema, encodings)
+        if state.combinations is None:
+            if cells is not None and cells.num_rows:
+                raise PredictorFormatError("the encoder has no combinations, but there are cells of some")
+            return encoder
+        cells = CELLS_SCHEMA.empty_table() if cells is None else cells
+        return encoder.with_combinations(Combinations.from_state(encoder.layout, state.combinations, cells))
 
 
 def _value(row: Mapping[str, Any], name: str, i: int) -> Any:

@@ -25,9 +25,11 @@ class _Exported(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, categorical: Tensor, numeric: Tensor, multi_valued: tuple[Tensor, ...]) -> Tensor:
+    def forward(
+        self, categorical: Tensor, numeric: Tensor, multi_valued: tuple[Tensor, ...], statistics: Tensor | None = None
+    ) -> Tensor:
         """Logits [B]."""
-        logit: Tensor = self.model(Batch(categorical, numeric, multi_valued))
+        logit: Tensor = self.model(Batch(categorical, numeric, multi_valued, statistics=statistics))
         return logit
 
 
@@ -41,14 +43,15 @@ def export_program(model: CTRModel) -> ExportedProgram:
         model: On the CPU. It is left as it is.
 
     Returns:
-        A program of the three parts of a `Batch`: `categorical`, `numeric` and the tuple `multi_valued`. A model
-        without fields of a kind reads nothing of that part. `torch.export.save` keeps the program.
+        A program of the parts of a `Batch`: `categorical`, `numeric`, the tuple `multi_valued` and, where the model's
+        layout has them, `statistics`. A model without fields of a kind reads nothing of that part. `torch.export.save`
+        keeps the program.
 
     Raises:
         ArgumentError: it is no such model.
 
     Shape:
-        int64 [B, fields], float32 [B, fields] and a tuple of int64 [B, K] -> float32 [B].
+        int64 [B, fields], float32 [B, fields], a tuple of int64 [B, K] and float32 [B, statistics] -> float32 [B].
 
     Example:
         >>> from fieldwise.layout import FieldLayout
@@ -73,16 +76,18 @@ def export_program(model: CTRModel) -> ExportedProgram:
         model.train(was_training)
 
 
-def _example(layout: Layout) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+def _example(layout: Layout) -> tuple[Tensor | tuple[Tensor, ...], ...]:
     """Some rows of a layout."""
-    return (
+    fields = (
         torch.full((_ROWS, len(layout.categorical)), OOV),
         torch.zeros(_ROWS, len(layout.numeric)),
         tuple(torch.full((_ROWS, _VALUES), OOV) for _ in layout.multi_valued),
     )
+    return (*fields, torch.zeros(_ROWS, len(layout.statistics))) if layout.statistics else fields
 
 
 def _free_sizes(layout: Layout) -> tuple[object, ...]:
     """Which dimensions of the parts are free."""
     rows = {0: Dim.DYNAMIC}
-    return rows, rows, tuple({0: Dim.DYNAMIC, 1: Dim.DYNAMIC} for _ in layout.multi_valued)
+    fields = (rows, rows, tuple({0: Dim.DYNAMIC, 1: Dim.DYNAMIC} for _ in layout.multi_valued))
+    return (*fields, rows) if layout.statistics else fields

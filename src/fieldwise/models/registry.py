@@ -22,6 +22,7 @@ from fieldwise.errors import SettingsError, suggest
 from fieldwise.layout import Layout
 from fieldwise.models.base import CTRModel
 from fieldwise.models.searchable import SearchHooks
+from fieldwise.models.with_statistics import WithStatistics
 from fieldwise.storage.places import expanded
 from fieldwise.validation import describe
 from fieldwise.wording import of_your_own
@@ -305,7 +306,7 @@ def build_for_search(name: str, layout: Layout, settings: Mapping[str, Any]) -> 
 
 
 def build(name: str, layout: Layout, settings: Mapping[str, Any] | None = None) -> CTRModel:
-    """A new model with random weights.
+    """A new model with random weights; beside it, where the layout has statistics, what reads them.
 
     Args:
         name: A registered model.
@@ -325,7 +326,9 @@ def build(name: str, layout: Layout, settings: Mapping[str, Any] | None = None) 
     validated = _validate(name, entry, settings or {})
     # The base class names the layout only; the settings are the subclass's, checked by its own model.
     constructor: Callable[..., CTRModel] = entry.build
-    return constructor(layout, **{setting: getattr(validated, setting) for setting in entry.settings.model_fields})
+    chosen = {setting: getattr(validated, setting) for setting in entry.settings.model_fields}
+    model = constructor(layout.without_statistics, **chosen)
+    return WithStatistics(layout, model) if layout.statistics else model
 
 
 def sketch(name: str, layout: Layout, settings: Mapping[str, Any] | None = None) -> CTRModel:

@@ -36,6 +36,7 @@ class Objective(BaseModel, ABC):
         rows_per_bucket: of how many rows a bucket of numbers should have its mean label, so that this tells something.
         begins_near_zero: whether a network's first outputs must be small beside 1 (`CTRModel.begin_near_zero`).
         metrics_class: of what `evaluate` gives.
+        statistics_scale: of the statistics of field combinations (`fieldwise.encoding.combinations`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -46,6 +47,7 @@ class Objective(BaseModel, ABC):
     rows_per_bucket: ClassVar[int]
     begins_near_zero: ClassVar[bool] = False
     metrics_class: ClassVar[type[Metrics]]
+    statistics_scale: ClassVar[Literal["logit", "identity"]] = "identity"
 
     name: str
 

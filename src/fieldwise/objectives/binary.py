@@ -42,6 +42,7 @@ class Binary(Objective):
     separation_name: ClassVar[str] = "AUC"
     rows_per_bucket: ClassVar[int] = 1
     metrics_class: ClassVar[type[metrics.Metrics]] = metrics.BinaryMetrics
+    statistics_scale: ClassVar[Literal["logit", "identity"]] = "logit"
 
     name: Literal["binary"] = "binary"
 

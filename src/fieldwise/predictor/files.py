@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fieldwise._version import __version__
 from fieldwise.architecture import FILE_NAME as ARCHITECTURE
 from fieldwise.architecture import Architecture
+from fieldwise.encoding.combinations import CELLS_SCHEMA
 from fieldwise.encoding.encoder import Encoder, EncoderState
 from fieldwise.encoding.vocabulary_table import VOCABULARY_SCHEMA
 from fieldwise.errors import PredictorFormatError
@@ -53,6 +54,7 @@ FORMAT = "fieldwise predictor"
 SCHEMA = "schema.json"
 ENCODER = "encoder.json"
 VOCABULARIES = "vocabularies.arrow"
+COMBINATIONS = "combinations.arrow"
 SETTINGS = "settings.json"
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
@@ -67,10 +69,12 @@ DOCUMENTS: Mapping[Kind, tuple[str, ...]] = {
 }
 """The JSON files of each kind of model."""
 FILES: Mapping[Kind, tuple[str, ...]] = {
-    "network": (*DOCUMENTS["network"], VOCABULARIES, WEIGHTS),
+    "network": (*DOCUMENTS["network"], VOCABULARIES, COMBINATIONS, WEIGHTS),
     "trees": (*DOCUMENTS["trees"], VOCABULARIES, TREES_DATA),
 }
 """All that a manifest lists."""
+FIRST_VERSIONS: Mapping[str, int] = {OBJECTIVE: 6, COMBINATIONS: 7}
+"""The format version that came with a file; all others were always there."""
 
 
 class _FileRecord(BaseModel):
@@ -201,10 +205,15 @@ def _read_files(
         boosting.require(trees.name)
         with blaming(path):
             return FittedTrees.from_state(schema, objective, trees, vocabularies, bytes(data)), settings, card
+    cells = None
+    if COMBINATIONS in files:
+        with blaming(path / COMBINATIONS):
+            content = _read_whole(files[COMBINATIONS], manifest.files[COMBINATIONS])
+            cells = parse_table(content, CELLS_SCHEMA)
     with blaming(path / ENCODER):
         state = validate(EncoderState, documents[ENCODER])
     with blaming(path):
-        encoder = Encoder.from_state(schema, state, vocabularies)
+        encoder = Encoder.from_state(schema, state, vocabularies, cells)
     with blaming(path / SETTINGS):
         registry.require_registered(settings.model)
         sketch = registry.sketch(settings.model, encoder.layout, settings.model_settings)
@@ -230,7 +239,7 @@ def _read_manifest(path: Path) -> _Manifest:
             f"{__version__}, which reads up to version {FORMAT_VERSION}. Install a newer fieldwise"
         )
     manifest = validate(_Manifest, data)
-    files = set(FILES[manifest.kind]) - ({OBJECTIVE} if version < 6 else set())
+    files = set(FILES[manifest.kind]) - {name for name, first in FIRST_VERSIONS.items() if version < first}
     for name in sorted(manifest.files.keys() ^ files):
         raise PredictorFormatError(f"'{name}' is {'not listed' if name in files else 'no file of a predictor'}")
     for name in files.intersection(DOCUMENTS[manifest.kind]):
@@ -285,8 +294,7 @@ def _write_files(work: Path, model: FittedModel, settings: Settings, card: Model
             write_bytes(work / TREES_DATA, data)
         case _:
             raise PredictorFormatError(f"a {type(model).__name__} has no form on disk")
-    with open_new(work / VOCABULARIES) as file, pa.ipc.new_file(file, vocabularies.schema) as writer:
-        writer.write_table(vocabularies)
+    _write_table(work / VOCABULARIES, vocabularies)
     manifest = _Manifest(
         format=FORMAT,
         format_version=FORMAT_VERSION,
@@ -305,10 +313,16 @@ def _write_network(work: Path, model: FittedNetwork, settings: Settings) -> pa.T
         # For people and for other models; what is read back is the one among the settings.
         architecture = Architecture.model_validate(settings.model_settings["architecture"])
         _write_json(work / ARCHITECTURE, architecture.to_json())
-    state, vocabularies = model.encoder.state()
+    state, vocabularies, cells = model.encoder.state()
     _write_json(work / ENCODER, state.model_dump_json(indent=2))
+    _write_table(work / COMBINATIONS, cells)
     write_tensors(work / WEIGHTS, weights)
     return vocabularies
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    with open_new(path) as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
 
 
 def _write_json(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from fieldwise.errors import PredictorFormatError
 Documents = dict[str, Any]
 """The JSON files as read, before validation: file name -> content."""
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """To be raised, with an entry in `MIGRATIONS`, whenever a file comes to hold something that older code refuses."""
 
 
@@ -69,6 +69,15 @@ def _from_5(documents: Documents) -> None:
             _add(record, "valid", {} if valid["log_loss"] is None else valid)
 
 
+def _from_6(documents: Documents) -> None:
+    """Version 6 knew no statistics of combinations."""
+    data = documents["settings.json"].get("data")
+    if isinstance(data, dict):
+        _add(data, "combinations", "off")
+    if "encoder.json" in documents:  # boosted trees have none
+        _add(documents["encoder.json"], "combinations", None)
+
+
 def _add(document: dict[str, Any], key: str, value: Any) -> None:
     # What is there already would be lost without a word where only the manifest's version number is damaged.
     if key in document:
@@ -76,5 +85,12 @@ def _add(document: dict[str, Any], key: str, value: Any) -> None:
     document[key] = value
 
 
-MIGRATIONS: dict[int, Callable[[Documents], None]] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4, 5: _from_5}
+MIGRATIONS: dict[int, Callable[[Documents], None]] = {
+    1: _from_1,
+    2: _from_2,
+    3: _from_3,
+    4: _from_4,
+    5: _from_5,
+    6: _from_6,
+}
 """Format version -> what turns the documents of that version, in place, into those of the next one."""

@@ -23,6 +23,7 @@ from fieldwise.encoding.encoder import Encoder
 from fieldwise.errors import DataError, DataWarning, FieldwiseError, SchemaError
 from fieldwise.objectives import Binary, Objective, objective_class
 from fieldwise.objectives.base import Labels
+from fieldwise.preparation.combinations import add_statistics
 from fieldwise.preparation.leaks import Leak, find_leaks
 from fieldwise.preparation.records import ColumnRecord, DataRecord, fingerprint, split_record
 from fieldwise.preparation.request import DataRequest
@@ -154,6 +155,7 @@ class Prepared:
         split: rows of the main table.
         data: for the card.
         notes: what should be said of the data.
+        warnings: those of the notes that a person should look at.
     """
 
     tables: Tables
@@ -164,6 +166,7 @@ class Prepared:
     split: Split
     data: DataRecord
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     @property
     def schema(self) -> Schema:
@@ -228,10 +231,10 @@ def prepare_request(
     schema, columns = settle_schema(request, tables, reporter=reporter)
     prepared = prepare(tables, schema, settings, seed=seed, objective=objective, columns=columns)
     for note in prepared.notes:
-        if note in tables.notes:
-            reporter.say(note)
-        else:
+        if note in prepared.warnings:
             reporter.warn(note, DataWarning)
+        else:
+            reporter.say(note)
     return prepared
 
 
@@ -280,6 +283,8 @@ def prepare(
     leaks = _find_leaks(tables, split, label, own.get("valid"), encoder, fitted)
     tables.profiles.forget()
     parts = {part: everything.take(getattr(split, part)) for part in ("train", "valid", "test")} | own
+    time = _time(tables, schema)[split.train] if method == "time" else None
+    encoder, parts, decisions = add_statistics(encoder, parts, fitted, settings.combinations, time=time, seed=seed)
     data = DataRecord(
         source=tables.source,
         fingerprint=fingerprint(label),
@@ -293,8 +298,9 @@ def prepare(
             test_fraction=settings.test_fraction if tables.test is None else 0.0,
         ),
     )
-    notes = [*tables.notes, *everything.rows.report.reading_lines(), *map(str, leaks)]
-    return Prepared(tables, tuple(columns), encoder, fitted, parts, split, data, tuple(notes))
+    warnings = (*everything.rows.report.reading_lines(), *map(str, leaks))
+    notes = (*tables.notes, *warnings, *decisions)
+    return Prepared(tables, tuple(columns), encoder, fitted, parts, split, data, notes, warnings)
 
 
 def encode_table(table: pa.Table, encoder: Encoder, objective: Objective | None = None) -> Dataset:
@@ -345,15 +351,7 @@ def _settle_split(
             split = replace(split, test=split.test[:0])
         return None, split
     method: SplitMethod = settings.split or ("time" if schema.time else "stratified")
-    time = None
-    if method == "time":
-        if schema.time is None:
-            raise SchemaError(f"a time-ordered split needs a time column; name it: {argument('time', 'COLUMN')}")
-        column = get_column(tables.table, schema.time, role="time")
-        try:
-            time = time_keys(column)
-        except FieldwiseError as error:
-            raise DataError(f"time column '{schema.time}': {error}") from error
+    time = _time(tables, schema) if method == "time" else None
     split = split_rows(
         tables.table.num_rows,
         method=method,
@@ -364,3 +362,14 @@ def _settle_split(
         time=time,
     )
     return method, split
+
+
+def _time(tables: Tables, schema: Schema) -> npt.NDArray[np.generic]:
+    """When each row of the main table was, as what can be sorted: [N]."""
+    if schema.time is None:
+        raise SchemaError(f"a time-ordered split needs a time column; name it: {argument('time', 'COLUMN')}")
+    column = get_column(tables.table, schema.time, role="time")
+    try:
+        return time_keys(column)
+    except FieldwiseError as error:
+        raise DataError(f"time column '{schema.time}': {error}") from error

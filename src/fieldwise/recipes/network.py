@@ -178,7 +178,8 @@ def train_network(
     apply_process_settings(settings.training)
     if settings.wants_search:
         place = None if run_directory is None else run_directory.search
-        settings = search(parts, settings, objective=objective, source=source, place=place, reporter=reporter)
+        fields = {part: rows.without_statistics() for part, rows in parts.items()}
+        settings = search(fields, settings, objective=objective, source=source, place=place, reporter=reporter)
         seconds += seconds_searched(Architecture.model_validate(settings.model_settings["architecture"]))
     network = build(layout, settings)
     parameters = count(network)

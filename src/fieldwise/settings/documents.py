@@ -10,6 +10,10 @@ from fieldwise.data.splits import SplitMethod
 from fieldwise.settings.names import with_new_names
 from fieldwise.validation import Document
 
+MOST_COMBINED = 3
+FieldNames = Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_COMBINED)]
+"""Of one combination."""
+
 
 class DataSettings(Document):
     """How rows become training, validation and test rows, and tokens become ids.
@@ -21,6 +25,9 @@ class DataSettings(Document):
             is `time` where the schema has a time column, else `stratified`.
         valid_fraction: share of the rows that validate, where no validation file is given.
         test_fraction: share of the rows that test, where no test file is given.
+        combinations: of which fields the model is given the click rate and the number of rows with the same values, in
+            training from other rows alone: `auto` chooses up to 100 combinations of up to three fields, a list such as
+            `[["site", "device"], ["user"]]` names them, `off` has none. Of networks.
 
     Example:
         >>> DataSettings(min_count=1).valid_fraction
@@ -35,6 +42,24 @@ class DataSettings(Document):
     split: SplitMethod | None = None
     valid_fraction: float = Field(default=0.1, ge=0, lt=1)
     test_fraction: float = Field(default=0.1, ge=0, lt=1)
+    combinations: Literal["auto", "off"] | tuple[FieldNames, ...] = "off"
+
+    @field_validator("combinations", mode="before")
+    @classmethod
+    def _of_fields(cls, value: Any) -> Any:
+        """The same fields in another order are the same combination."""
+        if value in ("auto", "off"):
+            return value
+        if not isinstance(value, list | tuple) or not all(isinstance(each, list | tuple) for each in value):
+            raise ValueError('it must be auto, off or a list of combinations such as [["site", "device"], ["user"]]')
+        for names in value:
+            if not 1 <= len(names) <= MOST_COMBINED or not all(isinstance(name, str) for name in names):
+                raise ValueError(f"a combination has one to {MOST_COMBINED} names of fields")
+            if len(set(names)) < len(names):
+                raise ValueError("a combination names a field twice")
+        if len(set(map(frozenset, value))) < len(value):
+            raise ValueError("a combination is named twice")
+        return value
 
 
 class TrainingSettings(Document):

@@ -215,6 +215,9 @@ def train(prepared: Prepared, settings: Settings, *, reporter: Reporter, threads
     if not valid_rows.num_rows:
         notes.append(f"{name}: no validation rows to stop by, so {resolved.fixed_rounds} rounds are trained")
         reporter.say(notes[-1])
+    if prepared.encoder.combinations is not None:
+        notes.append(f"{name} does not read the statistics of combinations")
+        reporter.say(notes[-1])
     begin = time.perf_counter()
     with stopping_between_steps() as request:
         model = fit(

@@ -1,0 +1,66 @@
+"""Any model beside the statistics of field combinations (`fieldwise.encoding.combinations`).
+
+    logit = model(fields) + MLP(statistics)
+
+The statistics belong to no field, so the model itself, its attention and its interactions stay those of the fields. The
+feed-forward network begins at zero: what it adds is learned.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from fieldwise.data.batch import Batch
+from fieldwise.layers.mlp import MLP
+from fieldwise.layout import Layout
+from fieldwise.models.base import CTRModel
+
+HIDDEN = (256, 256)
+DROPOUT = 0.3
+
+
+class WithStatistics(CTRModel):
+    """A model, and a feed-forward network over the statistics of combinations. Logits [B].
+
+    Args:
+        layout: The fields, and the names of the statistics.
+        model: Of the fields.
+
+    Attributes:
+        model: As given.
+        of_statistics: The feed-forward network.
+
+    Shape:
+        a batch of B rows -> [B].
+
+    Example:
+        >>> import torch
+        >>> from fieldwise.layout import FieldLayout
+        >>> from fieldwise.models import build
+        >>> layout = Layout((FieldLayout("user", "categorical", 9),), statistics=("rate(user)",))
+        >>> model = build("lr", layout)
+        >>> model(Batch(torch.tensor([[2]]), torch.empty(1, 0), statistics=torch.tensor([[0.5]]))).shape
+        torch.Size([1])
+    """
+
+    def __init__(self, layout: Layout, model: CTRModel) -> None:
+        super().__init__(layout)
+        self.model = model
+        self.rows_in_cache = model.rows_in_cache
+        self.of_statistics = MLP(len(layout.statistics), HIDDEN, dropout=DROPOUT, norm="batch")
+        self._begin_at_zero()
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits [B]."""
+        assert batch.statistics is not None, "the layout has statistics, the batch has none"
+        logit: Tensor = self.model(batch)
+        more: Tensor = self.of_statistics(batch.statistics)
+        return logit + more
+
+    def begin_near_zero(self) -> None:
+        """As the model does."""
+        self.model.begin_near_zero()
+
+    def _begin_at_zero(self) -> None:
+        assert self.of_statistics.head is not None
+        nn.init.zeros_(self.of_statistics.head.weight)
