@@ -33,7 +33,7 @@ class Batch:
         multi_valued: int64 [B, N] each, N the longest list of the batch (at least 1).
         label: as the objective reads it, float32 or float64 [B].
         weight: float32 [B].
-        statistics: float32 [B, number of statistics].
+        statistics: float16 or float32 [B, number of statistics].
 
     Example:
         >>> batch = Batch(torch.tensor([[2], [5], [3]]), torch.tensor([[0.5], [-1.0], [float("nan")]]))

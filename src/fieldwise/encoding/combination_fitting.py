@@ -45,7 +45,7 @@ from fieldwise.layout import Layout
 
 MOST = 100
 RANKING_ROWS = 50_000
-MOST_CELLS = 10_000_000
+MOST_CELLS = 5_000_000
 _BEST_PAIRS = 20
 _MOST_TRIPLES = 300
 _STEPS = 8
@@ -57,12 +57,12 @@ class FittedCombinations:
 
     Attributes:
         combinations: for any other row.
-        train: of the training rows, float32 [N, statistics].
+        train: of the training rows, float16 [N, statistics].
         note: on what was left out for lack of room; empty where nothing was.
     """
 
     combinations: Combinations
-    train: npt.NDArray[np.float32]
+    train: npt.NDArray[np.float16]
     note: str = ""
 
 
@@ -116,15 +116,30 @@ def fit_combinations(
         chosen = list(asked_for)
     others = _others(y, time, seed)
     mean = others.mean(scale)
+    place_of_count = {
+        fields: len(chosen) + place
+        for place, fields in enumerate(fields for fields in chosen if len(fields) <= MOST_COUNTED_ORDER)
+    }
+    train = np.empty((len(y), len(chosen) + len(place_of_count)), np.float16)
+
+    def count(i: int) -> pa.Table:
+        """Count a combination; what the training rows have of it goes to its places."""
+        codes, size, distinct = _codes(combination_hashes(hashes, chosen[i]))
+        rows, labels = others.sums(codes, size, y)
+        train[:, i] = smoothing.value(rows, labels, mean)
+        if chosen[i] in place_of_count:
+            train[:, place_of_count[chosen[i]]] = smoothing.count(others.counts(codes, size, rows))
+        all_rows = np.bincount(codes, minlength=size)
+        some = all_rows > 1
+        all_labels = np.bincount(codes, weights=y, minlength=size)
+        return pa.table([distinct[some], all_rows[some], all_labels[some]], schema=CELLS_SCHEMA)
+
     with ThreadPoolExecutor(pa.cpu_count()) as pool:
-        parts = pool.map(lambda fields: _count(combination_hashes(hashes, fields), others, smoothing, mean), chosen)
-        kept, note = _within_room(chosen, parts)
-    cells = pa.concat_tables([part.cells for _, part in kept] or [CELLS_SCHEMA.empty_table()])
+        kept, cells, note = _within_room(pool.map(count, range(len(chosen))))
     cells = cells.take(pa.array(np.argsort(cells["combination"].to_numpy(), kind="stable")))
-    combinations = Combinations(layout, [fields for fields, _ in kept], bounds, smoothing, cells)
-    columns = [part.value for _, part in kept]
-    columns += [part.count for fields, part in kept if len(fields) <= MOST_COUNTED_ORDER]
-    train = np.stack(columns, axis=1) if columns else np.empty((len(y), 0), np.float32)
+    if len(kept) < len(chosen):
+        train = train[:, [*kept, *(place_of_count[chosen[i]] for i in kept if chosen[i] in place_of_count)]]
+    combinations = Combinations(layout, [chosen[i] for i in kept], bounds, smoothing, cells)
     return FittedCombinations(combinations, train, note)
 
 
@@ -205,49 +220,26 @@ def _predicted(x: Floats, scale: Scale) -> Floats:
     return 1 / (1 + np.exp(-np.clip(x, -30, 30))) if scale == "logit" else x
 
 
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """One combination: what was counted, and its statistics for the training rows."""
-
-    cells: pa.Table
-    value: npt.NDArray[np.float32]
-    count: npt.NDArray[np.float32]
-
-
-def _count(marks: Hashes, others: Others, smoothing: Smoothing, mean: Floats) -> _Part:
-    codes, size, distinct = _codes(marks)
-    rows, labels = others.sums(codes, size, others.label)
-    all_rows = np.bincount(codes, minlength=size)
-    kept = all_rows > 1
-    cells = pa.table(
-        [distinct[kept], all_rows[kept], np.bincount(codes, weights=others.label, minlength=size)[kept]],
-        schema=CELLS_SCHEMA,
-    )
-    return _Part(
-        cells,
-        smoothing.value(rows, labels, mean).astype(np.float32),
-        smoothing.count(others.counts(codes, size, rows)).astype(np.float32),
-    )
-
-
 def _codes(marks: Hashes) -> tuple[npt.NDArray[np.int32], int, Hashes]:
     """Numbers from 0 on for marks, how many there are, and the mark of each."""
     encoded = pa.array(marks).dictionary_encode()
     return encoded.indices.to_numpy(), len(encoded.dictionary), encoded.dictionary.to_numpy()
 
 
-def _within_room(chosen: Sequence[Combination], parts: Iterator[_Part]) -> tuple[list[tuple[Combination, _Part]], str]:
-    """The combinations that there is room for, in their order."""
-    kept: list[tuple[Combination, _Part]] = []
-    cells = 0
-    for fields, part in zip(chosen, parts, strict=True):
-        if cells + part.cells.num_rows <= MOST_CELLS:
-            kept.append((fields, part))
-            cells += part.cells.num_rows
-    left_out = len(chosen) - len(kept)
-    if not left_out:
-        return kept, ""
-    return kept, f"{left_out} combinations of fields are left out: more than {MOST_CELLS:,} cells would have to be kept"
+def _within_room(parts: Iterator[pa.Table]) -> tuple[list[int], pa.Table, str]:
+    """The numbers of the combinations whose cells there is room for, these cells, and what is to be said."""
+    kept: list[int] = []
+    cells = [CELLS_SCHEMA.empty_table()]
+    room, left_out = MOST_CELLS, 0
+    for i, part in enumerate(parts):
+        if part.num_rows > room:
+            left_out += 1
+            continue
+        kept.append(i)
+        cells.append(part)
+        room -= part.num_rows
+    note = f"{left_out} combinations of fields are left out: more than {MOST_CELLS:,} cells would have to be kept"
+    return kept, pa.concat_tables(cells), note if left_out else ""
 
 
 def _smoothing(y: Floats, scale: Scale) -> Smoothing:

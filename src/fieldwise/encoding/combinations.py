@@ -196,16 +196,16 @@ class Combinations:
         shown = [f"({', '.join(self.layout.names[f] for f in fields)})" for fields in self.combinations]
         return (*(what + fields for fields in shown), *("count" + shown[i] for i in self._counted))
 
-    def encode(self, rows: EncodedRows) -> npt.NDArray[np.float32]:
+    def encode(self, rows: EncodedRows) -> npt.NDArray[np.float16]:
         """The statistics of rows that did not train.
 
         Args:
             rows: N encoded rows.
 
         Returns:
-            float32 [N, statistics], in the order of `names`.
+            float16 [N, statistics], in the order of `names`.
         """
-        out = np.empty((len(rows), len(self.names)), dtype=np.float32)
+        out = np.empty((len(rows), len(self.names)), dtype=np.float16)
         hashes = field_hashes(rows, self.layout, self.bounds)
         starts = range(0, len(rows), _CHUNK)
         counted = {int(i): k for k, i in enumerate(self._counted)}
@@ -243,8 +243,8 @@ class _Cells:
         # Behind the last one stands what no combination can be taken for, and the statistics of an unseen one.
         self._marks = np.append(marks, np.zeros(self._longest + 1, np.uint64))
         nothing = np.zeros(1)
-        self.values = np.append(smoothing.value(rows, labels), nothing).astype(np.float32)
-        self.counts = np.append(smoothing.count(rows), nothing).astype(np.float32)
+        self.values = np.append(smoothing.value(rows, labels), nothing).astype(np.float16)
+        self.counts = np.append(smoothing.count(rows), nothing).astype(np.float16)
 
     def find(self, marks: Hashes) -> npt.NDArray[np.int32 | np.int64]:
         """The number of the cell of each mark; of an unseen one that behind the last."""

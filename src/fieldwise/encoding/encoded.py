@@ -152,14 +152,14 @@ class EncodedRows:
     Shape:
         categorical: int32 [N, number of categorical fields].
         numeric: float32 [N, number of numeric fields].
-        statistics: float32 [N, number of statistics].
+        statistics: float16 [N, number of statistics].
     """
 
     categorical: npt.NDArray[np.int32]
     numeric: npt.NDArray[np.float32]
     multi_valued: tuple[Ragged, ...]
     report: EncodingReport
-    statistics: npt.NDArray[np.float32] | None = None
+    statistics: npt.NDArray[np.float16] | None = None
 
     def __len__(self) -> int:
         return len(self.categorical)

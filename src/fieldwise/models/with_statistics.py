@@ -54,7 +54,7 @@ class WithStatistics(CTRModel):
         """Logits [B]."""
         assert batch.statistics is not None, "the layout has statistics, the batch has none"
         logit: Tensor = self.model(batch)
-        more: Tensor = self.of_statistics(batch.statistics)
+        more: Tensor = self.of_statistics(batch.statistics.float())
         return logit + more
 
     def begin_near_zero(self) -> None:
