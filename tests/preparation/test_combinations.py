@@ -14,7 +14,7 @@ import fieldwise as fw
 from fieldwise import Batch, FieldLayout, Layout
 from fieldwise.encoding.combination_fitting import fit_combinations
 from fieldwise.encoding.encoder import Encoder
-from fieldwise.errors import SettingsError
+from fieldwise.errors import PredictorFormatError, SettingsError
 from fieldwise.metrics import auc
 from fieldwise.models import build, export_program
 from fieldwise.models.with_statistics import WithStatistics
@@ -151,16 +151,25 @@ def test_statistics_do_not_tell_the_labels_of_training_rows() -> None:
     assert np.mean(found) < 0.505
 
 
-def test_trees_say_that_they_do_not_read_them(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("name", ["lightgbm", "catboost"])
+def test_trees_read_them(tmp_path: Path, name: str) -> None:
+    pytest.importorskip(name)
+    table, new = crossed(1500), crossed(80, seed=1)
     predictor = fw.train(
-        crossed(300),
+        table,
         label="click",
         fields=FIELDS,
-        model="lightgbm",
-        settings={"max_rounds": 3, "combinations": "auto"},
+        model=name,
+        settings={"max_rounds": 20, "combinations": "auto"},
+        out=tmp_path / "m",
         progress=False,
     )
-    assert "lightgbm does not read the statistics of combinations" in predictor.card.notes
+    again = fw.load(tmp_path / "m")
+    np.testing.assert_array_equal(again.predict(new), predictor.predict(new))
+    np.testing.assert_allclose(again.predict_rows(new.to_pylist()), predictor.predict(new), rtol=1e-6)
+    (tmp_path / "m" / "combinations.arrow").unlink()
+    with pytest.raises(PredictorFormatError, match=r"combinations\.arrow"):
+        fw.load(tmp_path / "m")
 
 
 def test_exported_it_computes_the_same() -> None:

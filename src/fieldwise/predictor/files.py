@@ -55,6 +55,7 @@ SCHEMA = "schema.json"
 ENCODER = "encoder.json"
 VOCABULARIES = "vocabularies.arrow"
 COMBINATIONS = "combinations.arrow"
+ENCODED_TOKENS = "encoded_tokens.arrow"
 SETTINGS = "settings.json"
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
@@ -75,6 +76,8 @@ FILES: Mapping[Kind, tuple[str, ...]] = {
 """All that a manifest lists."""
 FIRST_VERSIONS: Mapping[str, int] = {OBJECTIVE: 6, COMBINATIONS: 7}
 """The format version that came with a file; all others were always there."""
+STATISTICS = (ENCODER, ENCODED_TOKENS, COMBINATIONS)
+"""What trees that read statistics of combinations have beside `FILES`."""
 
 
 class _FileRecord(BaseModel):
@@ -179,7 +182,7 @@ def _read_files(
     path: Path, manifest: _Manifest, files: Mapping[str, CheckedFile]
 ) -> tuple[FittedModel, Settings, ModelCard]:
     documents: Documents = {}
-    for name in DOCUMENTS[manifest.kind]:
+    for name in dict.fromkeys((*DOCUMENTS[manifest.kind], ENCODER)):
         if name in manifest.files:
             with blaming(path / name):
                 documents[name] = parse_json(_read_whole(files[name], manifest.files[name]))
@@ -194,9 +197,20 @@ def _read_files(
         card.require_counts(embeddings=manifest.kind == "network")
     with blaming(path / SETTINGS):
         settings = validate(Settings, documents[SETTINGS])
-    with blaming(path / VOCABULARIES):
-        content = _read_whole(files[VOCABULARIES], manifest.files[VOCABULARIES])
-        vocabularies = parse_table(content, VOCABULARY_SCHEMA)
+
+    def table_of(name: str, columns: pa.Schema) -> pa.Table:
+        with blaming(path / name):
+            return parse_table(_read_whole(files[name], manifest.files[name]), columns)
+
+    vocabularies = table_of(VOCABULARIES, VOCABULARY_SCHEMA)
+    encoder = None
+    if ENCODER in documents:
+        tokens = vocabularies if manifest.kind == "network" else table_of(ENCODED_TOKENS, VOCABULARY_SCHEMA)
+        cells = table_of(COMBINATIONS, CELLS_SCHEMA) if COMBINATIONS in files else None
+        with blaming(path / ENCODER):
+            state = validate(EncoderState, documents[ENCODER])
+        with blaming(path):
+            encoder = Encoder.from_state(schema, state, tokens, cells)
     if manifest.kind == "trees":
         with blaming(path / TREES):
             trees = validate(TreesState, documents[TREES])
@@ -204,16 +218,9 @@ def _read_files(
             data = _read_whole(files[TREES_DATA], manifest.files[TREES_DATA])
         boosting.require(trees.name)
         with blaming(path):
-            return FittedTrees.from_state(schema, objective, trees, vocabularies, bytes(data)), settings, card
-    cells = None
-    if COMBINATIONS in files:
-        with blaming(path / COMBINATIONS):
-            content = _read_whole(files[COMBINATIONS], manifest.files[COMBINATIONS])
-            cells = parse_table(content, CELLS_SCHEMA)
-    with blaming(path / ENCODER):
-        state = validate(EncoderState, documents[ENCODER])
-    with blaming(path):
-        encoder = Encoder.from_state(schema, state, vocabularies, cells)
+            fitted = FittedTrees.from_state(schema, objective, trees, vocabularies, bytes(data), encoder)
+            return fitted, settings, card
+    assert encoder is not None
     with blaming(path / SETTINGS):
         registry.require_registered(settings.model)
         sketch = registry.sketch(settings.model, encoder.layout, settings.model_settings)
@@ -240,9 +247,15 @@ def _read_manifest(path: Path) -> _Manifest:
         )
     manifest = validate(_Manifest, data)
     files = set(FILES[manifest.kind]) - {name for name, first in FIRST_VERSIONS.items() if version < first}
+    if (
+        manifest.kind == "trees"
+        and version >= FIRST_VERSIONS[COMBINATIONS]
+        and not manifest.files.keys().isdisjoint(STATISTICS)
+    ):
+        files |= set(STATISTICS)
     for name in sorted(manifest.files.keys() ^ files):
         raise PredictorFormatError(f"'{name}' is {'not listed' if name in files else 'no file of a predictor'}")
-    for name in files.intersection(DOCUMENTS[manifest.kind]):
+    for name in files.intersection((*DOCUMENTS[manifest.kind], ENCODER)):
         if manifest.files[name].size > MOST_JSON:
             raise PredictorFormatError(f"'{name}' has {manifest.files[name].size:,} bytes; {MOST_JSON:,} are read")
     return manifest
@@ -284,6 +297,7 @@ def _write_files(work: Path, model: FittedModel, settings: Settings, card: Model
     _write_json(work / SETTINGS, settings.model_dump_json(indent=2))
     _write_json(work / CARD, card.model_dump_json(indent=2))
     kind: Kind
+    more: tuple[str, ...] = ()
     match model:
         case FittedNetwork():
             kind, vocabularies = "network", _write_network(work, model, settings)
@@ -292,6 +306,9 @@ def _write_files(work: Path, model: FittedModel, settings: Settings, card: Model
             kind = "trees"
             _write_json(work / TREES, state.model_dump_json(indent=2))
             write_bytes(work / TREES_DATA, data)
+            if model.encoder is not None:
+                _write_table(work / ENCODED_TOKENS, _write_encoder(work, model.encoder))
+                more = STATISTICS
         case _:
             raise PredictorFormatError(f"a {type(model).__name__} has no form on disk")
     _write_table(work / VOCABULARIES, vocabularies)
@@ -300,7 +317,7 @@ def _write_files(work: Path, model: FittedModel, settings: Settings, card: Model
         format_version=FORMAT_VERSION,
         fieldwise=__version__,
         kind=kind,
-        files={name: _record(work / name) for name in FILES[kind]},
+        files={name: _record(work / name) for name in (*FILES[kind], *more)},
     )
     _write_json(work / MANIFEST, manifest.model_dump_json(indent=2))
 
@@ -313,10 +330,15 @@ def _write_network(work: Path, model: FittedNetwork, settings: Settings) -> pa.T
         # For people and for other models; what is read back is the one among the settings.
         architecture = Architecture.model_validate(settings.model_settings["architecture"])
         _write_json(work / ARCHITECTURE, architecture.to_json())
-    state, vocabularies, cells = model.encoder.state()
+    write_tensors(work / WEIGHTS, weights)
+    return _write_encoder(work, model.encoder)
+
+
+def _write_encoder(work: Path, encoder: Encoder) -> pa.Table:
+    """Write an encoder, but for its vocabularies, which are returned."""
+    state, vocabularies, cells = encoder.state()
     _write_json(work / ENCODER, state.model_dump_json(indent=2))
     _write_table(work / COMBINATIONS, cells)
-    write_tensors(work / WEIGHTS, weights)
     return vocabularies
 
 

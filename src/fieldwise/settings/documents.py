@@ -27,7 +27,7 @@ class DataSettings(Document):
         test_fraction: share of the rows that test, where no test file is given.
         combinations: of which fields the model is given the click rate and the number of rows with the same values, in
             training from other rows alone: `auto` chooses up to 100 combinations of up to three fields, a list such as
-            `[["site", "device"], ["user"]]` names them, `off` has none. Of networks.
+            `[["site", "device"], ["user"]]` names them, `off` has none.
 
     Example:
         >>> DataSettings(min_count=1).valid_fraction

@@ -79,29 +79,34 @@ class RawRows:
     Attributes:
         categorical: ids as in `Vocabulary`, so that `MISSING` and `OOV` (never seen in training) have theirs.
         by_field: of each numeric field its numbers, NaN where missing, and of each multi-valued one its lists.
+        statistics: of combinations of fields; None where none are used.
 
     Shape:
         categorical: int32 [N, number of columns of tokens].
         by_field: float64 [N] each, where they are numbers.
+        statistics: float16 [N, number of statistics].
     """
 
     categorical: npt.NDArray[np.int32]
     by_field: tuple[npt.NDArray[np.float64] | TokenLists, ...]
+    statistics: npt.NDArray[np.float16] | None = None
 
     def __len__(self) -> int:
         return len(self.categorical)
 
     @property
     def numbers(self) -> npt.NDArray[np.float64]:
-        """All numbers, those of lists too. Large: for millions of rows ask slice by slice.
+        """All numbers, those of lists and the statistics too. Large: for millions of rows ask slice by slice.
 
         Returns:
             float64 [N, number of columns of numbers].
         """
-        columns: list[npt.NDArray[np.float64]] = []
+        columns: list[npt.NDArray[np.floating]] = []
         for values in self.by_field:
             columns += values.columns() if isinstance(values, TokenLists) else [values]
-        return np.column_stack(columns) if columns else np.empty((len(self), 0))
+        if self.statistics is not None:
+            columns.append(self.statistics)
+        return np.column_stack(columns).astype(np.float64, copy=False) if columns else np.empty((len(self), 0))
 
     def slice(self, start: int, stop: int) -> RawRows:
         """Some rows, one after another.
@@ -115,7 +120,8 @@ class RawRows:
         """
         stop = min(stop, len(self))
         parts = (v.slice(start, stop) if isinstance(v, TokenLists) else v[start:stop] for v in self.by_field)
-        return RawRows(self.categorical[start:stop], tuple(parts))
+        statistics = None if self.statistics is None else self.statistics[start:stop]
+        return RawRows(self.categorical[start:stop], tuple(parts), statistics)
 
 
 def missing_row(num_categorical: int, num_numbers: int) -> RawRows:

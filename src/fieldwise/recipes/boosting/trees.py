@@ -7,6 +7,7 @@
     missing token     a token of its own                           a token of its own
     unseen token      the side of a split that lists no tokens     the prior: a token that no row was seen with
     multi-valued      the set of tokens as one token; a column for each of the 64 most frequent ones; their number
+    statistics        of combinations of fields, where they are asked for: numbers
 
 What many tokens do: LightGBM gives bins to a column's most frequent tokens, out of a sample of the rows, until they
 cover 99 % of it (and at least `max_bin` of them), but to none that fewer than three of these rows hold; all others are
@@ -21,16 +22,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from fieldwise.data.labels import read_weight
 from fieldwise.encoding.encoded import EncodingReport
+from fieldwise.encoding.encoder import Encoder
 from fieldwise.errors import DataError, PredictorFormatError, SettingsError
 from fieldwise.objectives import Objective
 from fieldwise.preparation import Prepared
@@ -83,6 +86,7 @@ class FittedTrees(FittedModel):
         columns: what reads the schema's columns.
         trees: the library's.
         threads: that predict; None takes as many as torch does.
+        encoder: what gives statistics of combinations; None where none are used.
     """
 
     name: str
@@ -91,6 +95,7 @@ class FittedTrees(FittedModel):
     columns: RawColumns
     trees: LibraryTrees
     threads: int | None = None
+    encoder: Encoder | None = None
 
     @property
     def schema(self) -> Schema:  # type: ignore[override]
@@ -112,6 +117,8 @@ class FittedTrees(FittedModel):
     ) -> Predictions:
         """The prediction of every row: float64 [N]."""
         rows = self.columns.rows(table, report)
+        if self.encoder is not None:
+            rows = replace(rows, statistics=self.encoder.encode(table).statistics)
         threads = 1 if len(rows) <= ONE_THREAD_ROWS else self.threads or torch.get_num_threads()
         predictions = np.empty(len(rows))
         for start in range(0, len(rows), _PREDICTED_ROWS):
@@ -138,7 +145,13 @@ class FittedTrees(FittedModel):
 
     @classmethod
     def from_state(
-        cls, schema: Schema, objective: Objective, state: TreesState, vocabularies: pa.Table, trees: bytes | bytearray
+        cls,
+        schema: Schema,
+        objective: Objective,
+        state: TreesState,
+        vocabularies: pa.Table,
+        trees: bytes | bytearray,
+        encoder: Encoder | None = None,
     ) -> FittedTrees:
         """Rebuild trees from what `state` gave; they predict the same to the last bit.
 
@@ -148,6 +161,7 @@ class FittedTrees(FittedModel):
             state: the JSON half.
             vocabularies: the Arrow half.
             trees: the library's own file.
+            encoder: what gives statistics of combinations, where they were trained with them.
 
         Returns:
             The trees.
@@ -164,17 +178,40 @@ class FittedTrees(FittedModel):
         except SettingsError as error:
             raise PredictorFormatError(str(error)) from error
         read: LibraryTrees
+        num_columns = columns.num_columns + (0 if encoder is None else len(encoder.layout.statistics))
         if state.name == "lightgbm":
-            read = LightGBMTrees.from_bytes(bytes(trees), loss, num_columns=columns.num_columns)
+            read = LightGBMTrees.from_bytes(bytes(trees), loss, num_columns=num_columns)
         else:
-            read = CatBoostTrees.from_bytes(bytes(trees), loss, columns.tokens(), num_columns=columns.num_columns)
+            read = CatBoostTrees.from_bytes(bytes(trees), loss, columns.tokens(), num_columns=num_columns)
         for what, recorded, counted in (
             ("rounds", state.rounds, read.rounds),
             ("parameters", state.parameters, read.parameters),
         ):
             if recorded != counted:
                 raise PredictorFormatError(f"the trees have {counted:,} {what}, {recorded:,} expected")
-        return cls(state.name, settings, objective, columns, read)
+        return cls(state.name, settings, objective, columns, read, encoder=encoder)
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Statistics of combinations for trees.
+
+    Attributes:
+        encoder: gives those of new rows.
+        train: of the training rows, float16 [N, statistics].
+        valid: of the validation rows.
+    """
+
+    encoder: Encoder
+    train: npt.NDArray[np.float16] | None
+    valid: npt.NDArray[np.float16] | None
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> Statistics | None:
+        """Those of prepared rows; None where they have none."""
+        if prepared.encoder.combinations is None:
+            return None
+        return cls(prepared.encoder, *(prepared.parts[part].rows.statistics for part in ("train", "valid")))
 
 
 def require(name: str) -> None:
@@ -215,9 +252,6 @@ def train(prepared: Prepared, settings: Settings, *, reporter: Reporter, threads
     if not valid_rows.num_rows:
         notes.append(f"{name}: no validation rows to stop by, so {resolved.fixed_rounds} rounds are trained")
         reporter.say(notes[-1])
-    if prepared.encoder.combinations is not None:
-        notes.append(f"{name} does not read the statistics of combinations")
-        reporter.say(notes[-1])
     begin = time.perf_counter()
     with stopping_between_steps() as request:
         model = fit(
@@ -230,6 +264,7 @@ def train(prepared: Prepared, settings: Settings, *, reporter: Reporter, threads
             seed=settings.seed,
             threads=threads,
             request=request,
+            statistics=Statistics.of(prepared),
         )
     seconds = time.perf_counter() - begin
     if request.wanted:
@@ -264,6 +299,7 @@ def fit(
     seed: int = 0,
     threads: int | None = None,
     request: StopRequest | None = None,
+    statistics: Statistics | None = None,
 ) -> FittedTrees:
     """Train one of `NAMES` on raw columns.
 
@@ -277,6 +313,7 @@ def fit(
         seed: decides all that is random; the same seed and `threads` give the same trees.
         threads: of the library, to train and to predict; None takes as many as torch does.
         request: ends training after the round under way; the best one so far is kept.
+        statistics: of combinations of fields, for these rows.
 
     Returns:
         The trees up to the best round.
@@ -298,9 +335,14 @@ def fit(
         objective.require_variety(label)
     except DataError as error:
         raise DataError(f"training rows: {error}") from error
+    given = (None, None) if statistics is None else (statistics.train, statistics.valid)
     learned, watched = (
-        LabelledRows(columns.rows(table), objective.target(labels), read_weight(table, schema))
-        for table, labels in ((train, label), (valid, objective.read_label(valid, schema)))
+        LabelledRows(
+            replace(columns.rows(table), statistics=numbers), objective.target(labels), read_weight(table, schema)
+        )
+        for table, labels, numbers in zip(
+            (train, valid), (label, objective.read_label(valid, schema)), given, strict=True
+        )
     )
     seed %= 2**31  # beyond it LightGBM reads another number
     used = threads or torch.get_num_threads()
@@ -315,4 +357,5 @@ def fit(
             )
         case _:
             raise AssertionError(name)
-    return FittedTrees(name, resolved.model_dump(), objective, columns, trees, threads)
+    encoder = None if statistics is None else statistics.encoder
+    return FittedTrees(name, resolved.model_dump(), objective, columns, trees, threads, encoder)
