@@ -258,3 +258,10 @@ def test_parts_that_do_not_fit_are_refused(changes: dict[str, Any], cell: tuple[
     cells = combinations.cells if cell is None else replaced(combinations.cells, *cell)
     with pytest.raises(PredictorFormatError, match=message):
         Combinations.from_state(encoder.layout, state, cells)
+
+
+def test_marks_that_are_not_spread_out_are_refused() -> None:
+    encoder, combinations, _ = state_of()
+    columns = [list(range(1000)), [2] * 1000, [1.0] * 1000]
+    with pytest.raises(PredictorFormatError, match="not spread out"):
+        Combinations.from_state(encoder.layout, combinations.state(), pa.table(columns, schema=CELLS_SCHEMA))

@@ -44,6 +44,7 @@ BUCKETS = 15
 MOST_ORDER = 3
 MOST_COUNTED_ORDER = 2
 _LARGEST = 5.0
+_LONGEST = 64
 _CHUNK = 16_384
 
 CELLS_SCHEMA = pa.schema([("combination", pa.uint64()), ("rows", pa.int64()), ("labels", pa.float64())])
@@ -240,6 +241,8 @@ class _Cells:
         starts = np.searchsorted(marks, np.arange(1 << bits, dtype=np.uint64) << self._shift)
         self._starts = starts.astype(np.int32 if len(marks) < 2**31 else np.int64)
         self._longest = int(np.diff(np.append(starts, len(marks))).max(initial=0))
+        if self._longest > _LONGEST:  # as good as impossible by chance; to look for them would take for ever
+            raise PredictorFormatError("the marks of combinations are not spread out")
         # Behind the last one stands what no combination can be taken for, and the statistics of an unseen one.
         self._marks = np.append(marks, np.zeros(self._longest + 1, np.uint64))
         nothing = np.zeros(1)
