@@ -24,3 +24,9 @@ from fieldwise.training.schedule import learning_rate
 def test_schedules_by_hand(schedule: Any, warmup: int, expected: list[float]) -> None:
     settings = TrainingSettings(learning_rate=1.0, schedule=schedule, warmup_steps=warmup)
     assert [learning_rate(settings, step, 5) for step in range(5)] == pytest.approx(expected)
+
+
+def test_a_plateau_is_left_at_a_tenth_of_the_rate() -> None:
+    settings = TrainingSettings(learning_rate=1.0, schedule="plateau", warmup_steps=1)
+    assert [learning_rate(settings, 9, 10, drops=drops) for drops in range(3)] == pytest.approx([1, 0.1, 0.01])
+    assert learning_rate(settings, 0, 10, drops=2) == 1.0

@@ -391,3 +391,27 @@ def test_gates_go_on_from_the_middle_of_a_pass_bit_for_bit(
         assert one.keys() == other.keys() == {"accumulator", "threshold", "step"}
         assert all(torch.equal(one[name], other[name]) and one[name].dtype == other[name].dtype for name in one)
         assert (wanted == 0).any()
+
+
+def test_on_a_plateau_the_rate_falls_also_after_a_resume(parts: tuple[Dataset, Dataset], tmp_path: Path) -> None:
+    settings = TrainingSettings(
+        schedule="plateau", learning_rate=0.3, epochs=8, patience=8, batch_size=256, device="cpu"
+    )
+    checkpoint = tmp_path / "checkpoint"
+    whole = Trainer(build(parts, "fm"), settings=settings)
+    history = whole.fit(*parts)
+    rate, best = 0.3, math.inf
+    for record in history.records:
+        assert record.learning_rate == pytest.approx(rate)
+        loss = record.valid["log_loss"]
+        assert loss is not None
+        rate, best = (rate, loss) if loss < best else (rate * 0.1, best)
+    assert rate < 0.01
+    half = Trainer(build(parts, "fm"), settings=settings.model_copy(update={"epochs": 4}), checkpoint=checkpoint)
+    half.fit(*parts)
+    resumed = Trainer(build(parts, "fm"), settings=settings, checkpoint=checkpoint)
+    resumed.restore(checkpoint)
+    again = resumed.fit(*parts)
+    assert [r.learning_rate for r in again.records] == [r.learning_rate for r in history.records]
+    for one, other in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)

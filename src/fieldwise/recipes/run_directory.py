@@ -253,7 +253,9 @@ def binding_settings(settings: Settings) -> dict[str, Any]:
     named = settings.by_name()
     for name in ("patience", "checkpoint_minutes", "allocator"):
         named.pop(f"training.{name}")
-    if settings.training.schedule == "constant" and (settings.search is None or settings.search.time_budget is None):
+    if settings.training.schedule in ("constant", "plateau") and (
+        settings.search is None or settings.search.time_budget is None
+    ):
         named.pop("training.epochs")
     return named
 

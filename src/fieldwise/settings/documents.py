@@ -71,7 +71,8 @@ class TrainingSettings(Document):
         epochs: passes over the training rows at most; early stopping usually ends sooner.
         batch_size: rows per step; `auto` takes 1024, or fewer where there are fewer than 12,288 training rows.
         learning_rate: of Adam, at its highest.
-        schedule: `constant`, or a fall to zero over all epochs, `linear` or `cosine`.
+        schedule: `constant`; `plateau`, a tenth after every epoch that was not better on the validation rows than the
+            best one before; or a fall to zero over all epochs, `linear` or `cosine`.
         warmup_steps: steps over which the learning rate rises to its full value first.
         clip_norm: the gradient is scaled down to this norm where it is larger; None does not clip.
         embedding_optimizer: what moves the embedding tables: `adam` over whole tables, `row_adam` and `row_adagrad`
@@ -106,7 +107,7 @@ class TrainingSettings(Document):
     epochs: int = Field(default=20, ge=1)
     batch_size: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     learning_rate: float = Field(default=1e-3, gt=0)
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    schedule: Literal["constant", "plateau", "linear", "cosine"] = "constant"
     warmup_steps: int = Field(default=0, ge=0)
     clip_norm: float | None = Field(default=None, gt=0)
     embedding_optimizer: Literal["auto", "adam", "row_adam", "row_adagrad"] = "auto"

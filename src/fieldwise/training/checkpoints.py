@@ -36,6 +36,7 @@ class TrainingState(BaseModel):
         loss_sum: Sum of the losses of those rows.
         seconds: Time spent on them.
         waited: Epochs since the best one.
+        drops: Epochs that were not better than the best one before.
         history: What the run went through so far.
     """
 
@@ -47,6 +48,7 @@ class TrainingState(BaseModel):
     loss_sum: float = 0.0
     seconds: float = 0.0
     waited: int = Field(default=0, ge=0)
+    drops: int = Field(default=0, ge=0)
     history: History = Field(default_factory=History)
 
 

@@ -226,7 +226,7 @@ class Trainer:
                     raise KeyboardInterrupt
             rows = order[state.rows : state.rows + size]
             batch = loader.batch(rows)
-            loss = self.step(batch, learning_rate(self.settings, state.step, total_steps))
+            loss = self.step(batch, learning_rate(self.settings, state.step, total_steps, drops=state.drops))
             loss_sum += loss * len(rows)
             state.rows += len(rows)
             state.step += 1
@@ -257,7 +257,7 @@ class Trainer:
             epoch=state.epoch,
             train_loss=state.loss_sum / num_rows,
             valid={} if metrics is None else {name: metrics.to_dict()[name] for name in self.objective.monitors},
-            learning_rate=learning_rate(self.settings, state.step - 1, self._total_steps(num_rows)),
+            learning_rate=learning_rate(self.settings, state.step - 1, self._total_steps(num_rows), drops=state.drops),
             rows_per_s=num_rows / max(state.seconds, 1e-9),
             seconds=state.seconds,
         )
@@ -267,7 +267,7 @@ class Trainer:
             state.history.best_epoch = state.epoch
             if metrics is not None:
                 self._best.keep(state.epoch, self.model.state_dict())
-        state.waited = 0 if best else state.waited + 1
+        state.waited, state.drops = (0, state.drops) if best else (state.waited + 1, state.drops + 1)
         state.epoch, state.rows, state.loss_sum, state.seconds = state.epoch + 1, 0, 0.0, 0.0
         self.reporter.say(record.line([*self.objective.monitors], best=best, room=self.reporter.width))
 
