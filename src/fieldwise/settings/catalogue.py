@@ -197,6 +197,8 @@ def _parts(kind: Any, limits: list[Any]) -> list[tuple[str, bool, Any]]:
         return [("true", True, True), ("false", True, False)]
     if get_origin(kind) in (tuple, list):
         ((member, _),) = _members(get_args(kind)[0], [])
+        if get_origin(member) in (tuple, list):
+            return [("lists of names", False, None)]
         return [("names with commas between" if member is str else "whole numbers with commas between", False, None)]
     if kind in _ANY:
         return [(_ANY[kind] + _limited(limits), False, None)]
