@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, Protocol, runtime_checkable
 
 from pydantic import Field
@@ -20,6 +21,18 @@ Hidden = Annotated[tuple[Width, ...], Field(max_length=64)]
 """A setting: the widths of a feed-forward network's hidden layers; none for no such network."""
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 """A setting: the share that training drops."""
+
+
+class LearnsLabels(Protocol):
+    """What a model's loss needs of an objective (`fieldwise.objectives`)."""
+
+    def loss(self, logit: Tensor, label: Tensor, weight: Tensor | None) -> Tensor:
+        """The mean loss of logits [B] for labels [B]: a scalar."""
+        ...
+
+    def as_label(self, logit: Tensor) -> Tensor:
+        """The labels [B] that logits [B] stand for, between two labels where a logit lies between."""
+        ...
 
 
 class CTRModel(nn.Module, ABC):
@@ -67,6 +80,27 @@ class CTRModel(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B], B may be 0; the objective says what they mean."""
+
+    def training_outputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        """What `training_loss` looks at: the logits [B], or for a model of several parts those of each part."""
+        return (self(batch),)
+
+    def training_loss(
+        self, outputs: Sequence[Tensor], label: Tensor, weight: Tensor | None, objective: LearnsLabels
+    ) -> Tensor:
+        """The mean loss of a batch.
+
+        Args:
+            outputs: What `training_outputs` gave, float32 [B] each.
+            label: As the objective reads it, [B].
+            weight: Of the rows, [B]; None: all 1.
+            objective: What the logits mean.
+
+        Returns:
+            A scalar with a gradient.
+        """
+        (logit,) = outputs
+        return objective.loss(logit, label, weight)
 
     def begin_near_zero(self) -> None:
         """Change freshly drawn weights so that the first outputs are small beside 1; those of most models are."""

@@ -8,12 +8,14 @@ feed-forward network begins at zero: what it adds is learned.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from fieldwise.data.batch import Batch
 from fieldwise.layers.mlp import MLP
 from fieldwise.layout import Layout
-from fieldwise.models.base import CTRModel
+from fieldwise.models.base import CTRModel, LearnsLabels
 
 HIDDEN = (256, 256)
 DROPOUT = 0.3
@@ -56,6 +58,18 @@ class WithStatistics(CTRModel):
         logit: Tensor = self.model(batch)
         more: Tensor = self.of_statistics(batch.statistics.float())
         return logit + more
+
+    def training_outputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Those of the model, with the statistics' part added to each."""
+        assert batch.statistics is not None, "the layout has statistics, the batch has none"
+        more = self.of_statistics(batch.statistics.float())
+        return tuple(logit + more for logit in self.model.training_outputs(batch))
+
+    def training_loss(
+        self, outputs: Sequence[Tensor], label: Tensor, weight: Tensor | None, objective: LearnsLabels
+    ) -> Tensor:
+        """As the model has it."""
+        return self.model.training_loss(outputs, label, weight, objective)
 
     def begin_near_zero(self) -> None:
         """As the model does."""

@@ -113,6 +113,20 @@ class Objective(BaseModel, ABC):
             label: as `read_label` gives it, [B].
         """
 
+    @abstractmethod
+    def as_label(self, logit: Tensor) -> Tensor:
+        """The labels that logits stand for, such as one between 0 and 1: what one part of a model can teach another.
+
+        Args:
+            logit: a model's outputs.
+
+        Returns:
+            Labels as `loss` takes them.
+
+        Shape:
+            float32 [B] -> float32 [B].
+        """
+
     def target(self, label: Labels) -> npt.NDArray[np.float32]:
         """What a model's outputs are to come to, where a library of its own learns them: float32 [N].
 

@@ -107,6 +107,10 @@ class Binary(Objective):
         )
         return losses if weight is None else losses / weight.sum().clamp_min(torch.finfo(torch.float32).tiny)
 
+    def as_label(self, logit: Tensor) -> Tensor:
+        """Probabilities."""
+        return torch.sigmoid(logit)
+
     def prediction(self, logit: npt.NDArray[np.floating[Any]]) -> Floats:
         """The logistic function in float64, where float32 would round probabilities near 1 to 1."""
         x = logit.astype(np.float64)

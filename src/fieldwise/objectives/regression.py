@@ -108,6 +108,10 @@ class Regression(Objective):
         target = (label - self.mean) / self.deviation  # as exact as the label is, and only then rounded
         return weighted_mean((logit - target.to(logit.dtype)) ** 2, weight)
 
+    def as_label(self, logit: Tensor) -> Tensor:
+        """Outputs in the unit of the labels."""
+        return self.mean + self.deviation * logit
+
     def target(self, label: Labels) -> npt.NDArray[np.float32]:
         """Deviations of the training labels from their mean."""
         return ((label - self.mean) / self.deviation).astype(np.float32)

@@ -116,8 +116,9 @@ class Step:
                     self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16", cache_enabled=False
                 ),
             ):
-                logit = self.model(part)
-            loss = self.objective.loss(logit.float(), part.label, part.weight) * _share(part, batch)
+                outputs = self.model.training_outputs(part)
+            logits = [output.float() for output in outputs]
+            loss = self.model.training_loss(logits, part.label, part.weight, self.objective) * _share(part, batch)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
             for table, gradients in collected.items():
