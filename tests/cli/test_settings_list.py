@@ -53,13 +53,14 @@ def test_sections(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_json(run: Run) -> None:
     _, out, _ = run("--json")
     described = {entry["name"]: entry for entry in json.loads(out)}
-    assert described["training.schedule"] == {
+    assert described["training.precision"] == {
         "section": "training",
-        "name": "training.schedule",
-        "meaning": "`constant`, or a fall to zero over all epochs, `linear` or `cosine`.",
-        "default": "constant",
-        "values": "constant, linear or cosine",
-        "choices": ["constant", "linear", "cosine"],
+        "name": "training.precision",
+        "meaning": "In which the network multiplies in training, `float32` or `bfloat16`. Weights, optimiser, loss, "
+        "evaluation and prediction are float32 in any case.",
+        "default": "auto",
+        "values": "auto, float32 or bfloat16",
+        "choices": ["auto", "float32", "bfloat16"],
     }
 
 

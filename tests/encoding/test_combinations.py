@@ -27,7 +27,7 @@ from fieldwise.encoding.combinations import (
 )
 from fieldwise.encoding.encoded import EncodedRows
 from fieldwise.encoding.encoder import Encoder
-from fieldwise.encoding.other_rows import FOLDS, Earlier, Others
+from fieldwise.encoding.other_rows import BLOCKS, FOLDS, Earlier, Others
 from fieldwise.errors import PredictorFormatError
 from fieldwise.schema import Schema
 
@@ -106,8 +106,11 @@ def test_training_rows_have_those_of_earlier_rows(scale: Scale, data: st.DataObj
     earlier = Earlier(y, time)
     rows, sums = earlier.sums(codes, 4, y)
     mean = earlier.mean(scale)
+    # A block begins with the first time before which a further tenth of the rows lies.
+    block = [BLOCKS * sum(time < time[i]) // n for i in range(n)]
     for i in range(n):
-        before = [j for j in range(n) if time[j] < time[i]]
+        before = [j for j in range(n) if block[j] < block[i]]
+        assert all(time[j] < time[i] for j in before)
         assert (rows[i], sums[i]) == (
             sum(codes[j] == codes[i] for j in before),
             sum(y[j] for j in before if codes[j] == codes[i]),

@@ -40,16 +40,17 @@ def noticing() -> Iterator[list[signal.Signals]]:
 
     SIGTERM, by which schedulers end what they take the machine away from, is noted too and then does what Ctrl-C does
     at that moment: a training writes down where it is. An interrupt in the midst of an import may come out as any other
-    error, for compiled modules turn it into theirs. Left alone outside the main thread, where no handler can be set,
-    and where Ctrl-C is ignored.
+    error, for compiled modules turn it into theirs. What is ignored stays so, such as Ctrl-C in the background of a
+    script. Outside the main thread, where no handler can be set, nothing is done.
 
     Yields:
         The signals that came.
     """
     noted: list[signal.Signals] = []
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    if threading.current_thread() is not threading.main_thread():
         yield noted
         return
+    ignored = {each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is signal.SIG_IGN}
 
     def note(number: int, frame: FrameType | None) -> None:
         noted.append(signal.SIGINT)
@@ -57,9 +58,12 @@ def noticing() -> Iterator[list[signal.Signals]]:
 
     def terminate(number: int, frame: FrameType | None) -> None:
         noted.append(signal.SIGTERM)
+        if signal.SIGINT in ignored:
+            raise KeyboardInterrupt
         signal.raise_signal(signal.SIGINT)
 
-    previous = {each: signal.signal(each, do) for each, do in ((signal.SIGINT, note), (signal.SIGTERM, terminate))}
+    handlers = {signal.SIGINT: note, signal.SIGTERM: terminate}
+    previous = {each: signal.signal(each, do) for each, do in handlers.items() if each not in ignored}
     try:
         yield noted
     finally:

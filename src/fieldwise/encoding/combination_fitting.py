@@ -1,7 +1,8 @@
 """Counting combinations of fields in training rows, and the statistics of these rows themselves.
 
-No row's statistics are made with its own label. Where rows are split by time, a row takes those of earlier rows alone,
-m included; else rows are dealt into folds, and a row takes those of the other folds (`fieldwise.encoding.other_rows`).
+No row's statistics are made with its own label. Where rows are split by time, a row takes those of earlier blocks of
+time alone, m included; else rows are dealt into folds, and a row takes those of the other folds
+(`fieldwise.encoding.other_rows`).
 
 Which combinations: those that are asked for, or all of order 1 to 3 where they are at most `MOST`; else all single
 fields, and of the others the best by what they tell beyond single fields. That is measured on at most `RANKING_ROWS`
