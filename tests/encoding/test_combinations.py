@@ -185,7 +185,7 @@ def test_a_table_and_dicts_of_its_rows_have_the_same_statistics(monkeypatch: pyt
     whole = encoder.encode(table).statistics
     assert whole is not None
     np.testing.assert_array_equal(encoder.encode_rows(table.to_pylist()).statistics, whole)
-    monkeypatch.setattr("fieldwise.encoding.combinations._CHUNK", 7)
+    monkeypatch.setattr("fieldwise.encoding.combinations._PIECE", 100)
     np.testing.assert_array_equal(encoder.encode(table).statistics, whole)
     assert encoder.encode(table.slice(0, 0)).statistics is not None
 

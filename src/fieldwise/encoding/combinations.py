@@ -45,7 +45,7 @@ MOST_ORDER = 3
 MOST_COUNTED_ORDER = 2
 _LARGEST = 5.0
 _LONGEST = 64
-_CHUNK = 16_384
+_PIECE = 1 << 17
 
 CELLS_SCHEMA = pa.schema([("combination", pa.uint64()), ("rows", pa.int64()), ("labels", pa.float64())])
 """The Arrow form of what was counted: a mark of each combination of values, ascending, how many rows, and their sum."""
@@ -152,6 +152,10 @@ class Combinations:
         self.cells = cells
         self._cells = _Cells(cells, smoothing)
         self._counted = np.flatnonzero([len(fields) <= MOST_COUNTED_ORDER for fields in self.combinations])
+        # The fields of each, filled up with one behind the last that adds nothing to a mark.
+        self._fields = np.full((len(self.combinations), MOST_ORDER), len(layout))
+        for i, fields in enumerate(self.combinations):
+            self._fields[i, : len(fields)] = fields
 
     def state(self) -> CombinationsState:
         """The JSON part; `cells` is the other."""
@@ -206,18 +210,19 @@ class Combinations:
         Returns:
             float16 [N, statistics], in the order of `names`.
         """
+        number = len(self.combinations)
         out = np.empty((len(rows), len(self.names)), dtype=np.float16)
         hashes = field_hashes(rows, self.layout, self.bounds)
-        starts = range(0, len(rows), _CHUNK)
-        counted = {int(i): k for k, i in enumerate(self._counted)}
+        step = max(1, _PIECE // max(1, number))
+        starts = range(0, len(rows), step)
 
         def fill(start: int) -> None:
-            part = slice(start, start + _CHUNK)
-            for i, fields in enumerate(self.combinations):
-                found = self._cells.find(combination_hashes(hashes, fields, part))
-                out[part, i] = self._cells.values[found]
-                if i in counted:
-                    out[part, len(self.combinations) + counted[i]] = self._cells.counts[found]
+            part = slice(start, start + step)
+            of_fields = np.stack([*(hashes[f][part] for f in range(len(self.layout))), np.zeros_like(hashes[0][part])])
+            marks = of_fields[self._fields].sum(axis=1, dtype=np.uint64)  # [combinations, rows]
+            found = self._cells.find(marks.reshape(-1)).reshape(marks.shape)
+            out[part, :number] = self._cells.values[found].T
+            out[part, number:] = self._cells.counts[found[self._counted]].T
 
         if len(starts) > 1:
             with ThreadPoolExecutor(min(len(starts), pa.cpu_count())) as pool:
@@ -281,21 +286,20 @@ def field_hashes(rows: EncodedRows, layout: Layout, bounds: Sequence[Floats]) ->
     return hashes
 
 
-def combination_hashes(hashes: dict[int, Hashes], fields: Combination, rows: slice = slice(None)) -> Hashes:
-    """64 bits per row for a combination of fields.
+def combination_hashes(hashes: dict[int, Hashes], fields: Combination) -> Hashes:
+    """64 bits per row for a combination of fields: the sum of theirs.
 
     Args:
         hashes: of each field.
         fields: by position.
-        rows: of which rows.
 
     Returns:
         uint64 [N].
     """
-    total = hashes[fields[0]][rows]
+    total = hashes[fields[0]]
     for f in fields[1:]:
-        total = total + hashes[f][rows]
-    return total if len(fields) > 1 else total.copy()
+        total = total + hashes[f]
+    return total
 
 
 def _hash(ids: npt.NDArray[np.int32], field: int) -> Hashes:
