@@ -53,14 +53,14 @@ def test_sections(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_json(run: Run) -> None:
     _, out, _ = run("--json")
     described = {entry["name"]: entry for entry in json.loads(out)}
-    assert described["training.precision"] == {
+    assert described["training.schedule"] == {
         "section": "training",
-        "name": "training.precision",
-        "meaning": "In which the network multiplies in training, `float32` or `bfloat16`. Weights, optimiser, loss, "
-        "evaluation and prediction are float32 in any case.",
-        "default": "auto",
-        "values": "auto, float32 or bfloat16",
-        "choices": ["auto", "float32", "bfloat16"],
+        "name": "training.schedule",
+        "meaning": "`constant`; `plateau`, a tenth after every epoch that was not better on the validation rows than "
+        "the best one before; or a fall to zero over all epochs, `linear` or `cosine`.",
+        "default": "constant",
+        "values": "constant, plateau, linear or cosine",
+        "choices": ["constant", "plateau", "linear", "cosine"],
     }
 
 

@@ -50,19 +50,17 @@ class WithStatistics(CTRModel):
         self.model = model
         self.rows_in_cache = model.rows_in_cache
         self.of_statistics = MLP(len(layout.statistics), HIDDEN, dropout=DROPOUT, norm="batch")
-        self._begin_at_zero()
+        assert self.of_statistics.head is not None
+        nn.init.zeros_(self.of_statistics.head.weight)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B]."""
-        assert batch.statistics is not None, "the layout has statistics, the batch has none"
         logit: Tensor = self.model(batch)
-        more: Tensor = self.of_statistics(batch.statistics.float())
-        return logit + more
+        return logit + self._more(batch)
 
     def training_outputs(self, batch: Batch) -> tuple[Tensor, ...]:
         """Those of the model, with the statistics' part added to each."""
-        assert batch.statistics is not None, "the layout has statistics, the batch has none"
-        more = self.of_statistics(batch.statistics.float())
+        more = self._more(batch)
         return tuple(logit + more for logit in self.model.training_outputs(batch))
 
     def training_loss(
@@ -75,6 +73,7 @@ class WithStatistics(CTRModel):
         """As the model does."""
         self.model.begin_near_zero()
 
-    def _begin_at_zero(self) -> None:
-        assert self.of_statistics.head is not None
-        nn.init.zeros_(self.of_statistics.head.weight)
+    def _more(self, batch: Batch) -> Tensor:
+        assert batch.statistics is not None, "the layout has statistics, the batch has none"
+        logit: Tensor = self.of_statistics(batch.statistics.float())
+        return logit

@@ -271,7 +271,7 @@ def prepare(
         kind.require_variety(label)
     except DataError as error:
         raise DataError(f"{tables.source}: {error}") from error
-    method, split = _settle_split(tables, schema, kind.strata(label), settings, seed)
+    method, split, time = _settle_split(tables, schema, kind.strata(label), settings, seed)
     weight = read_weight(tables.table, schema)
     fitted = kind.fit(label[split.train], None if weight is None else weight[split.train])
     profiles = tables.profiles.by_part({"train": split.train})
@@ -283,7 +283,7 @@ def prepare(
     leaks = _find_leaks(tables, split, label, own.get("valid"), encoder, fitted)
     tables.profiles.forget()
     parts = {part: everything.take(getattr(split, part)) for part in ("train", "valid", "test")} | own
-    time = _time(tables, schema)[split.train] if method == "time" else None
+    time = None if time is None else time[split.train]
     encoder, parts, decisions = add_statistics(encoder, parts, fitted, settings.combinations, time=time, seed=seed)
     data = DataRecord(
         source=tables.source,
@@ -341,15 +341,15 @@ def _find_leaks(
 
 def _settle_split(
     tables: Tables, schema: Schema, strata: npt.NDArray[np.int64], settings: DataSettings, seed: int
-) -> tuple[SplitMethod | None, Split]:
-    """Which rows of the main table train, validate and test."""
+) -> tuple[SplitMethod | None, Split, npt.NDArray[np.generic] | None]:
+    """Which rows of the main table train, validate and test, and the time of each where that decides."""
     if tables.split is not None:
         split = tables.split
         if tables.valid is not None:
             split = replace(split, valid=split.valid[:0])
         if tables.test is not None:
             split = replace(split, test=split.test[:0])
-        return None, split
+        return None, split, None
     method: SplitMethod = settings.split or ("time" if schema.time else "stratified")
     time = _time(tables, schema) if method == "time" else None
     split = split_rows(
@@ -361,7 +361,7 @@ def _settle_split(
         strata=strata,
         time=time,
     )
-    return method, split
+    return method, split, time
 
 
 def _time(tables: Tables, schema: Schema) -> npt.NDArray[np.generic]:
